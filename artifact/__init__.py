@@ -1,0 +1,51 @@
+"""The model card and the immutable revision folder: what training hands to serving.
+
+Imports nothing outside the standard library, so that every other room may import it.
+"""
+
+from artifact.card import FORMAT, Architecture, DataSource, Metrics, ModelCard, SeedResult, Weights
+from artifact.contract import Contract, ImageInput
+from artifact.errors import (
+    ArtifactError,
+    CardError,
+    ContractConflict,
+    DigestMismatch,
+    RevisionExists,
+    RevisionMissing,
+)
+from artifact.revision import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    Revision,
+    model_contract,
+    next_revision,
+    open_revision,
+    revisions_of,
+    write_revision,
+)
+
+__all__ = [
+    "CARD_FILE",
+    "FORMAT",
+    "WEIGHTS_FILE",
+    "Architecture",
+    "ArtifactError",
+    "CardError",
+    "Contract",
+    "ContractConflict",
+    "DataSource",
+    "DigestMismatch",
+    "ImageInput",
+    "Metrics",
+    "ModelCard",
+    "Revision",
+    "RevisionExists",
+    "RevisionMissing",
+    "SeedResult",
+    "Weights",
+    "model_contract",
+    "next_revision",
+    "open_revision",
+    "revisions_of",
+    "write_revision",
+]

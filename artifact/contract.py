@@ -1,0 +1,100 @@
+"""The contract: what a client of a model may rely on, whichever revision answers.
+
+Transformer and predictor are rolled out apart, so any two can meet. Both hold the contract's
+digest; the transformer sends it with every call and the predictor refuses another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from artifact.errors import CardError
+from artifact.fields import Fields
+
+CHANNELS = {"L": 1, "RGB": 3}
+"""Colour modes an input may have, by Pillow's names, with their number of channels."""
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How an image becomes the network's input tensor.
+
+    The tensor is ``(pixel / 255 - mean) / std`` a channel, in ``layout`` and ``dtype``.
+
+    Attributes:
+        name: the tensor's name in the v2 protocol.
+        height, width: pixels.
+        mode: Pillow's colour mode, ``L`` or ``RGB``.
+        mean, std: one number a channel, in units of full intensity (0 to 1).
+        layout: order of the tensor's axes, ``NCHW``.
+        dtype: the v2 protocol's name of the element type, ``FP32``.
+        background: intensity around the subject in the training data, ``black`` or ``white``:
+            what padding is filled with, and what polarity is normalised to.
+    """
+
+    name: str
+    height: int
+    width: int
+    mode: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layout: str
+    dtype: str
+    background: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one instance."""
+        return (CHANNELS[self.mode], self.height, self.width)
+
+    @classmethod
+    def read(cls, fields: Fields) -> ImageInput:
+        value = cls(
+            name=fields.text("name"),
+            height=fields.integer("height", minimum=1),
+            width=fields.integer("width", minimum=1),
+            mode=fields.choice("mode", tuple(CHANNELS)),
+            mean=fields.numbers("mean"),
+            std=fields.numbers("std", above=0.0),
+            layout=fields.choice("layout", ("NCHW",)),
+            dtype=fields.choice("dtype", ("FP32",)),
+            background=fields.choice("background", ("black", "white")),
+        )
+        for name in ("mean", "std"):
+            if len(getattr(value, name)) != CHANNELS[value.mode]:
+                raise CardError(
+                    fields.path(name),
+                    f"must have {CHANNELS[value.mode]} entries for mode {value.mode}",
+                )
+        return value
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Task, input, output names and labels of a model; the same for all its revisions."""
+
+    task: str
+    input: ImageInput
+    outputs: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """``sha256:`` and the hash of the contract as canonical JSON (sorted keys, no spaces)."""
+        canonical = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self)}
+
+    @classmethod
+    def read(cls, fields: Fields) -> Contract:
+        return cls(
+            task=fields.text("task", r"[a-z][a-z-]*"),
+            input=fields.read("input", ImageInput.read),
+            outputs=fields.texts("outputs"),
+            labels=fields.texts("labels"),
+        )

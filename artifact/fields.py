@@ -1,0 +1,125 @@
+"""Strict reading of JSON objects: every error names the field by its full path."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from artifact.errors import CardError
+
+T = TypeVar("T")
+
+
+class Fields:
+    """The fields of one JSON object, each of which must be read exactly once.
+
+    Args:
+        value: what ``json.loads`` gave.
+        path: where it stands in the document; empty for the root.
+
+    Raises:
+        CardError: from the constructor if ``value`` is no object; from a reader if the field is
+            missing or of the wrong type or range; from ``finish`` if a field was not read.
+    """
+
+    def __init__(self, value: object, path: str = "") -> None:
+        if not isinstance(value, Mapping):
+            raise CardError(path or "document", f"must be an object, not {_kind(value)}")
+        self._value: dict[str, Any] = dict(value)
+        self._path = path
+
+    def path(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+    def take(self, name: str) -> Any:
+        if name not in self._value:
+            raise CardError(self.path(name), "is missing")
+        return self._value.pop(name)
+
+    def finish(self) -> None:
+        for name in self._value:
+            raise CardError(self.path(name), "is not a field of this format")
+
+    def text(self, name: str, pattern: str = r".+") -> str:
+        value = self.take(name)
+        if not isinstance(value, str):
+            raise CardError(self.path(name), f"must be a string, not {_kind(value)}")
+        if not re.fullmatch(pattern, value):
+            raise CardError(self.path(name), f"{value!r} does not match {pattern}")
+        return value
+
+    def optional_text(self, name: str, pattern: str = r".+") -> str | None:
+        if name in self._value and self._value[name] is None:
+            self._value.pop(name)
+            return None
+        return self.text(name, pattern)
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name)
+        if value not in allowed:
+            raise CardError(self.path(name), f"{value!r} is none of {', '.join(allowed)}")
+        return value
+
+    def integer(self, name: str, minimum: int = 0) -> int:
+        value = self.take(name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise CardError(self.path(name), f"must be an integer, not {_kind(value)}")
+        if value < minimum:
+            raise CardError(self.path(name), f"must be at least {minimum}, not {value}")
+        return value
+
+    def number(self, name: str, above: float = -math.inf) -> float:
+        return _number(self.take(name), self.path(name), above)
+
+    def numbers(self, name: str, above: float = -math.inf) -> tuple[float, ...]:
+        path = self.path(name)
+        return tuple(
+            _number(item, f"{path}[{i}]", above) for i, item in enumerate(self.array(name))
+        )
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        values = self.array(name)
+        for i, value in enumerate(values):
+            if not isinstance(value, str) or not value:
+                raise CardError(f"{self.path(name)}[{i}]", "must be a non-empty string")
+        if len(set(values)) != len(values):
+            raise CardError(self.path(name), "must not repeat an entry")
+        return tuple(values)
+
+    def array(self, name: str) -> list[Any]:
+        value = self.take(name)
+        if not isinstance(value, list):
+            raise CardError(self.path(name), f"must be an array, not {_kind(value)}")
+        if not value:
+            raise CardError(self.path(name), "must not be empty")
+        return value
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        value = self.take(name)
+        if not isinstance(value, dict):
+            raise CardError(self.path(name), f"must be an object, not {_kind(value)}")
+        return value
+
+    def read(self, name: str, reader: Callable[[Fields], T]) -> T:
+        """Read a nested object with ``reader`` and see that it left no field unread."""
+        fields = Fields(self.take(name), self.path(name))
+        value = reader(fields)
+        fields.finish()
+        return value
+
+
+def _number(value: object, path: str, above: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CardError(path, f"must be a number, not {_kind(value)}")
+    if not math.isfinite(value):
+        raise CardError(path, "must be finite")
+    if value <= above:
+        raise CardError(path, f"must be greater than {above}, not {value}")
+    return float(value)
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")

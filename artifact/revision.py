@@ -1,0 +1,169 @@
+"""A revision: an immutable folder ``models/<name>/<revision>/`` with a card and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from artifact.card import ModelCard, Weights
+from artifact.contract import Contract
+from artifact.errors import (
+    ArtifactError,
+    ContractConflict,
+    DigestMismatch,
+    RevisionExists,
+    RevisionMissing,
+)
+
+CARD_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision folder whose card has been read and validated.
+
+    ``digest`` is the sha256 of ``model.json``; since the card names the sha256 of the weights,
+    it stands for the whole artefact.
+    """
+
+    folder: Path
+    card: ModelCard
+    digest: str
+
+    def read_weights(self) -> bytes:
+        """The bytes of the weights file.
+
+        Raises:
+            RevisionMissing: the file is not there (a card alone is enough for a transformer).
+            DigestMismatch: its bytes are not those that the card names.
+        """
+        path = self.folder / self.card.weights.file
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise RevisionMissing(f"{self.card.identity}: {path} is missing") from None
+        found = "sha256:" + hashlib.sha256(data).hexdigest()
+        if found != self.card.weights.sha256:
+            raise DigestMismatch(
+                f"{self.card.identity}: {path.name} has {found}, "
+                f"but its card names {self.card.weights.sha256}"
+            )
+        return data
+
+
+def open_revision(root: Path, name: str, selector: str) -> Revision:
+    """Open one revision of model ``name``.
+
+    Args:
+        root: the folder that holds ``<name>/<revision>/``.
+        name: the model's name; the card must agree.
+        selector: a revision under ``root``, or the path of a revision folder (it contains a
+            ``/``) wherever it lies.
+
+    Raises:
+        RevisionMissing: there is no such folder or no card in it.
+        CardError: the card is not valid.
+        ArtifactError: the card is of another model or revision than its place says.
+    """
+    external = "/" in selector
+    folder = Path(selector) if external else root / name / selector
+    path = folder / CARD_FILE
+    try:
+        document = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        known = ", ".join(revisions_of(root, name)) or "none"
+        raise RevisionMissing(
+            f"model {name} has no revision at {folder} (revisions under {root}: {known})"
+        ) from None
+    card = ModelCard.from_json(document)
+    if card.name != name:
+        raise ArtifactError(f"{path} is a card of model {card.name}, not {name}")
+    if not external and card.revision != selector:
+        raise ArtifactError(f"{path} says revision {card.revision}, its folder says {selector}")
+    return Revision(folder, card, "sha256:" + hashlib.sha256(document).hexdigest())
+
+
+def revisions_of(root: Path, name: str) -> list[str]:
+    """Revisions of model ``name`` under ``root``: numbers first, in order, then the rest."""
+    found = [path.parent.name for path in (root / name).glob(f"*/{CARD_FILE}")]
+    return sorted(found, key=lambda r: (0, int(r), "") if r.isdecimal() else (1, 0, r))
+
+
+def next_revision(root: Path, name: str) -> str:
+    """The number after the highest numbered revision; ``1`` for a new model."""
+    numbers = [int(r) for r in revisions_of(root, name) if r.isdecimal()]
+    return str(max(numbers, default=0) + 1)
+
+
+def model_contract(root: Path, name: str, selector: str | None = None) -> Contract:
+    """The contract that all revisions of ``name`` share, from their cards alone.
+
+    Args:
+        selector: as for ``open_revision``, to take one card; None for all under ``root``.
+
+    Raises:
+        RevisionMissing: there is no card.
+        ContractConflict: two revisions disagree: a new contract needs a new model name.
+    """
+    selectors = [selector] if selector is not None else revisions_of(root, name)
+    if not selectors:
+        raise RevisionMissing(f"model {name} has no card under {root}")
+    cards = [open_revision(root, name, item).card for item in selectors]
+    for card in cards[1:]:
+        if card.contract.digest != cards[0].contract.digest:
+            raise ContractConflict(
+                f"{cards[0].identity} and {card.identity} have different contracts; "
+                "give the new one a model name of its own"
+            )
+    return cards[0].contract
+
+
+def write_revision(
+    root: Path, card: ModelCard, weights: bytes, attachments: Mapping[str, bytes] | None = None
+) -> Revision:
+    """Write a new revision folder: the one function that does.
+
+    The folder appears under its name only when it is complete. The card's ``weights`` entry is
+    filled in here, from the bytes themselves.
+
+    Args:
+        root: the folder that holds ``<name>/<revision>/``.
+        weights: the content of a safetensors file.
+        attachments: further files by name (plots, tables); not part of the contract.
+
+    Raises:
+        RevisionExists: the revision is there already; nothing was changed.
+        ContractConflict: the model's other revisions have another contract.
+    """
+    folder = root / card.name / card.revision
+    if folder.exists():
+        raise RevisionExists(f"{folder} exists; a revision is never overwritten")
+    for other in revisions_of(root, card.name):
+        existing = open_revision(root, card.name, other).card
+        if existing.contract.digest != card.contract.digest:
+            raise ContractConflict(
+                f"{existing.identity} has another contract than the new {card.identity}; "
+                "give the new one a model name of its own"
+            )
+    sha256 = "sha256:" + hashlib.sha256(weights).hexdigest()
+    card = replace(card, weights=Weights(WEIGHTS_FILE, sha256, len(weights)))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{card.revision}-", dir=folder.parent))
+    try:
+        (draft / WEIGHTS_FILE).write_bytes(weights)
+        for name, content in (attachments or {}).items():
+            (draft / name).write_bytes(content)
+        (draft / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+        draft.chmod(0o755)
+        try:
+            draft.rename(folder)
+        except OSError:
+            raise RevisionExists(f"{folder} exists; a revision is never overwritten") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return open_revision(root, card.name, card.revision)

@@ -1,0 +1,1 @@
+"""What people run against the service: HTTP only."""

@@ -1,0 +1,1 @@
+"""The predictor: networks, loading and inference behind KServe's model server."""

@@ -1,0 +1,64 @@
+"""Start the predictor: ``python -m predictor --model=mnist=1 --model=fashion-mnist=1``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from artifact import ArtifactError
+from predictor.loading import load_revision
+from predictor.model import PredictorModel
+from predictor.settings import PredictorSettings
+from serving.arguments import ModelSelection, refuse_repeats, server_arguments
+from serving.logs import configure_logging
+from serving.quota import cpu_quota
+from serving.server import VisionServer
+from serving.settings import SettingError, read_settings
+
+DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "1")]
+
+
+def main() -> int:
+    parser = server_arguments("python -m predictor", "Holds PyTorch models and answers tensors.")
+    # KServe's controller may append arguments of its own.
+    options, _ = parser.parse_known_args()
+    selections: list[ModelSelection] = options.models or DEFAULT
+    try:
+        settings = read_settings(PredictorSettings, os.environ)
+        refuse_repeats(selections)
+        for selection in selections:
+            if selection.selector is None:
+                raise ValueError(f"--model={selection.name}: which revision? --model=NAME=REVISION")
+    except (SettingError, ValueError) as error:
+        print(f"predictor: {error}", file=sys.stderr)
+        return 2
+    configure_logging(settings.log_level)
+    torch.set_num_threads(settings.torch_threads or max(1, round(cpu_quota())))
+    # One thread: torch already spreads a pass over the quota, and two passes at once would
+    # only take it from each other.
+    executor = ThreadPoolExecutor(1, thread_name_prefix="inference")
+    try:
+        models = [
+            PredictorModel(
+                executor.submit(
+                    load_revision, Path(settings.model_root), s.name, s.selector or ""
+                ).result(),
+                executor,
+                settings.max_instances,
+            )
+            for s in selections
+        ]
+    except ArtifactError as error:
+        logging.getLogger("predictor").critical("%s", error)
+        return 1
+    VisionServer(settings).start(models)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

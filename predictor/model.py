@@ -1,0 +1,219 @@
+"""One model of the predictor, behind KServe's ``Model`` interface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from numpy.typing import NDArray
+
+from artifact import ImageInput
+from predictor.loading import LoadedRevision
+from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
+from serving.model import Answered, HttpRequest, Reply, ServedModel
+from serving.v2 import InferRequest, Tensor, read_infer_request, write_infer_response
+
+CONTRACT_DIGEST = "contract_digest"
+"""Request parameter with which a transformer says what contract its tensors follow."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A batch on its way in: what its protocol's reader found, not yet checked."""
+
+    batch: NDArray[Any]
+    contract_digest: str | None
+    request: InferRequest | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Probabilities ``(n, classes)`` on their way out."""
+
+    payload: Payload
+    probabilities: NDArray[np.float32]
+    answered: Answered
+
+
+class PredictorModel(ServedModel):
+    """Validates tensors against the contract and runs the network off the event loop.
+
+    Args:
+        loaded: the one revision that answers.
+        executor: where forward passes run; shared by all models, so that they take turns.
+        max_instances: most rows in one request.
+    """
+
+    def __init__(self, loaded: LoadedRevision, executor: Executor, max_instances: int) -> None:
+        super().__init__(loaded.card.name)
+        self._loaded = loaded
+        self._executor = executor
+        self._max_instances = max_instances
+        self._contract = loaded.card.contract
+        self._contract_digest = loaded.card.contract.digest
+        self.ready = True
+
+    def start(self) -> None:
+        """Nothing to do: the revision is loaded before there is a model."""
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        spec = self._contract.input
+        return [{"name": spec.name, "datatype": spec.dtype, "shape": [-1, *spec.shape]}]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        shape = [-1, len(self._contract.labels)]
+        return [{"name": self._contract.outputs[0], "datatype": "FP32", "shape": shape}]
+
+    async def preprocess(
+        self, payload: Payload, headers: Mapping[str, str] | None = None
+    ) -> Payload:
+        if payload.contract_digest not in (None, self._contract_digest):
+            raise ContractRefused(
+                f"contract_digest is {payload.contract_digest}; "
+                f"{self._loaded.card.identity} has {self._contract_digest}",
+                code="contract_mismatch",
+            )
+        check_batch(payload.batch, self._contract.input, self._max_instances)
+        return payload
+
+    async def predict(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Answer:
+        probabilities = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._loaded.probabilities, payload.batch
+        )
+        answered = Answered(self._loaded.card.revision, self._loaded.digest, len(probabilities))
+        return Answer(payload, probabilities, answered)
+
+    def read_v1(self, request: HttpRequest) -> Payload:
+        """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""
+        try:
+            document = orjson.loads(request.body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedRequest(f"the body is not JSON: {error}") from None
+        if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
+            raise InvalidRequest("the body must be an object with an array 'instances'")
+        unknown = set(document) - {"instances", CONTRACT_DIGEST}
+        if unknown:
+            raise InvalidRequest(f"the body has an unknown field {min(unknown)!r}")
+        try:
+            batch = np.asarray(document["instances"])
+        except ValueError:
+            raise ContractRefused("instances have different shapes") from None
+        if batch.dtype.kind not in "iuf":
+            raise ContractRefused("instances must hold numbers")
+        return Payload(batch.astype(np.float32), _digest_of(document))
+
+    def read_v2(self, request: HttpRequest) -> Payload:
+        parsed = read_infer_request(request)
+        if len(parsed.inputs) != 1:
+            raise ContractRefused(f"there is one input, not {len(parsed.inputs)}")
+        return Payload(
+            self._numbers(parsed.inputs[0]), _digest_of(parsed.parameters), parsed, parsed.id
+        )
+
+    def read_grpc(self, request: pb.ModelInferRequest) -> Payload:
+        if len(request.inputs) != 1:
+            raise ContractRefused(f"there is one input, not {len(request.inputs)}")
+        tensor = request.inputs[0]
+        data: bytes | list[float]
+        if request.raw_input_contents:
+            if len(request.raw_input_contents) != 1 or tensor.HasField("contents"):
+                raise InvalidRequest("one input takes one entry of raw_input_contents")
+            data = request.raw_input_contents[0]
+        else:
+            data = list(tensor.contents.fp32_contents)
+        digest = request.parameters.get(CONTRACT_DIGEST)
+        return Payload(
+            self._numbers(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data)),
+            None if digest is None else digest.string_param,
+            id=request.id,
+        )
+
+    def write_v1(self, answer: Answer) -> Reply:
+        document = {
+            "predictions": answer.probabilities,
+            "model_name": self.name,
+            "model_version": answer.answered.revision,
+            "model_digest": answer.answered.digest,
+        }
+        return Reply(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    def write_v2(self, answer: Answer) -> Reply:
+        assert answer.payload.request is not None
+        return write_infer_response(
+            answer.payload.request,
+            self.name,
+            answer.answered.revision,
+            {"model_digest": answer.answered.digest, CONTRACT_DIGEST: self._contract_digest},
+            {self._contract.outputs[0]: answer.probabilities},
+        )
+
+    def write_grpc(self, answer: Answer) -> pb.ModelInferResponse:
+        parameter = pb.InferParameter
+        return pb.ModelInferResponse(
+            id=answer.payload.id,
+            model_name=self.name,
+            model_version=answer.answered.revision,
+            parameters={
+                "model_digest": parameter(string_param=answer.answered.digest),
+                CONTRACT_DIGEST: parameter(string_param=self._contract_digest),
+            },
+            outputs=[
+                pb.ModelInferResponse.InferOutputTensor(
+                    name=self._contract.outputs[0],
+                    datatype="FP32",
+                    shape=answer.probabilities.shape,
+                )
+            ],
+            raw_output_contents=[answer.probabilities.tobytes()],
+        )
+
+    def _numbers(self, tensor: Tensor) -> NDArray[Any]:
+        spec = self._contract.input
+        if tensor.name != spec.name:
+            raise ContractRefused(f"the input is called {spec.name!r}, not {tensor.name!r}")
+        if tensor.datatype != spec.dtype:
+            raise ContractRefused(f"the datatype is {spec.dtype}, not {tensor.datatype!r}")
+        # Before the array is built: a shape can claim more than any machine has.
+        if len(tensor.shape) != 4 or tensor.shape[1:] != spec.shape:
+            raise ContractRefused(_expected_shape(spec, tensor.shape))
+        return tensor.numbers()
+
+
+def check_batch(batch: NDArray[Any], spec: ImageInput, max_instances: int) -> None:
+    """See that a batch is what the contract's input says.
+
+    Raises:
+        ContractRefused: wrong rank, shape or dtype, no rows, or a value that is not finite.
+        TooLarge: more than ``max_instances`` rows.
+    """
+    if batch.ndim != 4 or batch.shape[1:] != spec.shape:
+        raise ContractRefused(_expected_shape(spec, batch.shape))
+    if batch.dtype != np.float32:
+        raise ContractRefused(f"the datatype is {spec.dtype}, not {batch.dtype}")
+    if not len(batch) >= 1:
+        raise ContractRefused("there are no instances")
+    if len(batch) > max_instances:
+        raise TooLarge(f"{len(batch)} instances; the limit is {max_instances}")
+    finite = np.isfinite(batch)
+    if not finite.all():
+        row = int(np.argwhere(~finite)[0][0])
+        raise ContractRefused("a value is not finite", instance=row)
+
+
+def _expected_shape(spec: ImageInput, shape: tuple[int, ...]) -> str:
+    wanted = ", ".join(str(n) for n in spec.shape)
+    return f"the shape is (n, {wanted}), not {tuple(shape)}"
+
+
+def _digest_of(parameters: Mapping[str, Any]) -> str | None:
+    value = parameters.get(CONTRACT_DIGEST)
+    if value is not None and not isinstance(value, str):
+        raise InvalidRequest(f"{CONTRACT_DIGEST} must be a string")
+    return value

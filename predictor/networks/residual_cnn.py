@@ -1,0 +1,94 @@
+"""A small residual network for small images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias and its batch norm; ``stride`` divides the resolution."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around ``hidden`` channels, added to their input (He et al., 2015)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = convolution(width, hidden)
+        self.project = convolution(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.project(torch.relu(self.expand(x))))
+
+
+class Stage(nn.Module):
+    """An optional halving of the resolution with a change of width, then residual blocks."""
+
+    def __init__(self, inputs: int, width: int, hidden: int, blocks: int, halve: bool) -> None:
+        super().__init__()
+        self.down = convolution(inputs, width, stride=2) if halve else nn.Identity()
+        self.halve = halve
+        self.blocks = nn.Sequential(*(ResidualBlock(width, hidden) for _ in range(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.halve:
+            x = torch.relu(self.down(x))
+        out: Tensor = self.blocks(x)
+        return out
+
+
+class ResidualCNN(nn.Module):
+    """Stem, stages, global average pooling and a linear head.
+
+    By default the stem already halves the resolution: most of the cost of a 28×28 image lies in
+    the layers that see all its pixels.
+
+    Args:
+        channels: of the input image.
+        classes: length of the logit vector.
+        stem: width of the first convolution.
+        widths: channels of each stage; every stage but the first halves the resolution.
+        hidden: channels inside the residual blocks of each stage.
+        blocks: residual blocks of each stage.
+        stem_kernel, stem_stride: of the first convolution.
+
+    Shapes: input ``(n, channels, h, w)`` float32, output ``(n, classes)`` logits.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        stem: int,
+        widths: Sequence[int],
+        hidden: Sequence[int],
+        blocks: Sequence[int],
+        stem_kernel: int = 5,
+        stem_stride: int = 2,
+    ) -> None:
+        super().__init__()
+        if not len(widths) == len(hidden) == len(blocks) >= 1:
+            raise ValueError("widths, hidden and blocks must have one entry a stage")
+        if widths[0] != stem:
+            raise ValueError("the first stage has the stem's width")
+        self.stem = convolution(channels, stem, stem_kernel, stem_stride)
+        inputs = [stem, *widths[:-1]]
+        self.stages = nn.ModuleList(
+            Stage(inputs[i], widths[i], hidden[i], blocks[i], halve=i > 0)
+            for i in range(len(widths))
+        )
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        for stage in self.stages:
+            x = stage(x)
+        logits: Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits

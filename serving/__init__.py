@@ -1,0 +1,1 @@
+"""What the two servers share: KServe's model server with its edges closed."""

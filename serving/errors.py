@@ -1,0 +1,145 @@
+"""Errors that a client may see; each owns its HTTP and its gRPC status.
+
+ServingError
+├── MalformedRequest      400 INVALID_ARGUMENT    not JSON, not base64, a damaged image
+│   └── ContractRefused   400 INVALID_ARGUMENT    a tensor or digest outside the contract
+├── Forbidden             403 PERMISSION_DENIED   an endpoint that is closed
+├── UnknownModel          404 NOT_FOUND
+├── NotFound              404 NOT_FOUND           no such URL
+├── MethodNotAllowed      405 UNIMPLEMENTED
+├── TooLarge              413 INVALID_ARGUMENT    bytes, pixels or instances over a limit
+├── UnsupportedMedia      415 INVALID_ARGUMENT    a content or image type that is not read
+├── InvalidRequest        422 INVALID_ARGUMENT    well-formed, but of the wrong shape
+├── Overloaded            429 RESOURCE_EXHAUSTED
+├── Internal              500 INTERNAL            a fault of ours; says nothing about it
+├── Unsupported           501 UNIMPLEMENTED
+├── BadPredictorAnswer    502 INTERNAL            the predictor answered nonsense
+├── Unavailable           503 UNAVAILABLE         not ready, draining, predictor gone
+└── DeadlineExceeded      504 DEADLINE_EXCEEDED   the predictor did not answer in time
+
+The message of an unexpected exception never reaches a client: it becomes ``Internal``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from grpc import StatusCode
+
+
+class ServingError(Exception):
+    """Base of all errors that are rendered to clients.
+
+    Args:
+        message: for people; must not hold internal addresses.
+        instance: index of the instance at fault, where one is.
+        code: stable and for programs; the class's own unless given.
+    """
+
+    status: ClassVar[int] = 500
+    grpc_status: ClassVar[StatusCode] = StatusCode.INTERNAL
+    code: ClassVar[str] = "internal"
+    retry_after_seconds: ClassVar[int | None] = None
+
+    def __init__(
+        self, message: str, *, instance: int | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.instance = instance
+        self.error_code = code or type(self).code
+
+    def as_json(self) -> dict[str, Any]:
+        """The one shape of every error body."""
+        document: dict[str, Any] = {"error": self.message, "code": self.error_code}
+        if self.instance is not None:
+            document["instance"] = self.instance
+        return document
+
+
+class MalformedRequest(ServingError):
+    status = 400
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    code = "malformed_request"
+
+
+class ContractRefused(MalformedRequest):
+    code = "contract_refused"
+
+
+class Forbidden(ServingError):
+    status = 403
+    grpc_status = StatusCode.PERMISSION_DENIED
+    code = "forbidden"
+
+
+class UnknownModel(ServingError):
+    status = 404
+    grpc_status = StatusCode.NOT_FOUND
+    code = "unknown_model"
+
+
+class NotFound(ServingError):
+    status = 404
+    grpc_status = StatusCode.NOT_FOUND
+    code = "not_found"
+
+
+class MethodNotAllowed(ServingError):
+    status = 405
+    grpc_status = StatusCode.UNIMPLEMENTED
+    code = "method_not_allowed"
+
+
+class TooLarge(ServingError):
+    status = 413
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    code = "too_large"
+
+
+class UnsupportedMedia(ServingError):
+    status = 415
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    code = "unsupported_media_type"
+
+
+class InvalidRequest(ServingError):
+    status = 422
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    code = "invalid_request"
+
+
+class Overloaded(ServingError):
+    status = 429
+    grpc_status = StatusCode.RESOURCE_EXHAUSTED
+    code = "overloaded"
+    retry_after_seconds = 1
+
+
+class Internal(ServingError):
+    def __init__(self) -> None:
+        super().__init__("internal error; the server's log has the cause under the request id")
+
+
+class Unsupported(ServingError):
+    status = 501
+    grpc_status = StatusCode.UNIMPLEMENTED
+    code = "unsupported"
+
+
+class BadPredictorAnswer(ServingError):
+    status = 502
+    code = "bad_predictor_answer"
+
+
+class Unavailable(ServingError):
+    status = 503
+    grpc_status = StatusCode.UNAVAILABLE
+    code = "unavailable"
+    retry_after_seconds = 1
+
+
+class DeadlineExceeded(ServingError):
+    status = 504
+    grpc_status = StatusCode.DEADLINE_EXCEEDED
+    code = "deadline_exceeded"

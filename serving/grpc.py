@@ -1,0 +1,121 @@
+"""The gRPC edge: KServe's v2 service without its open model repository."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, cast
+
+from grpc import StatusCode, aio
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+    add_GRPCInferenceServiceServicer_to_server,
+)
+from kserve.protocol.grpc.server import GRPCServer
+from kserve.protocol.grpc.servicer import InferenceServicer
+
+from serving.errors import Internal, ServingError
+from serving.http import shown_error
+from serving.metrics import INSTANCES, REQUESTS, SECONDS
+from serving.model import Answered
+
+ERROR_CODE = "x-error-code"
+"""Trailing metadata that marks an error text as ours and names its code."""
+
+logger = logging.getLogger("serving.grpc")
+
+
+class GrpcModel(Protocol):
+    """What the gRPC edge needs of a model beyond KServe's own interface."""
+
+    def require_ready(self) -> None: ...
+
+    def read_grpc(self, request: pb.ModelInferRequest) -> Any: ...
+
+    def write_grpc(self, answer: Any) -> pb.ModelInferResponse: ...
+
+
+class Servicer(InferenceServicer):
+    """Every method's errors are rendered alike; ``ModelInfer`` goes to the model directly."""
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> Any:
+        started = time.perf_counter()
+        known = revision = ""
+        code = StatusCode.OK
+        try:
+            model = await self._data_plane.get_model(request.model_name)
+            known = request.model_name
+            served = cast(GrpcModel, model)
+            served.require_ready()
+            headers = dict(context.invocation_metadata())
+            answer, _ = await model(served.read_grpc(request), headers)
+            answered = cast(Answered, answer.answered)
+            revision = answered.revision
+            response = served.write_grpc(answer)
+            SECONDS.labels(known, revision, "grpc").observe(time.perf_counter() - started)
+            INSTANCES.labels(known, revision).inc(answered.instances)
+            return response
+        except Exception as error:
+            code = shown_error(error).grpc_status
+            await refuse(context, error, "ModelInfer")
+        finally:
+            REQUESTS.labels(known, revision, "grpc", code.name).inc()
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:
+        return await self._guarded("ModelReady", request, context)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:
+        return await self._guarded("ModelMetadata", request, context)
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:
+        return await self._guarded("ServerReady", request, context)
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        return await self._guarded("RepositoryModelLoad", request, context)
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
+        return await self._guarded("RepositoryModelUnload", request, context)
+
+    async def _guarded(self, method: str, request: Any, context: Any) -> Any:
+        try:
+            return await getattr(InferenceServicer, method)(self, request, context)
+        except Exception as error:
+            await refuse(context, error, method)
+
+
+async def refuse(context: Any, error: Exception, method: str) -> None:
+    """End the call with the error's status; the text of an unexpected one stays here."""
+    shown: ServingError = shown_error(error)
+    unexpected = isinstance(shown, Internal)
+    logger.log(
+        logging.ERROR if unexpected else logging.WARNING,
+        "unexpected error" if unexpected else shown.message,
+        exc_info=error if unexpected else None,
+        extra={"method": method, "code": shown.error_code, "status": shown.grpc_status.name},
+    )
+    context.set_trailing_metadata(((ERROR_CODE, shown.error_code),))
+    await context.abort(shown.grpc_status, shown.message)
+
+
+class BoundGRPCServer(GRPCServer):
+    """KServe's gRPC server, listening on a chosen address, with ``Servicer``."""
+
+    def __init__(self, host: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._host = host
+
+    async def start(self, max_workers: int) -> None:
+        limits = ("grpc_max_send_message_length", "grpc_max_receive_message_length")
+        self._server = aio.server(
+            ThreadPoolExecutor(max_workers=max_workers),
+            options=[
+                *((name.replace("grpc_", "grpc.", 1), self._kwargs[name]) for name in limits),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        servicer = Servicer(self._data_plane, self._model_repository_extension)
+        add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        self._server.add_insecure_port(f"{self._host}:{self._port}")
+        await self._server.start()
+        await self._server.wait_for_termination()

@@ -1,0 +1,58 @@
+"""JSON lines on standard output, one formatter for KServe, uvicorn and ourselves."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+from datetime import datetime, timezone
+from typing import Any
+
+FIELDS = ("request_id", "method", "path", "status", "model", "revision", "code", "milliseconds")
+"""Extra attributes that a record may carry."""
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in FIELDS:
+            value = getattr(record, name, None)
+            if value is not None:
+                line[name] = value
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Send every logger through ``JsonFormatter``; must run before KServe's own set-up."""
+    quiet = {"level": "WARNING", "handlers": ["stdout"], "propagate": False}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": {"()": JsonFormatter}},
+            "handlers": {
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "json",
+                }
+            },
+            "root": {"level": level, "handlers": ["stdout"]},
+            # KServe writes about four lines a request at INFO, and hosts the server's start-up
+            # chatter; uvicorn's access log is replaced by ours.
+            "loggers": {
+                "kserve": {**quiet},
+                "kserve.trace": {**quiet},
+                "uvicorn": {**quiet},
+                "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            },
+        }
+    )

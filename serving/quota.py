@@ -1,0 +1,37 @@
+"""The processors this process may really use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def cpu_quota(cgroup: Path = CGROUP) -> float:
+    """Cores: the least of the machine's, the affinity mask's and the cgroup's quota.
+
+    Reads cgroup v2 and v1; inside a container either is mounted at ``/sys/fs/cgroup``.
+    """
+    cores = float(len(os.sched_getaffinity(0)))
+    quota = _version_two(cgroup) or _version_one(cgroup)
+    return min(cores, quota) if quota else cores
+
+
+def _version_two(cgroup: Path) -> float | None:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _version_one(cgroup: Path) -> float | None:
+    for folder in ("cpu,cpuacct", "cpu"):
+        try:
+            quota = int((cgroup / folder / "cpu.cfs_quota_us").read_text())
+            period = int((cgroup / folder / "cpu.cfs_period_us").read_text())
+        except (OSError, ValueError):
+            continue
+        return quota / period if quota > 0 else None
+    return None

@@ -1,0 +1,145 @@
+"""KServe's ModelServer with its edges closed: bound address, error shape, readiness, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from kserve import ModelServer, errors
+from kserve.model_server import args as kserve_arguments
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
+
+from serving.errors import Forbidden, ServingError, UnknownModel
+from serving.grpc import BoundGRPCServer
+from serving.http import Edge, render_error
+from serving.model import ServedModel
+from serving.settings import ServerSettings
+
+RENDERED = (
+    ServingError,
+    HTTPException,
+    RequestValidationError,
+    NotImplementedError,
+    errors.InvalidInput,
+    errors.InferenceError,
+    errors.ModelNotFound,
+    errors.ModelNotReady,
+    errors.UnsupportedProtocol,
+    errors.ServerNotLive,
+    errors.ServerNotReady,
+    Exception,
+)
+
+logger = logging.getLogger("serving")
+
+
+class ClosedRepository(ModelRepositoryExtension):
+    """KServe 0.21 lets anybody who reaches the serving port unload a model; this refuses."""
+
+    async def load(self, model_name: str) -> None:
+        raise Forbidden("models are chosen when the server starts; this endpoint is closed")
+
+    async def unload(self, model_name: str) -> None:
+        raise Forbidden("models are chosen when the server starts; this endpoint is closed")
+
+
+class ClosedDataPlane(DataPlane):
+    """Ready means that every model is; an unready model is never loaded by a request."""
+
+    async def ready(self) -> bool:
+        models = self.model_registry.get_models().values()
+        return bool(models) and all(model.ready for model in models)
+
+    async def get_model(self, name: str) -> ServedModel:
+        model: ServedModel | None = self.model_registry.get_model(name)
+        if model is None:
+            raise UnknownModel(f"there is no model {name!r} here")
+        return model
+
+    def metadata(self) -> dict[str, Any]:
+        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+
+
+class ClosedRESTServer(RESTServer):
+    """KServe's REST server behind ``Edge``, without the timing middleware's log lines."""
+
+    def __init__(self, settings: ServerSettings, **arguments: Any) -> None:
+        super().__init__("kserve.model_server:app", **arguments)
+        self._settings = settings
+        self.config.host = settings.host
+        self.config.access_log = False
+        self.config.server_header = False
+
+    def _add_middlewares(self, app: FastAPI) -> None:
+        app.add_middleware(
+            Edge,
+            models=self.dataplane.model_registry,
+            settings=self._settings,
+        )
+
+    def _add_exception_handlers(self, app: FastAPI) -> None:
+        for kind in RENDERED:
+            app.add_exception_handler(kind, render_error)
+
+
+class VisionServer(ModelServer):
+    """Starts REST, and gRPC where it is enabled, for models that are already loaded.
+
+    Ports, worker and message limits are KServe's own arguments.
+    """
+
+    def __init__(self, settings: ServerSettings, **arguments: Any) -> None:
+        super().__init__(grace_period=settings.grace_seconds, **arguments)
+        self.settings = settings
+        self.dataplane = ClosedDataPlane(model_registry=self.registered_models)
+        self.model_repository_extension = ClosedRepository(self.registered_models)
+
+    def start(self, models: list[ServedModel]) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        One process: KServe 0.21 loses the predictor's address in further workers, and scaling
+        is the cluster's task.
+        """
+        self._register_and_check_atleast_one_model_is_ready(models)
+        self._rest_server = ClosedRESTServer(
+            self.settings,
+            data_plane=self.dataplane,
+            model_repository_extension=self.model_repository_extension,
+            http_port=self.http_port,
+            grace_period=self.grace_period,
+            event_loop=self.event_loop,
+            timeout_keep_alive=self.timeout_keep_alive,
+        )
+        self.servers.append(self._rest_server.start())
+        if self.enable_grpc:
+            self._grpc_server = BoundGRPCServer(
+                self.settings.host,
+                port=self.grpc_port,
+                data_plane=self.dataplane,
+                model_repository_extension=self.model_repository_extension,
+                kwargs=vars(kserve_arguments),
+                grace_period=self.grace_period,
+            )
+            self.servers.append(self._grpc_server.start(self.max_threads))
+        self.register_signal_handler()
+        logger.info("serving %s", ", ".join(model.name for model in models))
+        asyncio.run(self._serve())
+
+    def stop(self, sig: int) -> None:
+        """Let gRPC calls in flight finish; uvicorn has done so for HTTP when this is called.
+
+        KServe's own ``stop`` unloads the models first, which fails the calls it then waits for.
+        """
+        asyncio.get_running_loop().create_task(self._shut_down(sig))
+
+    async def _shut_down(self, sig: int) -> None:
+        for model in self.registered_models.get_models().values():
+            await model.close()
+        if self._grpc_server:
+            await self._grpc_server.stop(sig)

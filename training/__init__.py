@@ -1,0 +1,1 @@
+"""Training: data, training, fine-tuning, evaluation, and writing revisions."""

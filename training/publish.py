@@ -1,0 +1,144 @@
+"""From finished runs to a revision: choose, calibrate, test once, write."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from artifact import (
+    Architecture,
+    Contract,
+    DataSource,
+    Metrics,
+    ModelCard,
+    Revision,
+    SeedResult,
+    Weights,
+    write_revision,
+)
+from predictor.networks import build_network
+from training.calibration import expected_calibration_error, fit_temperature
+from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
+from training.fit import RunResult, accuracy, predict
+from training.plots import confusion_matrix, learning_curves
+from training.settings import TrainingSettings
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class _Split:
+    images: Tensor
+    labels: Tensor
+
+
+def publish(
+    settings: TrainingSettings,
+    data: ImageData,
+    contract: Contract,
+    runs: list[RunResult],
+    root: Path,
+    revision: str,
+) -> Revision:
+    """Write the revision with the run that is best on the validation split.
+
+    The test set is read here, once a run, after everything else has been decided.
+
+    Raises:
+        RevisionExists: nothing was changed.
+    """
+    _, held_out = split_off(data.train, settings.validation, settings.split_seed)
+    validation, test = _tensors(held_out, contract), _tensors(data.test, contract)
+    results: list[SeedResult] = []
+    logits: dict[int, Tensor] = {}
+    for run in runs:
+        network = build_network(Architecture(settings.architecture, settings.arguments))
+        network.load_state_dict(run.weights)
+        known = predict(network, validation.images, settings.test_batch_size)
+        temperature = fit_temperature(known, validation.labels)
+        unseen = predict(network, test.images, settings.test_batch_size)
+        logits[run.seed] = unseen
+        results.append(
+            SeedResult(
+                seed=run.seed,
+                finished=run.finished,
+                epochs=len(run.history),
+                train_seconds=run.train_seconds,
+                validation_accuracy=round(accuracy(known, validation.labels), 4),
+                test_accuracy=round(accuracy(unseen, test.labels), 4),
+                test_ece_before=_ece(unseen, test.labels, 1.0),
+                test_ece=_ece(unseen, test.labels, temperature),
+                temperature=temperature,
+            )
+        )
+    shipped = max(range(len(runs)), key=lambda i: results[i].validation_accuracy)
+    run, result = runs[shipped], results[shipped]
+    predicted = logits[run.seed].argmax(1)
+    card = ModelCard(
+        name=settings.model,
+        revision=revision,
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        architecture=Architecture(settings.architecture, settings.arguments),
+        contract=contract,
+        temperature=result.temperature,
+        weights=Weights("unwritten.safetensors", "sha256:" + "0" * 64, 1),
+        parent=settings.parent or None,
+        data=DataSource(
+            name=data.name,
+            digest=data.digest,
+            train=len(data.train) - settings.validation,
+            validation=settings.validation,
+            test=len(data.test),
+        ),
+        training=settings.as_json(),
+        metrics=Metrics(
+            shipped_seed=run.seed,
+            test_accuracy=result.test_accuracy,
+            test_correct=int((predicted == test.labels).sum()),
+            test_ece=result.test_ece,
+            seeds=tuple(results),
+        ),
+        libraries={name: metadata.version(name) for name in LIBRARIES},
+    )
+    title = f"{settings.model}/{revision}"
+    return write_revision(
+        root,
+        card,
+        save(run.weights),
+        {
+            "curves.png": learning_curves({r.seed: r.history for r in runs}, title),
+            "confusion.png": confusion_matrix(
+                predicted, test.labels, contract.labels, f"{title}: {result.test_accuracy:.2%}"
+            ),
+        },
+    )
+
+
+def summary(results: tuple[SeedResult, ...]) -> str:
+    """Mean and spread over the seeds, for people."""
+    lines = [f"{'seed':>5} {'val acc':>8} {'test acc':>9} {'ECE before':>11} {'ECE':>6} {'s':>6}"]
+    for r in results:
+        lines.append(
+            f"{r.seed:>5} {r.validation_accuracy:>8.2%} {r.test_accuracy:>9.2%}"
+            f" {r.test_ece_before:>11.2%} {r.test_ece:>6.2%} {r.train_seconds:>6.0f}"
+        )
+    scores = [r.test_accuracy for r in results]
+    spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    lines.append(f"test accuracy {statistics.mean(scores):.2%} ± {spread:.2%} (standard deviation)")
+    return "\n".join(lines)
+
+
+def _tensors(data: LabelledImages, contract: Contract) -> _Split:
+    return _Split(evaluation_tensors(data, contract.input), torch.from_numpy(data.labels))
+
+
+def _ece(logits: Tensor, labels: Tensor, temperature: float) -> float:
+    probabilities = torch.softmax(logits / temperature, dim=1)
+    return round(expected_calibration_error(probabilities, labels), 4)

@@ -1,0 +1,178 @@
+"""The hop to the predictor: v2 over gRPC with raw tensor bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+from grpc import StatusCode, aio
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from numpy.typing import NDArray
+
+from artifact import Contract
+from serving.errors import (
+    BadPredictorAnswer,
+    ContractRefused,
+    DeadlineExceeded,
+    MalformedRequest,
+    Overloaded,
+    ServingError,
+    TooLarge,
+    Unavailable,
+    UnknownModel,
+)
+from serving.grpc import ERROR_CODE
+from serving.model import Answered
+
+FORWARDED = ("x-request-id", "traceparent", "tracestate", "x-b3-traceid")
+"""Headers that go on to the predictor; `authorization` is the client's and stays here."""
+
+CONTRACT_DIGEST = "contract_digest"
+
+_BY_STATUS: dict[StatusCode, tuple[type[ServingError], str]] = {
+    StatusCode.INVALID_ARGUMENT: (MalformedRequest, "the predictor refused the request"),
+    StatusCode.FAILED_PRECONDITION: (MalformedRequest, "the predictor refused the request"),
+    StatusCode.NOT_FOUND: (UnknownModel, "the predictor does not hold this model"),
+    StatusCode.RESOURCE_EXHAUSTED: (Overloaded, "the predictor is overloaded"),
+    StatusCode.UNAVAILABLE: (Unavailable, "the predictor cannot be reached"),
+    StatusCode.DEADLINE_EXCEEDED: (DeadlineExceeded, "the predictor did not answer in time"),
+}
+
+
+@dataclass(frozen=True)
+class HopSettings:
+    """Where the predictor is and how long to try; ``attempts`` counts the first call."""
+
+    target: str
+    timeout_seconds: float
+    attempts: int
+    max_message_bytes: int
+    use_ssl: bool = False
+
+
+class PredictorHop:
+    """One HTTP/2 channel to the predictor, shared by all models; made on first use.
+
+    gRPC reconnects by itself; its pauses between attempts are cut from minutes to half a second,
+    so that a predictor that comes back is found at once.
+    """
+
+    def __init__(self, settings: HopSettings) -> None:
+        self._settings = settings
+        self._channel: aio.Channel | None = None
+        self._infer: grpc.aio.UnaryUnaryMultiCallable | None = None
+
+    def _connect(self) -> grpc.aio.UnaryUnaryMultiCallable:
+        settings = self._settings
+        options: list[tuple[str, str | int]] = [
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        if settings.attempts > 1:
+            options.append(("grpc.service_config", _retry_config(settings.attempts)))
+        if settings.use_ssl:
+            self._channel = aio.secure_channel(
+                settings.target, grpc.ssl_channel_credentials(), options
+            )
+        else:
+            self._channel = aio.insecure_channel(settings.target, options)
+        infer: grpc.aio.UnaryUnaryMultiCallable = GRPCInferenceServiceStub(self._channel).ModelInfer
+        return infer
+
+    async def infer(
+        self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
+    ) -> tuple[NDArray[np.float32], Answered]:
+        """Send a batch ``(n, c, h, w)``; get the first output ``(n, …)`` and who answered.
+
+        Raises:
+            ServingError: the class that fits the predictor's status; its text is shown only if
+                the predictor is one of ours, for anybody else's may name internal addresses.
+        """
+        if self._infer is None:
+            self._infer = self._connect()
+        spec = contract.input
+        request = pb.ModelInferRequest(
+            model_name=model,
+            id=headers.get("x-request-id", ""),
+            parameters={CONTRACT_DIGEST: pb.InferParameter(string_param=contract.digest)},
+            inputs=[
+                pb.ModelInferRequest.InferInputTensor(
+                    name=spec.name, datatype=spec.dtype, shape=batch.shape
+                )
+            ],
+            raw_input_contents=[batch.tobytes()],
+        )
+        if request.ByteSize() > self._settings.max_message_bytes:
+            raise TooLarge(f"{len(batch)} instances are too large for one call to the predictor")
+        metadata = [(name, headers[name]) for name in FORWARDED if name in headers]
+        try:
+            response = await self._infer(
+                request, timeout=self._settings.timeout_seconds, metadata=metadata
+            )
+        except aio.AioRpcError as error:
+            raise _shown(error) from None
+        return _read_response(response, contract, len(batch))
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close(grace=1.0)
+
+
+def _retry_config(attempts: int) -> str:
+    return json.dumps(
+        {
+            "methodConfig": [
+                {
+                    "name": [{"service": "inference.GRPCInferenceService"}],
+                    "retryPolicy": {
+                        "maxAttempts": attempts,
+                        "initialBackoff": "0.05s",
+                        "maxBackoff": "0.5s",
+                        "backoffMultiplier": 2,
+                        "retryableStatusCodes": ["UNAVAILABLE"],
+                    },
+                }
+            ]
+        }
+    )
+
+
+def _shown(error: aio.AioRpcError) -> ServingError:
+    kind, text = _BY_STATUS.get(error.code(), (BadPredictorAnswer, "the predictor failed"))
+    code = None
+    for key, value in error.trailing_metadata() or ():
+        if key == ERROR_CODE:
+            code = str(value)
+            text = error.details() or text
+    if code == ContractRefused.code:
+        kind = ContractRefused
+    return kind(text, code=code)
+
+
+def _read_response(
+    response: pb.ModelInferResponse, contract: Contract, instances: int
+) -> tuple[NDArray[np.float32], Answered]:
+    output = response.outputs[0] if response.outputs else None
+    if (
+        output is None
+        or output.name != contract.outputs[0]
+        or output.datatype != "FP32"
+        or not output.shape
+        or output.shape[0] != instances
+        or len(response.raw_output_contents) != 1
+        or len(response.raw_output_contents[0]) != 4 * int(np.prod(output.shape))
+    ):
+        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
+    values = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(output.shape)
+    digest = response.parameters["model_digest"].string_param
+    return values, Answered(response.model_version, digest, instances)

@@ -1,0 +1,26 @@
+"""The transformer's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from serving.settings import ServerSettings
+
+
+class TransformerSettings(ServerSettings):
+    max_image_bytes: int = Field(
+        16 << 20, ge=64, description="largest encoded image, after base64 is undone"
+    )
+    max_image_pixels: int = Field(
+        40_000_000, ge=1, description="most pixels of one image, checked before it is decompressed"
+    )
+    decode_threads: int = Field(
+        0, ge=0, description="threads that decode images; 0: the processors of the cgroup's quota"
+    )
+    default_top_k: int = Field(3, ge=1, description="classes listed where a request names no top_k")
+    predictor_timeout_seconds: float = Field(
+        20.0, gt=0, description="time the predictor has for one call, retries included"
+    )
+    predictor_attempts: int = Field(
+        3, ge=1, le=5, description="calls before UNAVAILABLE is passed on; other errors never retry"
+    )
