@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
-from torchvision import datasets
-from torchvision.transforms import v2
 
-import training.torchvision_ops  # noqa: F401  (before torchvision)
 from artifact import ImageInput
 from training.settings import TrainingSettings
+from training.torchvision_ops import datasets, v2
 from transformer.preprocess import prepare
 
 DATA_VARIABLE = "DATA"

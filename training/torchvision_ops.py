@@ -5,7 +5,7 @@ operators, and its import then fails on registering shape functions for ``nms`` 
 Training uses only ``datasets`` and ``transforms``, which need neither: declaring the two
 operators is enough. Where torchvision's library loads, nothing is declared.
 
-Import this module before torchvision.
+Take ``datasets`` and ``v2`` from here: torchvision is then imported after the declarations.
 """
 
 from __future__ import annotations
@@ -38,3 +38,8 @@ if not _library_loads():
     declared.define(
         "qnms(Tensor dets, Tensor scores, float iou_threshold, float score_threshold) -> Tensor"
     )
+
+from torchvision import datasets  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
+
+__all__ = ["datasets", "declared", "v2"]
