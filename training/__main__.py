@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from artifact import Architecture, ArtifactError, Contract, ImageInput, next_revision, open_revision
 from predictor.networks import build_network
 from training.data import ImageData, data_folder, load_data, mean_and_std
-from training.fit import RESULT, RunResult, fit, read_result
+from training.fit import RESULT, RunResult, after, fit, read_result
 from training.publish import publish, summary
 from training.settings import TrainingSettings, read_preset
 
@@ -62,7 +62,8 @@ def train(options: argparse.Namespace, settings: TrainingSettings) -> int:
                 data,
                 contract,
                 parent,
-                teacher_of(settings, Path(options.runs)),
+                start_of(settings, Path(options.runs), seed),
+                teachers_of(settings, Path(options.runs)),
                 seed,
                 folder,
                 options.resume,
@@ -78,6 +79,7 @@ def train(options: argparse.Namespace, settings: TrainingSettings) -> int:
         written = publish(small, tiny, contract, runs, folder, next_revision(folder, small.model))
         print(f"dry run: one batch of everything ran; a throw-away revision is in {written.folder}")
         return 0
+    runs = [after(start_of(settings, Path(options.runs), run.seed), run) for run in runs]
     written = publish(settings, data, contract, runs, root, revision)
     print(summary(written.card.metrics.seeds))
     print(f"wrote {written.folder} (seed {written.card.metrics.shipped_seed})")
@@ -121,21 +123,35 @@ def parent_of(
     )
 
 
-def teacher_of(settings: TrainingSettings, runs: Path) -> nn.Module | None:
-    """The network of the finished run that ``settings.teacher`` names."""
-    if not settings.teacher:
+def start_of(settings: TrainingSettings, runs: Path, seed: int) -> RunResult | None:
+    """The finished run that ``settings.start`` names."""
+    if not settings.start:
         return None
-    preset, _, seed = settings.teacher.partition("/")
-    folder = runs / preset / f"seed-{seed}"
+    folder = runs / settings.start / f"seed-{seed}"
     if not (folder / RESULT).exists():
         raise ValueError(
-            f"the teacher has not been trained: no {folder / RESULT}; "
-            f"train it with --preset {preset} --seeds {seed} --only-fit"
+            f"no finished run in {folder}; first: "
+            f"--preset {settings.start} --seeds {seed} --only-fit"
         )
-    taught = TrainingSettings(**read_preset(preset))
-    network = build_network(Architecture(taught.architecture, taught.arguments))
-    network.load_state_dict(read_result(folder).weights)
-    return network
+    return read_result(folder)
+
+
+def teachers_of(settings: TrainingSettings, runs: Path) -> list[nn.Module]:
+    """The networks of all finished runs of the preset that ``settings.teacher`` names."""
+    if not settings.teacher:
+        return []
+    folders = sorted(path.parent for path in (runs / settings.teacher).glob(f"seed-*/{RESULT}"))
+    if not folders:
+        raise ValueError(
+            f"no finished run in {runs / settings.teacher}; first: "
+            f"--preset {settings.teacher} --seeds 0 1 2 --only-fit"
+        )
+    networks = []
+    for folder in folders:
+        network = build_network(Architecture(settings.architecture, settings.arguments))
+        network.load_state_dict(read_result(folder).weights)
+        networks.append(network)
+    return networks
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -55,6 +55,15 @@ class RunResult:
         return round(sum(epoch.seconds for epoch in self.history), 1)
 
 
+def after(start: RunResult | None, run: RunResult) -> RunResult:
+    """The run with the history, and so the time, of the one it went on from before its own."""
+    if start is None:
+        return run
+    count = len(start.history)
+    own = [replace(row, epoch=row.epoch + count) for row in run.history]
+    return replace(run, history=[*start.history, *own])
+
+
 def write_result(folder: Path, result: RunResult) -> None:
     state = {
         "seed": result.seed,
@@ -75,7 +84,8 @@ def fit(
     data: ImageData,
     contract: Contract,
     parent: dict[str, Tensor] | None,
-    teacher: nn.Module | None,
+    start: RunResult | None,
+    teachers: list[nn.Module],
     seed: int,
     folder: Path,
     resume: bool = False,
@@ -85,7 +95,8 @@ def fit(
 
     Args:
         parent: the parent revision's weights, for fine-tuning; its head is replaced.
-        teacher: a trained network to distil from.
+        start: a finished run to go on from, head included; wins over ``parent``.
+        teachers: trained networks to distil from.
         folder: where the checkpoint of every epoch and the result go.
         resume: go on from the checkpoint, if there is one.
         dry_run: one batch of everything, to see that it runs.
@@ -100,12 +111,14 @@ def fit(
     validation_labels = torch.from_numpy(validation.labels)
 
     soft = None
-    if teacher is not None:
-        print("asking the teacher about every training image", flush=True)
-        soft = teach(teacher, evaluation_tensors(train, contract.input), settings.test_batch_size)
+    if teachers:
+        print(f"asking {len(teachers)} teachers about every training image", flush=True)
+        soft = teach(teachers, evaluation_tensors(train, contract.input), settings.test_batch_size)
 
     network = build_network(Architecture(settings.architecture, settings.arguments))
-    if parent is not None:
+    if start is not None:
+        network.load_state_dict(start.weights)
+    elif parent is not None:
         load_backbone(network, parent)
     frozen = freeze_all_but(network, settings.trainable)
     average = AveragedModel(
@@ -292,12 +305,14 @@ def predict(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     return torch.cat(parts).float()
 
 
-def teach(teacher: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """The teacher's mean logits over each image and its mirror image."""
+def teach(teachers: list[nn.Module], images: Tensor, batch_size: int) -> Tensor:
+    """The teachers' mean logits over each image and its mirror image."""
+    total = torch.zeros(())
     with torch.autocast("cpu", torch.bfloat16):
-        plain = predict(teacher, images, batch_size)
-        mirrored = predict(teacher, images.flip(-1), batch_size)
-    return (plain + mirrored) / 2
+        for teacher in teachers:
+            for view in (images, images.flip(-1)):
+                total = total + predict(teacher, view, batch_size)
+    return total / (2 * len(teachers))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

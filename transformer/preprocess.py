@@ -13,6 +13,9 @@ from transformer.polarity import Polarity, find_polarity
 
 FULL = {"black": 0, "white": 255}
 
+MIN_CONTRAST = 16
+"""Intensities between subject and surroundings below which a picture is taken to be empty."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -32,8 +35,9 @@ class Prepared:
 def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.AUTO) -> Prepared:
     """Fit a decoded picture to the contract's input.
 
-    Transparency is composited, the aspect is kept, the rest is padded with the background. A
-    picture that has the contract's size and mode already comes through bit for bit as
+    Transparency is composited, the aspect is kept, the rest is padded with the background. Grey
+    paper and faint ink are stretched to the full range where the picture has to be resized
+    anyway. A picture that has the contract's size and mode already comes through bit for bit as
     torchvision's ``ToTensor`` and ``Normalize`` would give it.
 
     Args:
@@ -55,7 +59,7 @@ def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.
         if found is not wanted:
             image = ImageChops.invert(image)
     if image.size != (spec.width, spec.height):
-        image = _fit(image, spec)
+        image = _fit(_stretch(image) if spec.mode == "L" else image, spec)
     return Prepared(to_tensor(np.asarray(image), spec), found, pixels)
 
 
@@ -105,6 +109,23 @@ def _flatten(image: Image.Image) -> Image.Image:
     level = 0 if visible == 0 or float((light * alpha).sum()) / visible > 127 else 255
     ground = Image.new("RGBA", image.size, (level, level, level, 255))
     return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def _stretch(image: Image.Image) -> Image.Image:
+    """Bring the surroundings (the frame's median) and the far end of the range to 0 and 255.
+
+    Else padding would show as an edge around a picture whose paper is not quite white.
+    """
+    small = np.asarray(image.resize((32, 32), Image.Resampling.BOX), np.float32)
+    frame = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]])
+    ground = float(np.median(frame))
+    dark_ground = ground <= (float(small.min()) + float(small.max())) / 2
+    far = float(max(image.getextrema()) if dark_ground else min(image.getextrema()))
+    if abs(far - ground) < MIN_CONTRAST:
+        return image
+    low, high = (ground, far) if dark_ground else (far, ground)
+    scale = 255.0 / (high - low)
+    return image.point([min(255, max(0, round((v - low) * scale))) for v in range(256)])
 
 
 def _fit(image: Image.Image, spec: ImageInput) -> Image.Image:
