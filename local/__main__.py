@@ -29,7 +29,9 @@ def main() -> int:
     chosen = dict(item.split("=", 1) for item in options.model if "=" in item)
     ports = Ports(options.port, options.port + 1, options.port + 2)
     service = LocalService(ports, interpreters(), options.models, chosen)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Set even where the shell has SIGINT ignored, as it does for what it runs with "&".
+        signal.signal(number, signal.default_int_handler)
     try:
         with service:
             print(greeting(service.url), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import warnings
 from datetime import datetime, timezone
 from typing import Any
 
@@ -33,6 +34,9 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(level: str) -> None:
     """Send every logger through ``JsonFormatter``; must run before KServe's own set-up."""
     quiet = {"level": "WARNING", "handlers": ["stdout"], "propagate": False}
+    logging.captureWarnings(True)
+    # KServe 0.21 answers with a class that current FastAPI calls deprecated, once a route.
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     logging.config.dictConfig(
         {
             "version": 1,

@@ -22,7 +22,7 @@ from local.service import ROOT, LocalService, StartError, free_ports, interprete
 from training.data import LabelledImages, data_folder, load_data
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate_service")
     parser.add_argument("--model", default="mnist")
     parser.add_argument("--revision", default="", help="default: the one that answers")
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--data", default=None, help="data folder (variable DATA; default: data)")
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     parser.add_argument("--batch", type=int, default=50, help="images a request")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         with service(options.url, options.models, options.model, options.revision) as url:
             return evaluate(options, url)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from artifact import FORMAT, CardError, Contract, ModelCard
+from tests.conftest import make_card
+
+OPAQUE = ("architecture.arguments", "training", "libraries")
+
+Path = tuple[str | int, ...]
+
+DOCUMENT: dict[str, Any] = json.loads(make_card(parent="mnist/7").to_json())
+
+
+def spell(path: Path) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def walk(value: Any, path: Path = ()) -> Iterator[Path]:
+    if path:
+        yield path
+    if spell(path) in OPAQUE:
+        return
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from walk(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from walk(item, (*path, index))
+
+
+def at(document: Any, path: Path) -> Any:
+    for part in path:
+        document = document[part]
+    return document
+
+
+def changed(path: Path, value: Any) -> dict[str, Any]:
+    document = copy.deepcopy(DOCUMENT)
+    at(document, path[:-1])[path[-1]] = value
+    return document
+
+
+def refusal(document: Any) -> CardError:
+    with pytest.raises(CardError) as caught:
+        ModelCard.from_json(json.dumps(document))
+    error = caught.value
+    assert str(error) == f"model.json: {error.field}: {error.reason}"
+    return error
+
+
+PATHS = list(walk(DOCUMENT))
+FIELDS = [path for path in PATHS if isinstance(path[-1], str)]
+OBJECTS = [(), *(path for path in PATHS if isinstance(at(DOCUMENT, path), dict))]
+
+WRONG_TYPES: dict[type, list[Any]] = {
+    str: [None, 5, True, [], {}],
+    int: [None, "5", True, 1.5, [], {}],
+    float: [None, "0.5", True, [], {}],
+    dict: [None, "x", 5, True, []],
+    list: [None, "x", 5, True, {}],
+}
+WRONG = [
+    (path, value)
+    for path in PATHS
+    for value in WRONG_TYPES[type(at(DOCUMENT, path))]
+    if not (path == ("parent",) and value is None)
+]
+
+
+def test_the_walk_sees_every_level() -> None:
+    names = {spell(path) for path in PATHS}
+    assert {
+        "format",
+        "contract_digest",
+        "contract.input.height",
+        "contract.input.mean[0]",
+        "contract.labels[9]",
+        "metrics.seeds[0].test_ece_before",
+        "architecture.arguments",
+    } <= names
+    assert "architecture.arguments.stem" not in names
+
+
+@pytest.mark.parametrize("path", FIELDS, ids=spell)
+def test_a_missing_field_is_named(path: Path) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    del at(document, path[:-1])[path[-1]]
+    error = refusal(document)
+    assert (error.field, error.reason) == (spell(path), "is missing")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in OBJECTS if spell(path) not in OPAQUE], ids=lambda p: spell(p) or "top"
+)
+def test_an_unknown_field_is_named(path: Path) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    at(document, path)["surprise"] = 1
+    error = refusal(document)
+    assert error.field == spell((*path, "surprise"))
+    assert error.reason == "is not a field of this format"
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG, ids=lambda v: repr(v))
+def test_a_field_of_the_wrong_type_is_named(path: Path, value: Any) -> None:
+    assert refusal(changed(path, value)).field == spell(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("name",), "Mnist"),
+        (("name",), ""),
+        (("name",), "../mnist"),
+        (("revision",), ".."),
+        (("revision",), "1/2"),
+        (("revision",), ".1"),
+        (("created",), "2026-01-02"),
+        (("created",), "2026-01-02T03:04:05+00:00"),
+        (("architecture", "name"), "os.system"),
+        (("contract_digest",), "0" * 64),
+        (("contract", "task"), "Classification"),
+        (("contract", "input", "height"), 0),
+        (("contract", "input", "width"), -28),
+        (("contract", "input", "mode"), "CMYK"),
+        (("contract", "input", "layout"), "NHWC"),
+        (("contract", "input", "dtype"), "FP16"),
+        (("contract", "input", "background"), "grey"),
+        (("contract", "input", "std", 0), 0),
+        (("contract", "labels", 3), ""),
+        (("temperature",), 0),
+        (("temperature",), -1.0),
+        (("temperature",), float("nan")),
+        (("metrics", "test_accuracy"), float("inf")),
+        (("metrics", "seeds", 0, "temperature"), 0.0),
+        (("metrics", "seeds", 0, "finished"), "today"),
+        (("metrics", "seeds", 0, "seed"), -1),
+        (("weights", "sha256"), "sha256:" + "G" * 64),
+        (("weights", "size_bytes"), 0),
+        (("data", "digest"), "md5:" + "0" * 64),
+        (("data", "test"), 0),
+        (("parent",), "mnist"),
+        (("parent",), "../mnist/1"),
+    ],
+    ids=lambda v: repr(v),
+)
+def test_a_value_outside_its_range_is_named(path: Path, value: Any) -> None:
+    assert refusal(changed(path, value)).field == spell(path)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "/etc/passwd.safetensors",
+        "../2/weights.safetensors",
+        "sub/weights.safetensors",
+        "sub\\weights.safetensors/x",
+        "..safetensors",
+        ".safetensors",
+        "weights.pt",
+        "weights.safetensors\n",
+        "weights.safetensors\0",
+    ],
+    ids=repr,
+)
+def test_a_card_cannot_point_outside_its_folder(file: str) -> None:
+    assert refusal(changed(("weights", "file"), file)).field == "weights.file"
+
+
+@pytest.mark.parametrize("name", ["outputs", "labels"])
+def test_entries_are_not_repeated_nor_absent(name: str) -> None:
+    path = ("contract", name)
+    assert refusal(changed(path, ["a", "a"])).reason == "must not repeat an entry"
+    assert refusal(changed(path, [])).reason == "must not be empty"
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+@pytest.mark.parametrize(("mode", "values"), [("L", [0.5, 0.5, 0.5]), ("RGB", [0.5])])
+def test_channel_constants_fit_the_mode(name: str, mode: str, values: list[float]) -> None:
+    document = changed(("contract", "input", "mode"), mode)
+    channels = {"L": [0.5], "RGB": [0.5, 0.5, 0.5]}[mode]
+    document["contract"]["input"].update({"mean": channels, "std": channels, name: values})
+    error = refusal(document)
+    assert error.field == f"contract.input.{name}"
+    assert mode in error.reason
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe", "[1,"], ids=repr)
+def test_what_is_not_json_is_refused(text: str | bytes) -> None:
+    with pytest.raises(CardError, match=r"document: is not JSON") as caught:
+        ModelCard.from_json(text)
+    assert caught.value.field == "document"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("[]", "an array"), ("null", "null"), ('"x"', "a string"), ("1", "a number")]
+)
+def test_the_document_is_an_object(text: str, kind: str) -> None:
+    with pytest.raises(CardError, match=f"document: must be an object, not {kind}"):
+        ModelCard.from_json(text)
+
+
+def test_another_format_is_refused_before_anything_else() -> None:
+    with pytest.raises(CardError, match=f"this release reads format {FORMAT}") as caught:
+        ModelCard.from_json(json.dumps({"format": FORMAT + 1, "new": True}))
+    assert caught.value.field == "format"
+
+
+def test_a_contract_edited_by_hand_is_noticed() -> None:
+    error = refusal(changed(("contract", "labels", 0), "nought"))
+    assert error.field == "contract_digest"
+    assert DOCUMENT["contract_digest"] in error.reason
+
+
+@pytest.mark.parametrize("parent", [None, "mnist/7"])
+def test_round_trip(parent: str | None) -> None:
+    card = make_card(parent=parent)
+    text = card.to_json()
+    assert ModelCard.from_json(text) == card
+    assert ModelCard.from_json(text.encode()) == card
+    assert ModelCard.from_json(text).to_json() == text
+
+
+def test_round_trip_of_labels_beyond_ascii() -> None:
+    contract = make_card().contract
+    card = make_card(
+        contract=Contract(contract.task, contract.input, contract.outputs, ("Fußgänger", "犬"))
+    )
+    text = card.to_json()
+    assert "犬" in text
+    assert ModelCard.from_json(text.encode()) == card
+
+
+def test_identity() -> None:
+    assert make_card("fashion-mnist", "2").identity == "fashion-mnist/2"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from artifact import Contract, ImageInput
+from tests.conftest import make_contract
+
+CHANGED_INPUT: dict[str, object] = {
+    "name": "picture",
+    "height": 29,
+    "width": 29,
+    "mode": "RGB",
+    "mean": (0.1308,),
+    "std": (0.3082,),
+    "layout": "NHWC",
+    "dtype": "FP16",
+    "background": "white",
+}
+CHANGED: dict[str, object] = {
+    "task": "segmentation",
+    "outputs": ("mask",),
+    "labels": tuple("1023456789"),
+}
+
+
+def test_digest_is_pinned() -> None:
+    """A changed digest cuts every running transformer off from every new predictor."""
+    assert make_contract().digest == "sha256:b50534b13878deb6a320f5eb65641b180a84767e0ab87a5a7cc5197e583c27fd"
+
+
+def test_every_field_has_a_case_below() -> None:
+    assert set(CHANGED_INPUT) == {item.name for item in fields(ImageInput)}
+    assert {*CHANGED, "input"} == {item.name for item in fields(Contract)}
+
+
+@pytest.mark.parametrize("name", CHANGED_INPUT)
+def test_digest_changes_with_any_field_of_the_input(name: str) -> None:
+    assert make_contract(**{name: CHANGED_INPUT[name]}).digest != make_contract().digest
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_digest_changes_with_any_field(name: str) -> None:
+    contract = make_contract()
+    assert replace(contract, **{name: CHANGED[name]}).digest != contract.digest  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_shape_is_channels_height_width(mode: str, channels: int) -> None:
+    spec = make_contract(mode=mode, height=20, width=30).input
+    assert spec.shape == (channels, 20, 30)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from grpc import StatusCode
+
+from serving import errors
+from serving.errors import ServingError
+
+PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
+    "MalformedRequest": (400, StatusCode.INVALID_ARGUMENT, "malformed_request", None),
+    "ContractRefused": (400, StatusCode.INVALID_ARGUMENT, "contract_refused", None),
+    "Forbidden": (403, StatusCode.PERMISSION_DENIED, "forbidden", None),
+    "UnknownModel": (404, StatusCode.NOT_FOUND, "unknown_model", None),
+    "NotFound": (404, StatusCode.NOT_FOUND, "not_found", None),
+    "MethodNotAllowed": (405, StatusCode.UNIMPLEMENTED, "method_not_allowed", None),
+    "TooLarge": (413, StatusCode.INVALID_ARGUMENT, "too_large", None),
+    "UnsupportedMedia": (415, StatusCode.INVALID_ARGUMENT, "unsupported_media_type", None),
+    "InvalidRequest": (422, StatusCode.INVALID_ARGUMENT, "invalid_request", None),
+    "Overloaded": (429, StatusCode.RESOURCE_EXHAUSTED, "overloaded", 1),
+    "Internal": (500, StatusCode.INTERNAL, "internal", None),
+    "Unsupported": (501, StatusCode.UNIMPLEMENTED, "unsupported", None),
+    "BadPredictorAnswer": (502, StatusCode.INTERNAL, "bad_predictor_answer", None),
+    "Unavailable": (503, StatusCode.UNAVAILABLE, "unavailable", 1),
+    "DeadlineExceeded": (504, StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded", None),
+}
+
+KINDS: dict[str, type[ServingError]] = {
+    name: value
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, ServingError) and value is not ServingError
+}
+
+
+def make(kind: type[ServingError]) -> ServingError:
+    return errors.Internal() if kind is errors.Internal else kind("the reason")
+
+
+def test_every_class_is_pinned() -> None:
+    assert set(KINDS) == set(PINNED)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_status_and_code(name: str) -> None:
+    error = make(KINDS[name])
+    found = (error.status, error.grpc_status, error.error_code, error.retry_after_seconds)
+    assert found == PINNED[name]
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_the_one_shape(name: str) -> None:
+    error = make(KINDS[name])
+    assert error.as_json() == {"error": error.message, "code": PINNED[name][2]}
+    assert str(error) == error.message
+
+
+@pytest.mark.parametrize("name", sorted(set(PINNED) - {"Internal"}))
+def test_an_instance_at_fault_is_named(name: str) -> None:
+    error = KINDS[name]("the reason", instance=0, code="more_precise")
+    assert error.as_json() == {"error": "the reason", "code": "more_precise", "instance": 0}
+    assert KINDS[name]("again").error_code == PINNED[name][2]
+
+
+def test_internal_says_nothing_of_the_fault() -> None:
+    assert errors.Internal().as_json() == {
+        "error": "internal error; the server's log has the cause under the request id",
+        "code": "internal",
+    }
+
+
+def test_the_tree_in_the_docstring_is_the_hierarchy() -> None:
+    assert errors.__doc__
+    drawn: dict[str, tuple[str, int, str]] = {}
+    parents = ["ServingError"]
+    for indent, name, status, grpc in re.findall(
+        r"^([│ ]*)[├└]── (\w+) +(\d{3}) ([A-Z_]+)", errors.__doc__, re.MULTILINE
+    ):
+        depth = len(indent) // 4
+        parents[depth + 1 :] = [name]
+        drawn[name] = (parents[depth], int(status), grpc)
+    assert drawn == {
+        name: (kind.__mro__[1].__name__, kind.status, kind.grpc_status.name)
+        for name, kind in KINDS.items()
+    }

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile, TiffImagePlugin
+
+from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
+from tests.conftest import ROOT, make_contract
+from tests.transformer.images import BOMBS, encode, noise, png_chunk, seven
+from transformer.image import ImageLimits, decode_image, looks_encoded
+from transformer.preprocess import prepare
+
+LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
+SPEC = make_contract().input
+
+ENCODINGS: dict[str, tuple[str, dict[str, object]]] = {
+    "png": ("PNG", {}),
+    "jpeg": ("JPEG", {"quality": 95}),
+    "jpeg-progressive": ("JPEG", {"progressive": True}),
+    "webp": ("WEBP", {}),
+    "webp-lossless": ("WEBP", {"lossless": True}),
+    "bmp": ("BMP", {}),
+    "tiff": ("TIFF", {}),
+    "tiff-lzw": ("TIFF", {"compression": "tiff_lzw"}),
+    "tiff-deflate": ("TIFF", {"compression": "tiff_deflate"}),
+    "tiff-jpeg": ("TIFF", {"compression": "jpeg"}),
+}
+LOSSLESS = [name for name in ENCODINGS if "jpeg" not in name and name != "webp"]
+
+
+def picture(random: np.random.Generator, size: int = 24) -> Image.Image:
+    return Image.fromarray(noise(random, size, size, 3))
+
+
+def encoded(random: np.random.Generator, name: str) -> bytes:
+    kind, options = ENCODINGS[name]
+    return encode(picture(random), kind, **options)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_every_format_is_read(name: str, random: np.random.Generator) -> None:
+    kind, options = ENCODINGS[name]
+    original = seven(40, 30).convert("RGB")
+    data = encode(original, kind, **options)
+    assert looks_encoded(data)
+    found = decode_image(data, LIMITS)
+    assert found.size == (40, 30)
+    difference = np.abs(np.asarray(found.convert("RGB"), int) - np.asarray(original, int))
+    assert difference.mean() <= (0 if name in LOSSLESS else 8)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_truncated_file_is_refused(name: str, random: np.random.Generator) -> None:
+    data = encoded(random, name)
+    assert decode_image(data, LIMITS).size == (24, 24)
+    for length in sorted({*range(40), *np.linspace(0, len(data) - 1, 80, dtype=int).tolist()}):
+        try:
+            prepare(decode_image(data[:length], LIMITS), SPEC)
+        except ServingError as error:
+            assert error.status in (400, 413, 415)
+    with pytest.raises(MalformedRequest) as caught:
+        decode_image(data[: len(data) // 2], LIMITS, instance=3)
+    assert (caught.value.error_code, caught.value.instance) == ("image_damaged", 3)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_damaged_file_raises_nothing_else(name: str, random: np.random.Generator) -> None:
+    data = encoded(random, name)
+    for _ in range(150):
+        damaged = bytearray(data)
+        for place in random.integers(0, min(len(data), 400), 3):
+            damaged[place] = int(random.integers(0, 256))
+        try:
+            prepare(decode_image(bytes(damaged), LIMITS), SPEC)
+        except ServingError as error:
+            assert error.status in (400, 413, 415)
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_bomb_is_refused_before_it_is_decompressed(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(image: ImageFile.ImageFile) -> None:
+        raise AssertionError("decompressed")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", load)
+    started = time.perf_counter()
+    with pytest.raises(TooLarge) as caught:
+        decode_image(BOMBS[kind], ImageLimits(16 << 20, 40_000_000), instance=1)
+    assert time.perf_counter() - started < 0.5
+    assert (caught.value.error_code, caught.value.instance) == ("image_too_large", 1)
+    assert "×" in caught.value.message
+    assert "40000000" in caught.value.message
+
+
+def test_bombs_cost_little_memory() -> None:
+    script = """
+import resource
+from serving.errors import ServingError
+from tests.transformer.images import BOMBS
+from transformer.image import ImageLimits, decode_image
+
+limits = ImageLimits(16 << 20, 40_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+refused = 0
+for data in BOMBS.values():
+    try:
+        decode_image(data, limits)
+    except ServingError:
+        refused += 1
+print(refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    refused, grown_kib = map(int, done.stdout.split())
+    assert refused == len(BOMBS)
+    assert grown_kib < 16 << 10
+
+
+def test_a_compressed_text_bomb_is_refused() -> None:
+    import zlib
+
+    data = encode(seven())
+    text = b"Comment\x00\x00" + zlib.compress(bytes(50 << 20), 9)
+    with pytest.raises(MalformedRequest):
+        decode_image(data[:33] + png_chunk(b"zTXt", text) + data[33:], LIMITS)
+
+
+def test_the_limit_of_pixels_is_exact() -> None:
+    data = encode(Image.new("L", (30, 20)))
+    assert decode_image(data, ImageLimits(1 << 20, 600)).size == (30, 20)
+    with pytest.raises(TooLarge):
+        decode_image(data, ImageLimits(1 << 20, 599))
+
+
+def test_the_limit_of_bytes_is_exact() -> None:
+    data = encode(seven())
+    assert decode_image(data, ImageLimits(len(data), 1_000)).size == (28, 28)
+    with pytest.raises(TooLarge) as caught:
+        decode_image(data, ImageLimits(len(data) - 1, 1_000), instance=2)
+    assert (caught.value.status, caught.value.instance) == (413, 2)
+    assert str(len(data)) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7",
+        bytes(1000),
+        b"PK\x03\x04" + bytes(50),
+        encode(seven(), "GIF"),
+        encode(seven(), "PPM"),
+        encode(seven(), "ICO", sizes=[(16, 16)]),
+    ],
+)
+def test_what_is_no_image_of_ours_is_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedMedia) as caught:
+        decode_image(data, LIMITS, instance=4)
+    assert (caught.value.status, caught.value.error_code) == (415, "not_an_image")
+    assert caught.value.instance == 4
+    assert "PNG" in caught.value.message
+
+
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.T,
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].T,
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("name", ["png", "jpeg", "webp-lossless", "tiff"])
+def test_exif_orientation_is_applied(name: str, orientation: int) -> None:
+    upright = np.zeros((32, 48), np.uint8)
+    upright[:16, :16] = 255
+    upright[:16, 16:] = 128
+    kind, options = ENCODINGS[name]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright))).convert("RGB")
+    found = decode_image(encode(stored, kind, exif=exif, **options), LIMITS)
+    assert found.size == (48, 32)
+    difference = np.abs(np.asarray(found.convert("L"), int) - upright)
+    assert difference.max() <= (0 if name in LOSSLESS else 16)
+
+
+@pytest.mark.parametrize("value", [0, 9, 60_000])
+def test_a_senseless_orientation_is_ignored(value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    data = encode(seven(20, 30), exif=exif)
+    assert decode_image(data, LIMITS).size == (20, 30)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_the_first_frame_counts(kind: str) -> None:
+    frames = [Image.new("RGB", (16, 12), color) for color in ("red", "lime", "blue")]
+    options: dict[str, object] = {"lossless": True} if kind == "WEBP" else {}
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    found = decode_image(data, LIMITS)
+    assert found.size == (16, 12)
+    assert found.convert("RGB").getextrema() == ((255, 255), (0, 0), (0, 0))
+
+
+def test_the_damage_of_a_file_says_nothing_of_the_inside() -> None:
+    with pytest.raises(MalformedRequest) as caught:
+        decode_image(encode(seven())[:-30], LIMITS)
+    assert caught.value.message == "the image is damaged or cut off"
+    assert caught.value.__suppress_context__
