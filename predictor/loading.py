@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from artifact import ArtifactError, ModelCard, Revision, open_revision
 from predictor.networks import build_network
+from predictor.networks.folding import fold_batch_norm
 
 WARM_UP_BATCHES = (1, 8)
 
@@ -56,7 +57,7 @@ def load_revision(root: Path, name: str, selector: str) -> LoadedRevision:
     revision = open_revision(root, name, selector)
     network = build_network(revision.card.architecture)
     _load_weights(network, revision)
-    network.eval()
+    network = fold_batch_norm(network.eval())
     loaded = LoadedRevision(revision.card, revision.digest, network)
     for size in WARM_UP_BATCHES:
         shape = (size, *revision.card.contract.input.shape)

@@ -24,6 +24,7 @@ from artifact import (
     write_revision,
 )
 from predictor.networks import build_network
+from predictor.networks.folding import fold_batch_norm
 from training.calibration import expected_calibration_error, fit_temperature
 from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
 from training.fit import RunResult, accuracy, predict
@@ -61,6 +62,8 @@ def publish(
     for run in runs:
         network = build_network(Architecture(settings.architecture, settings.arguments))
         network.load_state_dict(run.weights)
+        # As it is served, to the last bit.
+        network = fold_batch_norm(network.eval())
         known = predict(network, validation.images, settings.test_batch_size)
         temperature = fit_temperature(known, validation.labels)
         unseen = predict(network, test.images, settings.test_batch_size)

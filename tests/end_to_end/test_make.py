@@ -1,0 +1,123 @@
+"""What people type, and what they are told when it cannot work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.service import LocalService, answers, free_ports
+from tests.conftest import ROOT
+
+
+def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_lists_every_target() -> None:
+    text = make("help").stdout
+    for target in ("run", "predict", "evaluate", "train", "test", "lint"):
+        assert f"make {target} " in text
+
+
+def test_predict_prints_a_table(service: LocalService) -> None:
+    done = make("predict", "IMAGE=samples/seven.png", "MODEL=mnist", f"PORT={service.ports.http}")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "mnist, revision 1"
+    assert lines[1].split()[0] == "7"
+    assert lines[1].split()[1].endswith("%")
+
+
+def test_predict_without_a_service_says_what_to_do() -> None:
+    port = free_ports().http
+    done = make("predict", "IMAGE=samples/seven.png", f"PORT={port}")
+    assert done.returncode != 0
+    assert "is `make run` running" in done.stderr
+
+
+def test_predict_of_a_missing_file_names_it(service: LocalService) -> None:
+    done = make("predict", "IMAGE=nowhere.png", f"PORT={service.ports.http}")
+    assert "nowhere.png: No such file or directory" in done.stderr
+
+
+def test_taken_port_is_named() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = make("run", f"PORT={port}")
+    assert done.returncode != 0
+    assert f"port {port} is taken; choose another with PORT=" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_revision_is_named() -> None:
+    done = make("run", f"PORT={free_ports().http}", "REVISIONS=mnist=77")
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "model mnist has no revision at" in text
+    assert "revisions under" in text
+    assert "Traceback" not in text
+
+
+def test_missing_python_is_named(tmp_path: Path) -> None:
+    done = make("run", "PYTHON=python9.99", VENVS=str(tmp_path))
+    assert done.returncode != 0
+    assert "python9.99 is missing: install Python 3.10 or newer" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_run_stops_both_servers(number: signal.Signals, tmp_path: Path) -> None:
+    ports = free_ports()
+    while ports.http > 65000:
+        ports = free_ports()
+    log = tmp_path / "run.log"
+    with log.open("wb") as out:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "local", "--port", str(ports.http)],
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while b"Ctrl-C stops it" not in log.read_bytes():
+            assert time.monotonic() < deadline, log.read_text()
+            assert running.poll() is None, log.read_text()
+            time.sleep(0.1)
+        assert answers(f"http://127.0.0.1:{ports.http}/v2/health/ready")
+        running.send_signal(number)
+        assert running.wait(30) == 0
+    finally:
+        running.kill()
+        running.wait()
+    for port in (ports.http, ports.http + 1):
+        assert not answers(f"http://127.0.0.1:{port}/v2/health/ready")
+    assert b"stopped" in log.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_no_committed_file_is_large() -> None:
+    names = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in names:
+        path = ROOT / name
+        if path.exists():
+            assert path.stat().st_size < 5_000_000, name

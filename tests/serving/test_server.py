@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from serving.errors import Forbidden, UnknownModel
+from serving.server import ClosedDataPlane, ClosedRepository, ClosedRESTServer
+from serving.settings import ServerSettings
+from tests.serving.fake import SumModel, client_of, repository
+
+Models = tuple[SumModel, SumModel]
+
+
+def application(*models: SumModel) -> FastAPI:
+    """KServe's whole REST application behind the edge, as ``VisionServer`` sets it up."""
+    registered = repository(*models)
+    server = ClosedRESTServer(
+        ServerSettings(host="127.0.0.1"),  # type: ignore[call-arg]
+        data_plane=ClosedDataPlane(model_registry=registered),
+        model_repository_extension=ClosedRepository(registered),
+        http_port=0,
+    )
+    app = FastAPI()
+    server._add_middlewares(app)
+    server._register_endpoints(app)
+    server._add_exception_handlers(app)
+    return app
+
+
+@pytest.fixture
+def models() -> Models:
+    return SumModel("one"), SumModel("two")
+
+
+@pytest.fixture
+async def client(models: Models) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(application(*models)) as opened:
+        yield opened
+
+
+def refused(response: httpx.Response, status: int, code: str) -> str:
+    assert response.status_code == status
+    document: dict[str, Any] = response.json()
+    assert set(document) == {"error", "code"}
+    assert document["code"] == code
+    text: str = document["error"]
+    return text
+
+
+async def test_predictions_go_through_the_edge(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/models/two:predict", json={"instances": [1, 2]})
+    assert response.json() == {"predictions": [3]}
+    assert response.headers["x-model-name"] == "two"
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+@pytest.mark.parametrize("name", ["one", "nobody"])
+async def test_the_repository_is_closed(
+    client: httpx.AsyncClient, models: Models, verb: str, name: str
+) -> None:
+    response = await client.post(f"/v2/repository/models/{name}/{verb}")
+    assert "closed" in refused(response, 403, "forbidden")
+    assert (await client.get("/v2/models")).json() == {"models": ["one", "two"]}
+    assert models[0].ready
+
+
+async def test_the_closed_repository_refuses_every_caller() -> None:
+    closed = ClosedRepository(repository(SumModel("one")))
+    with pytest.raises(Forbidden):
+        await closed.load("one")
+    with pytest.raises(Forbidden):
+        await closed.unload("one")
+
+
+async def test_ready_means_that_every_model_is(client: httpx.AsyncClient, models: Models) -> None:
+    assert (await client.get("/v2/health/ready")).status_code == 200
+    models[1].ready = False
+    response = await client.get("/v2/health/ready")
+    refused(response, 503, "unavailable")
+    assert response.headers["retry-after"] == "1"
+    assert (await client.get("/v2/health/live")).status_code == 200
+    models[1].ready = True
+    assert (await client.get("/v2/health/ready")).status_code == 200
+
+
+async def test_readiness_of_one_model(client: httpx.AsyncClient, models: Models) -> None:
+    models[1].ready = False
+    for url in ("/v1/models/{}", "/v2/models/{}/ready"):
+        assert (await client.get(url.format("one"))).status_code == 200
+        refused(await client.get(url.format("two")), 503, "unavailable")
+        refused(await client.get(url.format("nobody")), 404, "unknown_model")
+
+
+async def test_no_model_is_not_ready() -> None:
+    assert not await ClosedDataPlane(model_registry=repository()).ready()
+
+
+async def test_a_request_never_loads_a_model() -> None:
+    model = SumModel("one", ready=False)
+    plane = ClosedDataPlane(model_registry=repository(model))
+    assert await plane.get_model("one") is model
+    assert not model.ready
+    with pytest.raises(UnknownModel, match="'two'"):
+        await plane.get_model("two")
+
+
+async def test_the_binary_extension_is_announced(client: httpx.AsyncClient) -> None:
+    assert "binary_tensor_data" in (await client.get("/v2")).json()["extensions"]
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/v1/models/one:other", 404, "unknown_model"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+        ("DELETE", "/v2/health/ready", 405, "method_not_allowed"),
+        ("GET", "/v1/models/one:predict", 405, "method_not_allowed"),
+        ("GET", "/v2/models/one/versions/3/ready", 501, "unsupported"),
+    ],
+)
+async def test_errors_of_other_routes_have_the_same_shape(
+    client: httpx.AsyncClient, method: str, url: str, status: int, code: str
+) -> None:
+    refused(await client.request(method, url), status, code)
+
+
+async def test_metrics_are_beside_kserves_own(client: httpx.AsyncClient) -> None:
+    await client.post("/v1/models/two:predict", json={"instances": [1, 2]})
+    text = (await client.get("/metrics")).text
+    assert 'vision_requests_total{code="200",model_name="two",protocol="v1",revision="3"}' in text
+    assert "request_predict_seconds" in text
+
+
+async def test_a_fault_of_kserves_own_routes_is_not_shown(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: ClosedDataPlane) -> bool:
+        raise RuntimeError("a secret address")
+
+    monkeypatch.setattr(ClosedDataPlane, "ready", broken)
+    response = await client.get("/v2/health/ready")
+    assert "secret" not in refused(response, 500, "internal")
+
+
+def test_the_server_listens_where_it_is_told() -> None:
+    registered = repository()
+    server = ClosedRESTServer(
+        ServerSettings(host="127.0.0.1"),  # type: ignore[call-arg]
+        data_plane=ClosedDataPlane(model_registry=registered),
+        model_repository_extension=ClosedRepository(registered),
+        http_port=0,
+    )
+    assert server.config.host == "127.0.0.1"
+    assert not server.config.access_log
+    assert not server.config.server_header
