@@ -67,20 +67,18 @@ def three() -> Image.Image:
 
 
 def shirt() -> Image.Image:
-    """A long-sleeved, buttoned shirt on white."""
+    """A short-sleeved, striped, buttoned shirt on white."""
     image, draw = canvas(280, "#ffffff")
-    body, dark = "#6d6d72", "#34343a"
-    polygon(draw, [(92, 36), (188, 36), (206, 60), (204, 262), (76, 262), (74, 60)], body)
-    polygon(draw, [(92, 36), (74, 44), (46, 130), (36, 246), (64, 252), (84, 120)], "#77777c")
-    polygon(draw, [(188, 36), (206, 44), (234, 130), (244, 246), (216, 252), (196, 120)], "#77777c")
-    polygon(draw, [(112, 28), (168, 28), (140, 72)], "#c9c9cc")
-    polygon(draw, [(104, 30), (118, 22), (140, 70), (126, 82)], dark)
-    polygon(draw, [(176, 30), (162, 22), (140, 70), (154, 82)], dark)
-    stroke(draw, [(140, 72), (140, 262)], 3, dark)
-    for y in range(92, 262, 28):
-        stroke(draw, [(140, y), (140, y + 1)], 7, "#e8e8ea")
-    for x in range(84, 200, 16):
-        stroke(draw, [(x, 96), (x, 260)], 2, "#8d8d92")
+    cloth, stripe, seam = "#b9b9bc", "#f5f5f6", "#7d7d82"
+    polygon(draw, [(104, 34), (176, 34), (206, 56), (202, 262), (78, 262), (74, 56)], cloth)
+    polygon(draw, [(104, 34), (74, 54), (40, 118), (66, 136), (86, 100)], cloth)
+    polygon(draw, [(176, 34), (206, 54), (240, 118), (214, 136), (194, 100)], cloth)
+    for x in range(82, 202, 12):
+        stroke(draw, [(x, 60), (x, 258)], 3, stripe)
+    polygon(draw, [(116, 28), (164, 28), (140, 70)], "#ffffff")
+    polygon(draw, [(104, 32), (118, 22), (140, 70), (124, 84)], "#87878a")
+    polygon(draw, [(176, 32), (162, 22), (140, 70), (156, 84)], "#87878a")
+    stroke(draw, [(140, 72), (140, 262)], 3, seam)
     return finish(image, 280)
 
 

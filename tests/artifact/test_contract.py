@@ -27,7 +27,10 @@ CHANGED: dict[str, object] = {
 
 def test_digest_is_pinned() -> None:
     """A changed digest cuts every running transformer off from every new predictor."""
-    assert make_contract().digest == "sha256:b50534b13878deb6a320f5eb65641b180a84767e0ab87a5a7cc5197e583c27fd"
+    assert (
+        make_contract().digest
+        == "sha256:b50534b13878deb6a320f5eb65641b180a84767e0ab87a5a7cc5197e583c27fd"
+    )
 
 
 def test_every_field_has_a_case_below() -> None:

@@ -118,8 +118,8 @@ async def test_a_model_sees_body_headers_and_query(
     client: httpx.AsyncClient, model: SumModel
 ) -> None:
     content = json.dumps(ONE).encode()
-    headers = {"Content-Type": "Application/JSON; charset=utf-8", "X-Odd": "Ü".encode().decode()}
-    await client.post(URL + "?top_k=2", content=content, headers={**headers, "X-Odd": "a"})
+    headers = {"Content-Type": "Application/JSON; charset=utf-8", "X-Odd": "a"}
+    await client.post(URL + "?top_k=2", content=content, headers=headers)
     (request,) = model.requests
     assert request.body == content
     assert request.query == "top_k=2"

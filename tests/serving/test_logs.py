@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -67,6 +68,7 @@ def restored() -> Iterator[None]:
     names = ("", "kserve", "kserve.trace", "uvicorn", "uvicorn.access")
     kept = {n: (g.level, g.handlers[:], g.propagate) for n in names for g in [logging.getLogger(n)]}
     yield
+    logging.captureWarnings(False)
     for name, (level, handlers, propagate) in kept.items():
         logger = logging.getLogger(name)
         logger.setLevel(level)
@@ -88,3 +90,14 @@ def test_every_logger_writes_json_on_standard_output(capsys: pytest.CaptureFixtu
     found = [json.loads(text) for text in captured.out.splitlines()]
     assert [item["message"] for item in found] == ["one", "two", "three"]
     assert found[0]["status"] == 200
+
+
+@pytest.mark.usefixtures("restored")
+def test_warnings_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("mind the gap", stacklevel=1)
+    found = json.loads(capsys.readouterr().out)
+    assert found["level"] == "WARNING"
+    assert "mind the gap" in found["message"]

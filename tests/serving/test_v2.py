@@ -200,7 +200,9 @@ def test_an_output_that_there_is_not() -> None:
 def test_an_array_that_is_not_contiguous_is_written_in_row_major_order() -> None:
     array = np.arange(6, dtype=np.int32).reshape(2, 3).T
     for binary in (True, False):
-        reply = write_infer_response(InferRequest("", [], binary=binary), "m", "1", {}, {"y": array})
+        reply = write_infer_response(
+            InferRequest("", [], binary=binary), "m", "1", {}, {"y": array}
+        )
         if binary:
             flat = np.frombuffer(reply.body[int(reply.headers[JSON_LENGTH]) :], np.int32).tolist()
         else:

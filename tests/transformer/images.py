@@ -73,9 +73,13 @@ def tiff_claiming(width: int, height: int) -> bytes:
 
 def webp_claiming(width: int, height: int) -> bytes:
     data = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + bytes(21)
-    return b"RIFF" + struct.pack("<I", 12 + len(data)) + b"WEBPVP8L" + struct.pack(
-        "<I", len(data)
-    ) + data
+    return (
+        b"RIFF"
+        + struct.pack("<I", 12 + len(data))
+        + b"WEBPVP8L"
+        + struct.pack("<I", len(data))
+        + data
+    )
 
 
 def jpeg_claiming(width: int, height: int) -> bytes:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -124,10 +125,8 @@ print(refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_a_compressed_text_bomb_is_refused() -> None:
-    import zlib
-
     data = encode(seven())
-    text = b"Comment\x00\x00" + zlib.compress(bytes(50 << 20), 9)
+    text = b"Comment\x00\x00" + zlib.compress(bytes(20 << 20))
     with pytest.raises(MalformedRequest):
         decode_image(data[:33] + png_chunk(b"zTXt", text) + data[33:], LIMITS)
 

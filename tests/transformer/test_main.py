@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import transformer.__main__ as entry
+from tests.conftest import ROOT
+from transformer.hop import HopSettings
+from transformer.model import TransformerModel
+
+ENVIRONMENT = ROOT / ".venv" / "transformer" / "bin" / "python"
+
+SCRIPT = """
+import importlib.metadata
+import json
+import sys
+
+sys.argv = ["transformer", "--model=mnist", "--predictor_host=127.0.0.1:1"]
+import transformer.__main__
+from artifact import ImageInput
+from tests.transformer.images import encode, seven
+from transformer.image import ImageLimits, decode_image
+from transformer.preprocess import prepare
+
+spec = ImageInput("image", 28, 28, "L", (0.1,), (0.3,), "NCHW", "FP32", "black")
+image = decode_image(encode(seven(60, 40)), ImageLimits(1 << 20, 1 << 20))
+shape = prepare(image, spec).tensor.shape
+imported = {name.partition(".")[0] for name in sys.modules}
+installed = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
+print(json.dumps({
+    "shape": shape,
+    "imported": sorted(imported & {"torch", "torchvision", "training", "predictor"}),
+    "installed": sorted(installed & {"torch", "torchvision"}),
+    "pillow": "pillow" in installed,
+}))
+"""
+
+
+def report(python: Path) -> dict[str, Any]:
+    # The package tests/ holds torch's users; the script needs only one module of it.
+    done = subprocess.run(
+        [python, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_transformer_imports_no_torch_where_there_is_one() -> None:
+    found = report(Path(sys.executable))
+    assert "torch" in found["installed"]
+    assert found["imported"] == []
+    assert found["shape"] == [1, 28, 28]
+
+
+def test_the_transformers_own_environment_has_no_torch() -> None:
+    if not ENVIRONMENT.exists():
+        pytest.skip(f"{ENVIRONMENT} is not there: `make run` builds it")
+    found = report(ENVIRONMENT)
+    assert found["installed"] == []
+    assert found["imported"] == []
+    assert found["pillow"]
+    assert found["shape"] == [1, 28, 28]
+
+
+class FakeServer:
+    """Remembers what it was started with, in place of the real one."""
+
+    started: tuple[Any, list[TransformerModel]] | None = None
+    enable_grpc = True
+
+    def __init__(self, settings: Any, enable_grpc: bool = True) -> None:
+        self.settings = settings
+        FakeServer.enable_grpc = enable_grpc
+
+    def start(self, models: list[TransformerModel]) -> None:
+        FakeServer.started = (self.settings, models)
+
+
+@pytest.fixture
+def hops(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[HopSettings]:
+    found: list[HopSettings] = []
+    monkeypatch.setattr(entry, "VisionServer", FakeServer)
+    monkeypatch.setattr(entry, "configure_logging", lambda level: None)
+    monkeypatch.setattr(entry, "PredictorHop", found.append)
+    monkeypatch.setenv("MODEL_ROOT", str(small_root))
+    for name in ("HOST", "PREDICTOR_ATTEMPTS", "MAX_IMAGE_BYTES", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    FakeServer.started = None
+    return found
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["transformer", *arguments])
+    return entry.main()
+
+
+def test_it_fronts_both_models_by_default(
+    hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, "--predictor_host=vision-predictor.default") == 0
+    assert FakeServer.started is not None
+    assert [model.name for model in FakeServer.started[1]] == ["mnist", "fashion-mnist"]
+    assert FakeServer.enable_grpc is False
+    (hop,) = hops
+    assert hop.target == "vision-predictor.default:80"
+    assert (hop.timeout_seconds, hop.attempts, hop.use_ssl) == (20.0, 3, False)
+
+
+def test_arguments_and_environment_reach_the_hop(
+    hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREDICTOR_ATTEMPTS", "2")
+    monkeypatch.setenv("PREDICTOR_TIMEOUT_SECONDS", "1.5")
+    arguments = ["--predictor_host=127.0.0.1:9", "--model=mnist", "--an_argument_of_kserve=1"]
+    assert run(monkeypatch, *arguments) == 0
+    assert FakeServer.started is not None
+    assert [model.name for model in FakeServer.started[1]] == ["mnist"]
+    assert (hops[0].target, hops[0].timeout_seconds, hops[0].attempts) == ("127.0.0.1:9", 1.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "expected"),
+    [
+        ([], {}, 2, "--predictor_host"),
+        (["--predictor_host=h", "--model=mnist", "--model=mnist=2"], {}, 2, "--model=mnist"),
+        (["--predictor_host=h"], {"MAX_IMAGE_BYTES": "many"}, 2, "MAX_IMAGE_BYTES"),
+        (["--predictor_host=h"], {"PREDICTOR_ATTEMPTS": "9"}, 2, "PREDICTOR_ATTEMPTS"),
+        (["--predictor_host=h", "--model=nope"], {}, 1, "nope"),
+        (["--predictor_host=h", "--model=mnist=9"], {}, 1, "mnist"),
+    ],
+)
+def test_a_wrong_start_is_refused_with_a_plain_message(
+    arguments: list[str],
+    environment: dict[str, str],
+    code: int,
+    expected: str,
+    hops: list[HopSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert run(monkeypatch, *arguments) == code
+    shown = capsys.readouterr().err + caplog.text
+    assert expected in shown
+    assert "Traceback" not in shown
+    assert FakeServer.started is None

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from artifact import Contract
+from serving.errors import BadPredictorAnswer, MalformedRequest, TooLarge, Unavailable
+from serving.model import Answered, HttpRequest
+from tests.conftest import make_contract
+from tests.transformer.images import encode, seven
+from transformer.hop import HopSettings, PredictorHop
+from transformer.image import decode_image
+from transformer.model import TransformerModel
+from transformer.settings import TransformerSettings
+
+CONTRACT = make_contract()
+SETTINGS = TransformerSettings(max_instances=5, max_image_pixels=10_000, max_image_bytes=10_000)
+
+
+class FakeHop(PredictorHop):
+    """Says that the class of an instance is its brightest pixel's column."""
+
+    def __init__(self) -> None:
+        super().__init__(HopSettings("unused", 1, 1, 1))
+        self.calls: list[tuple[str, str, NDArray[np.float32], dict[str, str]]] = []
+        self.closed = 0
+
+    async def infer(
+        self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
+    ) -> tuple[NDArray[np.float32], Answered]:
+        self.calls.append((model, contract.digest, batch, dict(headers)))
+        classes = batch.max(axis=(1, 2)).argmax(axis=1)
+        outputs = np.eye(10, dtype=np.float32)[classes]
+        return outputs, Answered("7", "sha256:abc", len(batch))
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def hop() -> FakeHop:
+    return FakeHop()
+
+
+@pytest.fixture
+def model(hop: FakeHop) -> Iterator[TransformerModel]:
+    with ThreadPoolExecutor(2, thread_name_prefix="decode") as executor:
+        yield TransformerModel("mnist", CONTRACT, hop, executor, SETTINGS)
+
+
+def column(number: int, size: int = 28) -> Image.Image:
+    image = Image.new("L", (size, size), 0)
+    image.putpixel((number, size // 2), 255)
+    return image
+
+
+def text(image: Image.Image) -> str:
+    return base64.b64encode(encode(image)).decode()
+
+
+def request(document: object) -> HttpRequest:
+    return HttpRequest(json.dumps(document).encode(), {"content-type": "application/json"})
+
+
+async def call_v1(
+    model: TransformerModel, document: object, headers: dict[str, str] | None = None
+) -> tuple[dict[str, Any], Mapping[str, str]]:
+    answer, _ = await model(model.read_v1(request(document)), headers)
+    reply = model.write_v1(answer)
+    assert reply.media_type == "application/json"
+    return json.loads(reply.body), reply.headers
+
+
+async def test_every_instance_is_answered_in_order(model: TransformerModel) -> None:
+    order = [3, 1, 4, 1, 5]
+    document, headers = await call_v1(model, {"instances": [text(column(n)) for n in order]})
+    assert [p["label"] for p in document["predictions"]] == [str(n) for n in order]
+    assert [p["class_id"] for p in document["predictions"]] == order
+    assert (document["model_name"], document["model_version"]) == ("mnist", "7")
+    assert headers == {"x-model-pixels": str(5 * 28 * 28)}
+
+
+async def test_a_prediction_has_its_documented_fields(model: TransformerModel) -> None:
+    document, _ = await call_v1(model, {"base64": text(column(3)), "parameters": {"top_k": 2}})
+    assert document["predictions"] == [
+        {
+            "label": "3",
+            "class_id": 3,
+            "probability": 1.0,
+            "top": [{"label": "3", "probability": 1.0}, {"label": "0", "probability": 0.0}],
+            "polarity": "light-on-dark",
+        }
+    ]
+    document, _ = await call_v1(model, {"base64": text(column(3))})
+    assert len(document["predictions"][0]["top"]) == SETTINGS.default_top_k
+
+
+async def test_polarity_is_found_reported_and_forced(model: TransformerModel) -> None:
+    images = [text(seven()), text(ImageOps.invert(seven()))]
+    document, _ = await call_v1(model, {"instances": images})
+    found = [p["polarity"] for p in document["predictions"]]
+    assert found == ["light-on-dark", "dark-on-light"]
+    document, _ = await call_v1(
+        model, {"instances": images, "parameters": {"polarity": "light-on-dark"}}
+    )
+    assert {p["polarity"] for p in document["predictions"]} == {"light-on-dark"}
+
+
+async def test_a_colour_contract_reports_no_polarity(hop: FakeHop) -> None:
+    contract = make_contract(mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3)
+    with ThreadPoolExecutor(1) as executor:
+        model = TransformerModel("mnist", contract, hop, executor, SETTINGS)
+        answer, _ = await model(model.read_v1(request({"base64": text(seven())})))
+        hop.calls.clear()
+        batch = await model.preprocess(model.read_v1(request({"base64": text(seven())})))
+    assert [item.polarity for item in batch.prepared] == [None]
+    assert [item.tensor.shape for item in batch.prepared] == [(3, 28, 28)]
+
+
+async def test_the_hop_gets_the_contract_the_batch_and_the_headers(
+    model: TransformerModel, hop: FakeHop
+) -> None:
+    await call_v1(model, {"instances": [text(column(n)) for n in (1, 2)]}, {"x-request-id": "r"})
+    ((name, digest, batch, headers),) = hop.calls
+    assert (name, digest, headers) == ("mnist", CONTRACT.digest, {"x-request-id": "r"})
+    assert (batch.shape, batch.dtype) == ((2, 1, 28, 28), np.float32)
+
+
+async def test_decoding_is_off_the_event_loop(
+    model: TransformerModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+
+    def watched(*arguments: Any) -> Image.Image:
+        names.append(threading.current_thread().name)
+        return decode_image(*arguments)
+
+    monkeypatch.setattr("transformer.model.decode_image", watched)
+    await call_v1(model, {"instances": [text(column(1)), text(column(2))]})
+    assert len(names) == 2
+    assert all(name.startswith("decode") for name in names)
+
+
+async def test_an_instance_at_fault_is_named_and_nothing_is_sent(
+    model: TransformerModel, hop: FakeHop
+) -> None:
+    cut = base64.b64encode(encode(seven())[:-40]).decode()
+    for bad, kind in (
+        (cut, MalformedRequest),
+        (text(Image.new("L", (101, 100))), TooLarge),
+        (base64.b64encode(bytes(10_001)).decode(), TooLarge),
+    ):
+        payload = model.read_v1(request({"instances": [text(seven()), bad, bad]}))
+        with pytest.raises(kind) as caught:
+            await model(payload)
+        assert caught.value.instance == 1
+    assert hop.calls == []
+
+
+async def test_a_v2_request_gets_a_v2_answer(model: TransformerModel) -> None:
+    texts = [text(column(n)) for n in (2, 9)]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": texts}
+    payload = model.read_v2(request({"id": "a", "inputs": [tensor]}))
+    answer, _ = await model(payload)
+    reply = model.write_v2(answer)
+    document = json.loads(reply.body)
+    assert (document["id"], document["model_name"], document["model_version"]) == (
+        "a",
+        "mnist",
+        "7",
+    )
+    assert document["parameters"] == {"model_digest": "sha256:abc"}
+    outputs = {output["name"]: output for output in document["outputs"]}
+    assert outputs["label"] == {
+        "name": "label",
+        "datatype": "BYTES",
+        "shape": [2],
+        "data": ["2", "9"],
+    }
+    assert outputs["class_id"]["data"] == [2, 9]
+    assert outputs["probabilities"]["shape"] == [2, 10]
+    assert reply.headers["x-model-pixels"] == str(2 * 28 * 28)
+
+
+async def test_an_answer_that_does_not_fit_the_labels(
+    model: TransformerModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nonsense(*arguments: Any) -> tuple[NDArray[np.float32], Answered]:
+        return np.zeros((1, 3), np.float32), Answered("7", "", 1)
+
+    monkeypatch.setattr(hop, "infer", nonsense)
+    answer, _ = await model(model.read_v1(request({"base64": text(seven())})))
+    with pytest.raises(BadPredictorAnswer):
+        model.write_v1(answer)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+async def test_a_probability_that_is_no_number_is_never_answered(
+    value: float, model: TransformerModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nonsense(*arguments: Any) -> tuple[NDArray[np.float32], Answered]:
+        return np.full((1, 10), value, np.float32), Answered("7", "", 1)
+
+    monkeypatch.setattr(hop, "infer", nonsense)
+    with pytest.raises(BadPredictorAnswer):
+        answer, _ = await model(model.read_v1(request({"base64": text(seven())})))
+        model.write_v1(answer)
+
+
+async def test_readiness_does_not_ask_the_predictor(model: TransformerModel, hop: FakeHop) -> None:
+    model.require_ready()
+    assert model.ready
+    assert hop.calls == []
+    model.ready = False
+    with pytest.raises(Unavailable):
+        model.require_ready()
+
+
+async def test_closing_closes_the_hop(model: TransformerModel, hop: FakeHop) -> None:
+    await model.close()
+    assert hop.closed == 1
+
+
+def test_metadata_describes_input_and_outputs(model: TransformerModel) -> None:
+    assert model.get_input_types() == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    assert [o["name"] for o in model.get_output_types()] == [
+        "label",
+        "class_id",
+        "probability",
+        "probabilities",
+    ]
