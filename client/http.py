@@ -60,5 +60,8 @@ class PredictClient:
             raise PredictError(f"{status}: {answer.get('error', 'no reason given')}", status)
         return answer
 
-    def close(self) -> None:
+    def __enter__(self) -> PredictClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._connection.close()

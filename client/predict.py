@@ -25,9 +25,9 @@ def main() -> int:
     except OSError as error:
         print(f"predict: {options.image}: {error.strerror}", file=sys.stderr)
         return 1
-    client = PredictClient(options.url or f"http://localhost:{options.port}")
     try:
-        answer = client.predict(options.model, [data], {"top_k": options.top_k})
+        with PredictClient(options.url or f"http://localhost:{options.port}") as client:
+            answer = client.predict(options.model, [data], {"top_k": options.top_k})
     except PredictError as error:
         hint = "" if error.status else " (is `make run` running in another shell?)"
         print(f"predict: {error}{hint}", file=sys.stderr)

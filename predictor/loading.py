@@ -39,6 +39,8 @@ class LoadedRevision:
         Returns:
             ``(n, classes)`` float32; rows sum to 1.
         """
+        if not batch.flags.writeable:
+            batch = batch.copy()  # torch has no read-only tensors, and what gRPC gives is
         with torch.inference_mode():
             images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
             logits: Tensor = self.network(images)
@@ -61,7 +63,10 @@ def load_revision(root: Path, name: str, selector: str) -> LoadedRevision:
     loaded = LoadedRevision(revision.card, revision.digest, network)
     for size in WARM_UP_BATCHES:
         shape = (size, *revision.card.contract.input.shape)
-        found = loaded.probabilities(np.zeros(shape, np.float32))
+        try:
+            found = loaded.probabilities(np.zeros(shape, np.float32))
+        except RuntimeError as error:
+            raise ArtifactError(f"{revision.card.identity}: {shape}: {error}") from None
         expected = (size, len(revision.card.contract.labels))
         if found.shape != expected or not np.isfinite(found).all():
             raise ArtifactError(

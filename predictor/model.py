@@ -101,13 +101,17 @@ class PredictorModel(ServedModel):
         unknown = set(document) - {"instances", CONTRACT_DIGEST}
         if unknown:
             raise InvalidRequest(f"the body has an unknown field {min(unknown)!r}")
+        if not document["instances"]:
+            raise InvalidRequest("there are no instances")
         try:
             batch = np.asarray(document["instances"])
         except ValueError:
             raise ContractRefused("instances have different shapes") from None
         if batch.dtype.kind not in "iuf":
             raise ContractRefused("instances must hold numbers")
-        return Payload(batch.astype(np.float32), _digest_of(document))
+        with np.errstate(over="ignore"):
+            # What overflows becomes infinite, and is refused as such.
+            return Payload(batch.astype(np.float32), _digest_of(document))
 
     def read_v2(self, request: HttpRequest) -> Payload:
         parsed = read_infer_request(request)

@@ -32,8 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=50, help="images a request")
     options = parser.parse_args(arguments)
     try:
-        with service(options.url, options.models, options.model, options.revision) as url:
-            return evaluate(options, url)
+        with (
+            service(options.url, options.models, options.model, options.revision) as url,
+            PredictClient(url) as client,
+        ):
+            return evaluate(options, client)
     except (ArtifactError, PredictError, StartError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
@@ -51,9 +54,8 @@ def service(url: str, models: Path, model: str, revision: str) -> Iterator[str]:
         yield started.url
 
 
-def evaluate(options: argparse.Namespace, url: str) -> int:
+def evaluate(options: argparse.Namespace, client: PredictClient) -> int:
     """Print the accuracy beside the card's; 0 if they are equal."""
-    client = PredictClient(url)
     probe = client.predict(options.model, [encode_png(blank())])
     revision: str = probe["model_version"]
     if options.revision and revision != options.revision:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,7 +33,12 @@ from serving.model import Answered
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "x-b3-traceid")
 """Headers that go on to the predictor; `authorization` is the client's and stays here."""
 
+FORWARDABLE = re.compile(r"[\x20-\x7e]{1,512}")
+"""What gRPC takes as metadata; it fails the whole call over anything else."""
+
 CONTRACT_DIGEST = "contract_digest"
+
+MAX_RANK = 8
 
 _BY_STATUS: dict[StatusCode, tuple[type[ServingError], str]] = {
     StatusCode.INVALID_ARGUMENT: (MalformedRequest, "the predictor refused the request"),
@@ -114,7 +121,11 @@ class PredictorHop:
         )
         if request.ByteSize() > self._settings.max_message_bytes:
             raise TooLarge(f"{len(batch)} instances are too large for one call to the predictor")
-        metadata = [(name, headers[name]) for name in FORWARDED if name in headers]
+        metadata = [
+            (name, headers[name])
+            for name in FORWARDED
+            if FORWARDABLE.fullmatch(headers.get(name, ""))
+        ]
         try:
             response = await self._infer(
                 request, timeout=self._settings.timeout_seconds, metadata=metadata
@@ -167,12 +178,15 @@ def _read_response(
         output is None
         or output.name != contract.outputs[0]
         or output.datatype != "FP32"
-        or not output.shape
+        or not 1 <= len(output.shape) <= MAX_RANK
+        or min(output.shape) < 0
         or output.shape[0] != instances
         or len(response.raw_output_contents) != 1
-        or len(response.raw_output_contents[0]) != 4 * int(np.prod(output.shape))
+        or len(response.raw_output_contents[0]) != 4 * math.prod(output.shape)
     ):
         raise BadPredictorAnswer("the predictor's answer does not fit the contract")
     values = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(output.shape)
+    if not np.isfinite(values).all():
+        raise BadPredictorAnswer("the predictor's answer is not finite")
     digest = response.parameters["model_digest"].string_param
     return values, Answered(response.model_version, digest, instances)

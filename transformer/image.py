@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -39,16 +41,16 @@ def looks_encoded(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
-def decode_image(data: bytes, limits: ImageLimits, instance: int | None = None) -> Image.Image:
-    """Decode the first frame of an image and turn it upright (EXIF).
+def open_image(data: bytes, limits: ImageLimits, instance: int | None = None) -> Image.Image:
+    """Read an image's header; its pixels are not decompressed yet.
 
     Args:
         instance: its place in the request, for the error's sake.
 
     Raises:
-        TooLarge: over a limit; found before anything is decompressed.
+        TooLarge: over a limit.
         UnsupportedMedia: not an image of a format that is read.
-        MalformedRequest: it is one, but damaged or cut off.
+        MalformedRequest: it is one, but damaged.
     """
     if len(data) > limits.max_bytes:
         raise TooLarge(
@@ -56,21 +58,53 @@ def decode_image(data: bytes, limits: ImageLimits, instance: int | None = None) 
             instance=instance,
             code="image_too_large",
         )
+    with refused_if_damaged(data, instance):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > limits.max_pixels:
+        raise TooLarge(
+            f"the image is {image.width} × {image.height} pixels; the limit is {limits.max_pixels}",
+            instance=instance,
+            code="image_too_large",
+        )
+    return image
+
+
+def load_image(
+    image: Image.Image, instance: int | None = None, enough: tuple[int, int] | None = None
+) -> Image.Image:
+    """Decompress the first frame of an opened image and turn it upright (EXIF).
+
+    Args:
+        enough: width and height above which a JPEG may be decoded at an eighth, a quarter or
+            half of its size, which takes that much less time and memory.
+
+    Raises:
+        MalformedRequest: damaged or cut off.
+    """
+    with refused_if_damaged(b"", instance):
+        if enough is not None and image.format == "JPEG":
+            image.draft(None, enough)  # type: ignore[arg-type]  # None keeps the mode
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+def decode_image(data: bytes, limits: ImageLimits, instance: int | None = None) -> Image.Image:
+    """``open_image`` and ``load_image`` at full size."""
+    return load_image(open_image(data, limits, instance), instance)
+
+
+@contextlib.contextmanager
+def refused_if_damaged(data: bytes, instance: int | None) -> Iterator[None]:
+    """Turn whatever a decoder raises into an error that a client may see.
+
+    Pillow's parsers raise OSError, SyntaxError, struct.error, IndexError, ValueError and more; all
+    mean that these bytes are no readable image.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow warns of odd metadata that it then ignores, and so do we.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > limits.max_pixels:
-                raise TooLarge(
-                    f"the image is {image.width} × {image.height} pixels; "
-                    f"the limit is {limits.max_pixels}",
-                    instance=instance,
-                    code="image_too_large",
-                )
-            image.load()
-            # EXIF of a damaged file can fail in as many ways as the picture itself.
-            return ImageOps.exif_transpose(image)
+            yield
     except UnidentifiedImageError:
         if looks_encoded(data):
             raise MalformedRequest(
@@ -81,15 +115,11 @@ def decode_image(data: bytes, limits: ImageLimits, instance: int | None = None) 
             instance=instance,
             code="not_an_image",
         ) from None
-    except TooLarge:
-        raise
     except MemoryError:
         raise TooLarge(
             "the image is too large", instance=instance, code="image_too_large"
         ) from None
     except Exception:
-        # Pillow's decoders raise whatever their parsers do: OSError, SyntaxError, struct.error,
-        # IndexError, ValueError and more. All mean that these bytes are no readable image.
         raise MalformedRequest(
             "the image is damaged or cut off", instance=instance, code="image_damaged"
         ) from None

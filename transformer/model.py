@@ -16,19 +16,20 @@ from artifact import Contract
 from serving.model import Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import write_infer_response
 from transformer.hop import PredictorHop
-from transformer.image import ImageLimits, decode_image
+from transformer.image import ImageLimits, load_image, open_image
 from transformer.payload import Payload, read_v1_payload, read_v2_payload
-from transformer.preprocess import Prepared, prepare
+from transformer.preprocess import MARGIN, Prepared, prepare
 from transformer.settings import TransformerSettings
 from transformer.tasks import task_for
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoded instances on their way to the predictor."""
+    """Decoded instances on their way to the predictor; ``pixels`` as they were sent, together."""
 
     payload: Payload
     prepared: list[Prepared]
+    pixels: int
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,22 @@ class TransformerModel(ServedModel):
         return read_v2_payload(request, self._settings.max_instances)
 
     async def preprocess(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Batch:
-        prepared = await asyncio.get_running_loop().run_in_executor(
+        return await asyncio.get_running_loop().run_in_executor(
             self._executor, self._prepare, payload
         )
-        return Batch(payload, prepared)
 
-    def _prepare(self, payload: Payload) -> list[Prepared]:
-        one = len(payload.images) == 1
-        return [
-            prepare(
-                decode_image(data, self._limits, None if one else index),
-                self._contract.input,
-                payload.options.polarity,
-            )
-            for index, data in enumerate(payload.images)
-        ]
+    def _prepare(self, payload: Payload) -> Batch:
+        spec = self._contract.input
+        enough = (MARGIN * spec.width, MARGIN * spec.height)
+        prepared = []
+        pixels = 0
+        for index, data in enumerate(payload.images):
+            instance = index if payload.listed else None
+            opened = open_image(data, self._limits, instance)
+            pixels += opened.width * opened.height
+            image = load_image(opened, instance, enough)
+            prepared.append(prepare(image, spec, payload.options.polarity))
+        return Batch(payload, prepared, pixels)
 
     async def predict(self, payload: Batch, headers: Mapping[str, str] | None = None) -> Answer:
         tensors = np.stack([item.tensor for item in payload.prepared])
@@ -131,5 +133,4 @@ class TransformerModel(ServedModel):
         return Reply(reply.body, reply.media_type, {**reply.headers, **self._headers(answer)})
 
     def _headers(self, answer: Answer) -> dict[str, str]:
-        pixels = sum(item.pixels for item in answer.batch.prepared)
-        return {"x-model-pixels": str(pixels)}
+        return {"x-model-pixels": str(answer.batch.pixels)}

@@ -40,11 +40,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Payload:
-    """Encoded images in order, with the request's options; ``request`` for v2."""
+    """Encoded images in order, with the request's options.
+
+    Attributes:
+        request: the v2 request they came in.
+        listed: whether they came as a list, so that an error names the instance at fault.
+    """
 
     images: list[bytes]
     options: Options
     request: InferRequest | None = None
+    listed: bool = True
 
 
 def read_v1_payload(request: HttpRequest, max_instances: int) -> Payload:
@@ -124,7 +130,7 @@ def _base64_fault(text: str) -> str:
 def _raw_image(body: bytes, query: dict[str, Any]) -> Payload:
     if not body:
         raise MalformedRequest("the body is empty")
-    return Payload([body], _options(query))
+    return Payload([body], _options(query), listed=False)
 
 
 def _read_json(body: bytes, query: dict[str, Any], max_instances: int) -> Payload:
@@ -142,7 +148,7 @@ def _read_json(body: bytes, query: dict[str, Any], max_instances: int) -> Payloa
         # The whole body is one instance: {"base64": "…"} alone.
         if not document:
             raise InvalidRequest("the body has no instances")
-        return Payload([_read_instance(document, None)], options)
+        return Payload([_read_instance(document, None)], options, listed=False)
     instances = document.pop("instances")
     for name in document:
         raise InvalidRequest(f"the body has an unknown field {name!r}")

@@ -13,6 +13,9 @@ from transformer.polarity import Polarity, find_polarity
 
 FULL = {"black": 0, "white": 255}
 
+MARGIN = 4
+"""Times the contract's size that a large picture keeps until it is resampled for good."""
+
 MIN_CONTRAST = 16
 """Intensities between subject and surroundings below which a picture is taken to be empty."""
 
@@ -24,12 +27,10 @@ class Prepared:
     Attributes:
         tensor: ``(channels, height, width)`` float32, normalised.
         polarity: what the picture had; None for a colour contract, which has none.
-        pixels: width times height of the picture as it was sent.
     """
 
     tensor: NDArray[np.float32]
     polarity: Polarity | None
-    pixels: int
 
 
 def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.AUTO) -> Prepared:
@@ -44,10 +45,11 @@ def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.
         image: any mode of Pillow's, upright.
         polarity: forced, or ``AUTO`` to find it; ignored where the contract is in colour.
     """
-    pixels = image.width * image.height
-    image = _to_eight_bit(image)
+    image = _to_eight_bit(_shrink(image, spec))
     if _has_alpha(image):
         image = _flatten(image.convert("RGBA"))
+    if image.mode not in ("1", "L", "RGB", "CMYK", "YCbCr"):
+        image = image.convert("RGB")  # what every mode converts to; not every one does to L
     if image.mode != spec.mode:
         image = image.convert(spec.mode)
     found = None
@@ -60,7 +62,7 @@ def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.
             image = ImageChops.invert(image)
     if image.size != (spec.width, spec.height):
         image = _fit(_stretch(image) if spec.mode == "L" else image, spec)
-    return Prepared(to_tensor(np.asarray(image), spec), found, pixels)
+    return Prepared(to_tensor(np.asarray(image), spec), found)
 
 
 def to_tensor(pixels: NDArray[np.uint8], spec: ImageInput) -> NDArray[np.float32]:
@@ -79,6 +81,25 @@ def to_tensor(pixels: NDArray[np.uint8], spec: ImageInput) -> NDArray[np.float32
     return tensor
 
 
+def _shrink(image: Image.Image, spec: ImageInput) -> Image.Image:
+    """Average blocks of a large picture down to about four times the size that is needed.
+
+    Everything after it then costs what the contract's size costs, not the picture's.
+    """
+    factor = min(image.width // (MARGIN * spec.width), image.height // (MARGIN * spec.height))
+    if factor < 2:
+        return image
+    if image.mode.startswith("I;16"):
+        # Pillow cannot average this mode; every n-th pixel of a 16-bit scan does as well.
+        size = (image.width // factor, image.height // factor)
+        return image.resize(size, Image.Resampling.NEAREST)
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image.reduce(factor)
+
+
 def _to_eight_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit, 32-bit and float intensities to 0..255; Pillow would clip them."""
     if image.mode not in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
@@ -89,8 +110,10 @@ def _to_eight_bit(image: Image.Image) -> Image.Image:
     top = float(values.max(initial=0.0))
     if image.mode == "F":
         full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else top
+    elif image.mode == "I":
+        full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
     else:
-        full = 65535.0 if top <= 65535.0 else top
+        full = 65535.0
     return Image.fromarray(np.clip(values * (255.0 / full) + 0.5, 0, 255).astype(np.uint8))
 
 

@@ -22,7 +22,7 @@ def build_network(architecture: Architecture) -> nn.Module:
         raise CardError("architecture.name", f"{architecture.name!r} is none of {known}")
     try:
         network = NETWORKS[architecture.name](**architecture.arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise CardError("architecture.arguments", str(error)) from None
     # torch's stubs know no `to` with a memory format.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

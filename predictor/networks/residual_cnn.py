@@ -76,6 +76,10 @@ class ResidualCNN(nn.Module):
         super().__init__()
         if not len(widths) == len(hidden) == len(blocks) >= 1:
             raise ValueError("widths, hidden and blocks must have one entry a stage")
+        if min(channels, classes, stem, stem_kernel, stem_stride, *widths, *hidden) < 1:
+            raise ValueError("sizes must be at least 1")
+        if min(blocks) < 0:
+            raise ValueError("there cannot be fewer than 0 blocks")
         if widths[0] != stem:
             raise ValueError("the first stage has the stem's width")
         self.stem = convolution(channels, stem, stem_kernel, stem_stride)

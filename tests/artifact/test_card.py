@@ -107,7 +107,7 @@ def test_an_unknown_field_is_named(path: Path) -> None:
     assert error.reason == "is not a field of this format"
 
 
-@pytest.mark.parametrize(("path", "value"), WRONG, ids=lambda v: repr(v))
+@pytest.mark.parametrize(("path", "value"), WRONG, ids=repr)
 def test_a_field_of_the_wrong_type_is_named(path: Path, value: Any) -> None:
     assert refusal(changed(path, value)).field == spell(path)
 
@@ -148,7 +148,7 @@ def test_a_field_of_the_wrong_type_is_named(path: Path, value: Any) -> None:
         (("parent",), "mnist"),
         (("parent",), "../mnist/1"),
     ],
-    ids=lambda v: repr(v),
+    ids=repr,
 )
 def test_a_value_outside_its_range_is_named(path: Path, value: Any) -> None:
     assert refusal(changed(path, value)).field == spell(path)

@@ -27,7 +27,7 @@ def test_the_document_given_is_left_alone() -> None:
 
 def test_a_nested_object_is_read_whole() -> None:
     fields = Fields({"a": {"b": 1, "c": 2}})
-    with pytest.raises(CardError, match="a.c: is not a field of this format"):
+    with pytest.raises(CardError, match=r"a\.c: is not a field of this format"):
         fields.read("a", lambda nested: nested.integer("b"))
 
 

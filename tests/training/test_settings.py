@@ -54,7 +54,7 @@ def test_a_preset_names_others_that_exist(name: str) -> None:
 
 
 def test_an_unknown_preset_tells_which_there_are() -> None:
-    with pytest.raises(ValueError, match="no preset 'nope'; there are: .*mnist"):
+    with pytest.raises(ValueError, match=r"no preset 'nope'; there are: .*mnist"):
         read_preset("nope")
 
 

@@ -366,6 +366,8 @@ MALFORMED = {
     "two tensors of bytes": response(raw=[ROWS.tobytes()] * 2),
     "bytes cut off": response(raw=[ROWS.tobytes()[:-1]]),
     "too many bytes": response(raw=[ROWS.tobytes() + bytes(4)]),
+    "not a number": response(raw=[np.full_like(ROWS, np.nan).tobytes()]),
+    "infinite": response(raw=[np.full_like(ROWS, np.inf).tobytes()]),
     "a negative size": response(shape=(2, -10)),
     "negative sizes": response(shape=(2, -2, -5)),
     "an overflowing size": response(shape=(2, 2**62, 2), raw=[b""]),

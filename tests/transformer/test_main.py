@@ -42,7 +42,6 @@ print(json.dumps({
 
 
 def report(python: Path) -> dict[str, Any]:
-    # The package tests/ holds torch's users; the script needs only one module of it.
     done = subprocess.run(
         [python, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=False
     )

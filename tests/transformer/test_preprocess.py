@@ -278,7 +278,6 @@ def test_any_size_fits(size: tuple[int, int], spec: ImageInput, mode: str) -> No
     found = prepare(Image.new(mode, size, 1), spec)
     assert found.tensor.shape == spec.shape
     assert np.isfinite(found.tensor).all()
-    assert found.pixels == size[0] * size[1]
 
 
 @pytest.mark.parametrize("upright", [True, False])
@@ -300,7 +299,8 @@ def test_the_aspect_is_kept_and_the_rest_padded() -> None:
     assert (pixels[:7] == 0).all()
     assert (pixels[21:] == 0).all()
     tall = wide.transpose(Image.Transpose.ROTATE_90)
-    assert (np.round(pixels_of(prepare(tall, SPEC, LIGHT).tensor))[0].T == pixels).all()
+    turned = np.round(pixels_of(prepare(tall, SPEC, LIGHT).tensor))[0].T
+    assert (turned == pixels).all()
 
 
 def test_padding_is_not_inverted_with_the_picture() -> None:
@@ -323,10 +323,6 @@ def test_a_rectangular_contract() -> None:
     assert (pixels[0, :, 10:20] == 90).all()
     assert (pixels[0, :, :10] == 0).all()
     assert (pixels[0, :, 20:] == 0).all()
-
-
-def test_pixels_count_what_was_sent() -> None:
-    assert prepare(seven(123, 45), SPEC).pixels == 123 * 45
 
 
 def test_the_picture_itself_is_left_alone() -> None:

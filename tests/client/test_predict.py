@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client import predict
+from client.http import PredictError
+
+ANSWER: dict[str, Any] = {
+    "model_name": "fashion-mnist",
+    "model_version": "2",
+    "predictions": [
+        {
+            "label": "Ankle boot",
+            "class_id": 9,
+            "probability": 0.5,
+            "top": [
+                {"label": "Ankle boot", "probability": 0.5},
+                {"label": "Bag", "probability": 0.3333},
+                {"label": "Shirt", "probability": 0.00001},
+            ],
+        }
+    ],
+}
+
+
+class Service:
+    """Stands in for ``PredictClient``; answers, or fails with ``error``."""
+
+    error: PredictError | None = None
+    closed = False
+    calls: list[tuple[str, str, list[bytes], dict[str, Any]]]
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Service.closed = True
+
+    def predict(self, model: str, images: list[bytes], parameters: dict[str, Any]) -> Any:
+        Service.calls.append((self.url, model, images, parameters))
+        if Service.error is not None:
+            raise Service.error
+        return ANSWER
+
+
+@pytest.fixture(autouse=True)
+def service(monkeypatch: pytest.MonkeyPatch) -> None:
+    Service.error, Service.calls, Service.closed = None, [], False
+    monkeypatch.setattr(predict, "PredictClient", Service)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["predict", *arguments])
+    return predict.main()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "x.png"
+    path.write_bytes(b"png")
+    return path
+
+
+def test_the_table() -> None:
+    assert predict.table(ANSWER).splitlines() == [
+        "fashion-mnist, revision 2",
+        "  Ankle boot   50.00%  " + "█" * 15,
+        "  Bag          33.33%  " + "█" * 10,
+        "  Shirt         0.00%",
+    ]
+
+
+def test_certainty_fills_the_bar() -> None:
+    answer = {**ANSWER, "predictions": [{"top": [{"label": "7", "probability": 1.0}]}]}
+    assert predict.table(answer).splitlines()[1] == "  7  100.00%  " + "█" * predict.BAR
+
+
+def test_a_picture_becomes_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], picture: Path
+) -> None:
+    assert (
+        run(monkeypatch, str(picture), "--model", "fashion-mnist", "--port", "9", "--top-k=3") == 0
+    )
+    assert capsys.readouterr().out == predict.table(ANSWER) + "\n"
+    assert Service.calls == [("http://localhost:9", "fashion-mnist", [b"png"], {"top_k": 3})]
+
+
+def test_a_service_elsewhere(monkeypatch: pytest.MonkeyPatch, picture: Path) -> None:
+    assert run(monkeypatch, str(picture), "--url", "http://example.test:81") == 0
+    assert Service.calls[0][0] == "http://example.test:81"
+    assert Service.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing.png", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_picture_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    reason: str,
+) -> None:
+    path = tmp_path / name
+    assert run(monkeypatch, str(path)) == 1
+    assert capsys.readouterr().err == f"predict: {path}: {reason}\n"
+    assert Service.calls == []
+
+
+def test_a_refusal_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], picture: Path
+) -> None:
+    Service.error = PredictError("404: there is no model 'x' here", 404)
+    assert run(monkeypatch, str(picture)) == 1
+    assert capsys.readouterr().err == "predict: 404: there is no model 'x' here\n"
+
+
+def test_no_service_comes_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], picture: Path
+) -> None:
+    Service.error = PredictError("cannot reach http://localhost:8080: refused")
+    assert run(monkeypatch, str(picture)) == 1
+    assert "is `make run` running in another shell?" in capsys.readouterr().err

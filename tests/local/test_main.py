@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import __main__ as entry
+from local.manifest import model_names
+from local.service import ROOT
+
+
+def test_the_greeting_has_a_command_for_every_model() -> None:
+    text = entry.greeting("http://127.0.0.1:9090")
+    for name in model_names():
+        assert f"http://localhost:9090/v1/models/{name}:predict" in text
+    samples = re.findall(r"samples/\S+?\.png", text)
+    assert len(samples) == len(model_names())
+    assert all((ROOT / sample).is_file() for sample in samples)
+
+
+def test_the_greetings_payload_is_json() -> None:
+    for payload in re.findall(r"echo '(.*)' \|", entry.greeting("http://127.0.0.1:9090")):
+        document = json.loads(re.sub(r"'\$\(.*\)'", "QUJD", payload))
+        assert document == {"instances": [{"base64": "QUJD"}]}
+
+
+def test_a_failure_is_one_plain_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(entry.signal, "signal", lambda number, handler: None)
+    monkeypatch.setenv("VENVS", str(tmp_path))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        taken = listener.getsockname()[1]
+        # The predictor's HTTP port is the one after the service's.
+        monkeypatch.setattr(sys, "argv", ["local", "--port", str(taken - 1)])
+        assert entry.main() == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"run: port {taken} is taken; choose another with PORT=")
+    assert "Traceback" not in captured.err

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import predictor.__main__ as entry
+from predictor.model import PredictorModel
+
+
+class FakeServer:
+    """Remembers what it was started with, in place of the real one."""
+
+    started: list[PredictorModel] | None = None
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def start(self, models: list[PredictorModel]) -> None:
+        FakeServer.started = models
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[int]:
+    found: list[int] = []
+    FakeServer.started = None
+    monkeypatch.setattr(entry, "VisionServer", FakeServer)
+    monkeypatch.setattr(entry, "configure_logging", lambda level: None)
+    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    monkeypatch.setenv("MODEL_ROOT", str(small_root))
+    for name in ("TORCH_THREADS", "MAX_INSTANCES", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["predictor", *arguments])
+    return entry.main()
+
+
+def revisions(models: list[PredictorModel] | None) -> list[str]:
+    assert models is not None
+    assert all(model.ready for model in models)
+    return [model._loaded.card.identity for model in models]
+
+
+def test_it_holds_the_first_revision_of_both_models_by_default(
+    monkeypatch: pytest.MonkeyPatch, threads: list[int]
+) -> None:
+    assert run(monkeypatch) == 0
+    assert revisions(FakeServer.started) == ["mnist/1", "fashion-mnist/1"]
+    assert len(threads) == 1
+    assert threads[0] >= 1
+
+
+def test_arguments_choose_revisions_and_folders(
+    monkeypatch: pytest.MonkeyPatch, small_root: Path, threads: list[int]
+) -> None:
+    monkeypatch.setenv("TORCH_THREADS", "3")
+    folder = small_root / "mnist" / "2"
+    arguments = ["--model=fashion-mnist=2", f"--model=mnist={folder}", "--an_argument_of_kserve=1"]
+    assert run(monkeypatch, *arguments) == 0
+    assert revisions(FakeServer.started) == ["fashion-mnist/2", "mnist/2"]
+    assert threads == [3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "expected"),
+    [
+        (["--model=mnist"], {}, 2, "--model=mnist: which revision?"),
+        (["--model=mnist=1", "--model=mnist=2"], {}, 2, "--model=mnist is given 2 times"),
+        ([], {"TORCH_THREADS": "-1"}, 2, "TORCH_THREADS='-1'"),
+        ([], {"MAX_INSTANCES": "x"}, 2, "MAX_INSTANCES='x'"),
+        (["--model=mnist=9"], {}, 1, "revisions under"),
+        (["--model=land-cover=1"], {}, 1, "land-cover"),
+        (["--model=mnist=/nowhere"], {}, 1, "/nowhere"),
+    ],
+)
+def test_a_wrong_start_is_refused_with_a_plain_message(
+    arguments: list[str],
+    environment: dict[str, str],
+    code: int,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert run(monkeypatch, *arguments) == code
+    shown = capsys.readouterr().err + caplog.text
+    assert expected in shown
+    assert "Traceback" not in shown
+    assert FakeServer.started is None

@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from predictor.loading import LoadedRevision
+from predictor.model import CONTRACT_DIGEST, PredictorModel, check_batch
+from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
+from serving.model import Answered, HttpRequest
+from tests.conftest import make_card, make_contract
+
+CARD = make_card("mnist", "3")
+DIGEST = CARD.contract.digest
+SPEC = CARD.contract.input
+LIMIT = 12
+
+
+class Columns(nn.Module):
+    """Its logits are the first ten pixels of an image's first row."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.threads: list[str] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.threads.append(threading.current_thread().name)
+        time.sleep(self.seconds)
+        return x[:, 0, 0, :10]
+
+
+@pytest.fixture
+def network() -> Columns:
+    return Columns()
+
+
+@pytest.fixture
+def model(network: Columns) -> Iterator[PredictorModel]:
+    with ThreadPoolExecutor(1, thread_name_prefix="inference") as executor:
+        yield PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, LIMIT)
+
+
+def images(*classes: int) -> NDArray[np.float32]:
+    """One image a class, which ``Columns`` finds."""
+    found = np.zeros((len(classes), 1, 28, 28), np.float32)
+    for row, number in enumerate(classes):
+        found[row, 0, 0, number] = 20
+    return found
+
+
+def expected(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = torch.softmax(
+        torch.tensor(batch[:, 0, 0, :10]) / CARD.temperature, dim=1
+    ).numpy()
+    return found
+
+
+def http(document: object, blob: bytes = b"") -> HttpRequest:
+    head = json.dumps(document).encode()
+    headers = {"inference-header-content-length": str(len(head))} if blob else {}
+    return HttpRequest(head + blob, headers)
+
+
+def v2_document(batch: NDArray[Any], **changes: Any) -> dict[str, Any]:
+    tensor = {
+        "name": "image",
+        "datatype": "FP32",
+        "shape": list(batch.shape),
+        "data": batch.ravel().tolist(),
+    }
+    return {"id": "r1", "inputs": [{**tensor, **changes}]}
+
+
+def grpc_request(batch: NDArray[Any], **changes: Any) -> pb.ModelInferRequest:
+    tensor = {"name": "image", "datatype": "FP32", "shape": batch.shape, **changes}
+    raw = tensor.pop("raw", [batch.tobytes()])
+    digest = tensor.pop("digest", None)
+    parameters = {} if digest is None else {CONTRACT_DIGEST: pb.InferParameter(string_param=digest)}
+    return pb.ModelInferRequest(
+        model_name="mnist",
+        id="r1",
+        parameters=parameters,
+        inputs=[pb.ModelInferRequest.InferInputTensor(**tensor)],
+        raw_input_contents=raw,
+    )
+
+
+async def refused_async(model: PredictorModel, read: Any, request: Any) -> ServingError:
+    with pytest.raises(ServingError) as caught:
+        await model.preprocess(read(request))
+    return caught.value
+
+
+def refused(model: PredictorModel, read: Any, request: Any) -> ServingError:
+    return asyncio.run(refused_async(model, read, request))
+
+
+ORDER = (3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8)
+
+
+async def test_v1_answers_every_instance_in_order(model: PredictorModel) -> None:
+    batch = images(*ORDER)
+    payload = model.read_v1(http({"instances": batch.tolist()}))
+    answer, _ = await model(payload)
+    reply = model.write_v1(answer)
+    document = json.loads(reply.body)
+    assert np.array(document["predictions"]) == pytest.approx(expected(batch), abs=1e-6)
+    assert [int(np.argmax(row)) for row in document["predictions"]] == list(ORDER)
+    assert reply.media_type == "application/json"
+    assert {k: v for k, v in document.items() if k != "predictions"} == {
+        "model_name": "mnist",
+        "model_version": "3",
+        "model_digest": "sha256:artefact",
+    }
+    assert answer.answered == Answered("3", "sha256:artefact", len(ORDER))
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_v2_answers_every_instance_in_order(binary: bool, model: PredictorModel) -> None:
+    batch = images(*ORDER)
+    document = v2_document(batch)
+    if binary:
+        tensor = document["inputs"][0]
+        del tensor["data"]
+        tensor["parameters"] = {"binary_data_size": batch.nbytes}
+        document["parameters"] = {"binary_data_output": True}
+    payload = model.read_v2(http(document, batch.tobytes() if binary else b""))
+    answer, _ = await model(payload)
+    reply = model.write_v2(answer)
+    length = int(reply.headers.get("inference-header-content-length", len(reply.body)))
+    found = json.loads(reply.body[:length])
+    (output,) = found["outputs"]
+    assert (found["id"], found["model_name"], found["model_version"]) == ("r1", "mnist", "3")
+    assert found["parameters"] == {
+        "model_digest": "sha256:artefact",
+        "contract_digest": DIGEST,
+    }
+    assert (output["name"], output["datatype"]) == ("probabilities", "FP32")
+    assert output["shape"] == [len(ORDER), 10]
+    values = np.frombuffer(reply.body[length:], np.float32) if binary else output["data"]
+    assert np.reshape(values, (-1, 10)) == pytest.approx(expected(batch), abs=1e-6)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_grpc_answers_every_instance_in_order(raw: bool, model: PredictorModel) -> None:
+    batch = images(*ORDER)
+    if raw:
+        request = grpc_request(batch, digest=DIGEST)
+    else:
+        contents = pb.InferTensorContents(fp32_contents=batch.ravel())
+        request = grpc_request(batch, raw=[], contents=contents)
+    answer, _ = await model(model.read_grpc(request))
+    response = model.write_grpc(answer)
+    assert (response.id, response.model_name, response.model_version) == ("r1", "mnist", "3")
+    assert response.parameters["model_digest"].string_param == "sha256:artefact"
+    assert response.parameters["contract_digest"].string_param == DIGEST
+    (output,) = response.outputs
+    assert (output.name, output.datatype) == ("probabilities", "FP32")
+    assert list(output.shape) == [len(ORDER), 10]
+    (data,) = response.raw_output_contents
+    assert np.frombuffer(data, np.float32).reshape(-1, 10) == pytest.approx(
+        expected(batch), abs=1e-6
+    )
+
+
+async def test_all_protocols_read_the_same_batch(
+    model: PredictorModel, random: np.random.Generator
+) -> None:
+    batch = random.normal(size=(2, 1, 28, 28)).astype(np.float32)
+    payloads = [
+        model.read_v1(http({"instances": batch.tolist()})),
+        model.read_v2(http(v2_document(batch))),
+        model.read_grpc(grpc_request(batch)),
+    ]
+    for payload in payloads:
+        assert payload.contract_digest is None
+        checked = await model.preprocess(payload)
+        assert checked.batch.dtype == np.float32
+        assert checked.batch.tobytes() == batch.tobytes()
+
+
+async def test_an_equal_digest_is_accepted_and_another_refused(model: PredictorModel) -> None:
+    batch = images(1)
+    other = "sha256:" + "0" * 64
+
+    def requests(digest: str) -> list[Any]:
+        return [
+            model.read_v1(http({"instances": batch.tolist(), CONTRACT_DIGEST: digest})),
+            model.read_v2(http({**v2_document(batch), "parameters": {CONTRACT_DIGEST: digest}})),
+            model.read_grpc(grpc_request(batch, digest=digest)),
+        ]
+
+    for payload in requests(DIGEST):
+        await model.preprocess(payload)
+    for payload in [*requests(other), *requests("")]:
+        with pytest.raises(ContractRefused) as caught:
+            await model.preprocess(payload)
+        error = caught.value
+        assert (error.status, error.error_code) == (400, "contract_mismatch")
+        assert DIGEST in error.message
+        assert "mnist/3" in error.message
+
+
+@pytest.mark.parametrize("digest", [1, True, ["x"], {"a": 1}])
+def test_a_digest_must_be_a_string(digest: object, model: PredictorModel) -> None:
+    batch = images(1)
+    document = {"instances": batch.tolist(), CONTRACT_DIGEST: digest}
+    assert refused(model, model.read_v1, http(document)).status == 422
+    document = {**v2_document(batch), "parameters": {CONTRACT_DIGEST: digest}}
+    assert refused(model, model.read_v2, http(document)).status == 422
+
+
+SHAPES = [(1, 28, 28), (1, 784), (1, 1, 1, 28, 28), (1, 3, 28, 28), (1, 1, 27, 28), (1, 28, 28, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_another_shape_is_refused_by_every_protocol(
+    shape: tuple[int, ...], model: PredictorModel
+) -> None:
+    batch = np.zeros(shape, np.float32)
+    errors = [
+        refused(model, model.read_v1, http({"instances": batch.tolist()})),
+        refused(model, model.read_v2, http(v2_document(batch))),
+        refused(model, model.read_grpc, grpc_request(batch)),
+    ]
+    for error in errors:
+        assert type(error) is ContractRefused
+        assert error.status == 400
+        assert "(n, 1, 28, 28)" in error.message
+        assert str(shape) in error.message
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 28, 28), (2**40, 1, 28, 28), (-1, 1, 28, 28)])
+def test_a_shape_that_its_data_do_not_have(shape: tuple[int, ...], model: PredictorModel) -> None:
+    batch = images(1)
+    assert 400 <= refused(model, model.read_grpc, grpc_request(batch, shape=shape)).status < 500
+    document = v2_document(batch, shape=list(shape))
+    assert 400 <= refused(model, model.read_v2, http(document)).status < 500
+    contents = pb.InferTensorContents(fp32_contents=batch.ravel())
+    request = grpc_request(batch, shape=shape, raw=[], contents=contents)
+    assert 400 <= refused(model, model.read_grpc, request).status < 500
+
+
+@pytest.mark.parametrize("name", ["images", "Image", ""])
+def test_another_name_is_refused(name: str, model: PredictorModel) -> None:
+    batch = images(1)
+    for error in (
+        refused(model, model.read_v2, http(v2_document(batch, name=name))),
+        refused(model, model.read_grpc, grpc_request(batch, name=name)),
+    ):
+        assert type(error) is ContractRefused
+        assert "'image'" in error.message
+        assert repr(name) in error.message
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "FP16", "UINT8", "BYTES", "BOOL", "float", ""])
+def test_another_datatype_is_refused(datatype: str, model: PredictorModel) -> None:
+    batch = images(1)
+    for error in (
+        refused(model, model.read_v2, http(v2_document(batch, datatype=datatype))),
+        refused(model, model.read_grpc, grpc_request(batch, datatype=datatype)),
+    ):
+        assert type(error) is ContractRefused
+        assert "FP32" in error.message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_names_its_instance(value: float, model: PredictorModel) -> None:
+    batch = images(1, 2, 3, 4)
+    batch[2, 0, 27, 27] = value
+    batch[3, 0, 0, 0] = value
+    error = refused(model, model.read_grpc, grpc_request(batch))
+    assert type(error) is ContractRefused
+    assert error.instance == 2
+    assert error.as_json() == {
+        "error": "a value is not finite",
+        "code": "contract_refused",
+        "instance": 2,
+    }
+
+
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+def test_a_number_beyond_float32_is_not_finite(protocol: str, model: PredictorModel) -> None:
+    batch = images(1, 2).astype(np.float64)
+    batch[1, 0, 5, 5] = 1e300
+    if protocol == "v1":
+        error = refused(model, model.read_v1, http({"instances": batch.tolist()}))
+    else:
+        error = refused(model, model.read_v2, http(v2_document(batch)))
+    assert type(error) is ContractRefused
+    assert error.instance == 1
+
+
+def test_more_instances_than_the_limit(model: PredictorModel) -> None:
+    batch = images(*[0] * (LIMIT + 1))
+    for error in (
+        refused(model, model.read_v1, http({"instances": batch.tolist()})),
+        refused(model, model.read_v2, http(v2_document(batch))),
+        refused(model, model.read_grpc, grpc_request(batch)),
+    ):
+        assert type(error) is TooLarge
+        assert error.status == 413
+        assert f"{LIMIT + 1} instances; the limit is {LIMIT}" in error.message
+
+
+def test_no_instances(model: PredictorModel) -> None:
+    empty = images()
+    for error in (
+        refused(model, model.read_v1, http({"instances": []})),
+        refused(model, model.read_v2, http(v2_document(empty))),
+        refused(model, model.read_grpc, grpc_request(empty)),
+    ):
+        assert 400 <= error.status < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff", 400),
+        (b"[]", 422),
+        (b"1", 422),
+        (b"null", 422),
+        (b"{}", 422),
+        (b'{"instances": null}', 422),
+        (b'{"instances": {}}', 422),
+        (b'{"instances": [], "extra": 1}', 422),
+        (b'{"instances": [[1], [1, 2]]}', 400),
+        (b'{"instances": ["text"]}', 400),
+        (b'{"instances": [null]}', 400),
+        (b'{"instances": [true]}', 400),
+        (b'{"instances": [{"image": 1}]}', 400),
+        (b'{"instances": [99999999999999999999999]}', 400),
+        (b'{"instances": ' + b"[" * 100 + b"1" + b"]" * 100 + b"}", 400),
+        (b'{"instances": ' + b"[" * 900, 400),
+    ],
+)
+def test_v1_bodies_of_the_wrong_shape(body: bytes, status: int, model: PredictorModel) -> None:
+    assert refused(model, model.read_v1, HttpRequest(body, {})).status == status
+
+
+def test_there_is_one_input(model: PredictorModel) -> None:
+    batch = images(1)
+    document = v2_document(batch)
+    document["inputs"] *= 2
+    assert type(refused(model, model.read_v2, http(document))) is ContractRefused
+    two = grpc_request(batch)
+    two.inputs.append(two.inputs[0])
+    assert type(refused(model, model.read_grpc, two)) is ContractRefused
+    assert type(refused(model, model.read_grpc, pb.ModelInferRequest())) is ContractRefused
+
+
+def test_grpc_contents_come_once(model: PredictorModel) -> None:
+    batch = images(1)
+    twice = grpc_request(batch, raw=[batch.tobytes()] * 2)
+    assert type(refused(model, model.read_grpc, twice)) is InvalidRequest
+    contents = pb.InferTensorContents(fp32_contents=batch.ravel())
+    both = grpc_request(batch, contents=contents)
+    assert type(refused(model, model.read_grpc, both)) is InvalidRequest
+    neither = grpc_request(batch, raw=[])
+    assert type(refused(model, model.read_grpc, neither)) is InvalidRequest
+    wrong = grpc_request(batch, raw=[], contents=pb.InferTensorContents(int_contents=[1] * 784))
+    assert type(refused(model, model.read_grpc, wrong)) is InvalidRequest
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint8, np.bool_])
+def test_a_batch_of_another_dtype_is_refused(dtype: type[np.generic]) -> None:
+    with pytest.raises(ContractRefused, match="FP32"):
+        check_batch(np.zeros((1, 1, 28, 28), dtype), SPEC, LIMIT)
+
+
+def test_a_batch_may_be_as_large_as_the_limit() -> None:
+    check_batch(np.zeros((LIMIT, 1, 28, 28), np.float32), SPEC, LIMIT)
+    with pytest.raises(TooLarge):
+        check_batch(np.zeros((LIMIT + 1, 1, 28, 28), np.float32), SPEC, LIMIT)
+    with pytest.raises(ContractRefused, match="no instances"):
+        check_batch(np.zeros((0, 1, 28, 28), np.float32), SPEC, LIMIT)
+
+
+async def test_the_event_loop_goes_on_while_a_slow_network_runs(
+    model: PredictorModel, network: Columns
+) -> None:
+    network.seconds = 0.3
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await model(model.read_v1(http({"instances": images(1).tolist()})))
+    during = ticks
+    ticking.cancel()
+    assert during >= 10
+    assert [name.startswith("inference") for name in network.threads] == [True]
+
+
+async def test_concurrent_requests_get_their_own_answers(
+    model: PredictorModel, network: Columns
+) -> None:
+    network.seconds = 0.002
+
+    async def call(number: int) -> int:
+        answer, _ = await model(model.read_grpc(grpc_request(images(number))))
+        return int(answer.probabilities.argmax())
+
+    numbers = [n % 10 for n in range(60)]
+    assert await asyncio.gather(*map(call, numbers)) == numbers
+
+
+async def test_a_failing_network_is_an_unexpected_error(
+    model: PredictorModel, network: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(x: Tensor) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(network, "forward", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        await model(model.read_v1(http({"instances": images(1).tolist()})))
+    assert model.ready
+
+
+def test_metadata_describes_the_contract(model: PredictorModel) -> None:
+    assert model.ready
+    assert model.name == "mnist"
+    assert model.get_input_types() == [
+        {"name": "image", "datatype": "FP32", "shape": [-1, 1, 28, 28]}
+    ]
+    assert model.get_output_types() == [
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}
+    ]
+
+
+async def test_a_colour_contract(network: Columns) -> None:
+    contract = replace(
+        make_contract(mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3), labels=("a", "b")
+    )
+    loaded = LoadedRevision(replace(CARD, contract=contract), "sha256:x", network)
+    with ThreadPoolExecutor(1) as executor:
+        model = PredictorModel(loaded, executor, LIMIT)
+        assert model.get_input_types()[0]["shape"] == [-1, 3, 28, 28]
+        batch = np.zeros((2, 3, 28, 28), np.float32)
+        await model.preprocess(model.read_grpc(grpc_request(batch)))
+        with pytest.raises(ContractRefused):
+            await model.preprocess(model.read_v1(http({"instances": images(1).tolist()})))

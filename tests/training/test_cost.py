@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from training.cost import multiply_adds, two_convolutions
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), 7840),
+        (nn.Conv2d(1, 4, 3), 26 * 26 * 4 * 9),
+        (nn.Conv2d(1, 4, 3, stride=2, padding=1), 14 * 14 * 4 * 9),
+        (nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, groups=4)), 28**2 * 4 + 26**2 * 36),
+        (nn.ReLU(), 0),
+    ],
+    ids=str,
+)
+def test_multiply_adds_by_hand(network: nn.Module, count: int) -> None:
+    assert multiply_adds(network, (1, 28, 28)) == count
+    assert multiply_adds(network, (1, 28, 28)) == count
+
+
+def test_the_peer_is_that_of_pytorch_examples() -> None:
+    parameters = sum(p.numel() for p in two_convolutions().parameters())
+    assert parameters == 1_199_882

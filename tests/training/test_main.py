@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import training.__main__ as entry
+from artifact import open_revision, revisions_of
+from tests.conftest import write_small
+from tests.training.synthetic import data, settings
+from training.fit import CHECKPOINT, RESULT, read_result
+
+SMALL = [
+    "--arguments={channels: 1, classes: 10, stem: 4, widths: [4], hidden: [4], blocks: [0]}",
+    "--epochs=1",
+    "--batch-size=16",
+    "--test-batch-size=20",
+    "--validation=20",
+    "--precision=fp32",
+    "--threads=1",
+]
+
+
+@pytest.fixture(autouse=True)
+def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "load_data", lambda name, folder: data())
+
+
+def train(folder: Path, *more: str) -> int:
+    places = [f"--models={folder / 'models'}", f"--runs={folder / 'runs'}"]
+    return entry.main([*places, *SMALL, *more])
+
+
+def test_from_data_to_a_revision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "--seeds", "1", "2") == 0
+    card = open_revision(tmp_path / "models", "mnist", "1").card
+    assert [seed.seed for seed in card.metrics.seeds] == [1, 2]
+    assert "wrote" in capsys.readouterr().out
+    assert train(tmp_path, "--seeds", "1", "2") == 0
+    assert "seed 1: finished earlier" in capsys.readouterr().out
+    assert revisions_of(tmp_path / "models", "mnist") == ["1", "2"]
+
+
+def test_seeds_can_be_spread_over_processes(tmp_path: Path) -> None:
+    assert train(tmp_path, "--seeds", "3", "--only-fit") == 0
+    assert not (tmp_path / "models").exists()
+    folder = tmp_path / "runs" / "mnist" / "seed-3"
+    assert {path.name for path in folder.iterdir()} == {CHECKPOINT, RESULT}
+    assert len(read_result(folder).history) == 1
+
+
+def test_a_dry_run_leaves_models_and_runs_alone(tmp_path: Path) -> None:
+    assert train(tmp_path, "--dry-run", "--epochs=50") == 0
+    assert not (tmp_path / "models").exists()
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"dry-run"}
+    assert revisions_of(tmp_path / "runs" / "dry-run" / "models", "mnist") == ["1"]
+
+
+def test_a_revision_that_exists_is_refused_before_any_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small(tmp_path / "models", "mnist", "1", seed=0)
+    assert train(tmp_path, "--revision=1") == 1
+    captured = capsys.readouterr()
+    assert captured.err == "training: mnist/1 exists; a revision is never overwritten\n"
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset=nope"], "training: no preset 'nope'"),
+        (["--parent=mnist/9"], "training: model mnist has no revision at"),
+        (["--teacher=other"], "training: no finished run in"),
+        (["--start=other"], "training: no finished run in"),
+    ],
+)
+def test_a_mistake_gets_a_plain_message(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert train(tmp_path, *arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
+
+
+def test_a_child_has_its_parents_architecture(tmp_path: Path) -> None:
+    parent = write_small(tmp_path, "mnist", "1", seed=0)
+    weights, found = entry.parent_of(settings(parent="mnist/1", arguments={}), tmp_path)
+    assert weights is not None
+    assert found.arguments == parent.card.architecture.arguments
+    assert entry.parent_of(settings(), tmp_path) == (None, settings())
+
+
+def test_the_contract_comes_from_the_training_images() -> None:
+    contract = entry.contract_for(data())
+    spec = contract.input
+    assert spec.shape == (1, 28, 28)
+    pixels = data().train.images / 255
+    assert spec.mean == (pytest.approx(pixels.mean(), abs=1e-4),)
+    assert spec.std == (pytest.approx(pixels.std(), abs=1e-4),)
+    assert contract.labels == data().labels
