@@ -18,7 +18,7 @@ FORMAT = 1
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 REVISION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
 DIGEST = r"sha256:[0-9a-f]{64}"
-MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+MOMENT = r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ class SeedResult:
             finished=fields.text("finished", MOMENT),
             epochs=fields.integer("epochs"),
             train_seconds=fields.number("train_seconds"),
-            validation_accuracy=fields.number("validation_accuracy"),
-            test_accuracy=fields.number("test_accuracy"),
-            test_ece_before=fields.number("test_ece_before"),
-            test_ece=fields.number("test_ece"),
+            validation_accuracy=fields.share("validation_accuracy"),
+            test_accuracy=fields.share("test_accuracy"),
+            test_ece_before=fields.share("test_ece_before"),
+            test_ece=fields.share("test_ece"),
             temperature=fields.number("temperature", above=0.0),
         )
 
@@ -123,13 +123,16 @@ class Metrics:
             nested = Fields(item, f"{path}[{i}]")
             seeds.append(SeedResult.read(nested))
             nested.finish()
-        return cls(
+        metrics = cls(
             shipped_seed=fields.integer("shipped_seed"),
-            test_accuracy=fields.number("test_accuracy"),
+            test_accuracy=fields.share("test_accuracy"),
             test_correct=fields.integer("test_correct"),
-            test_ece=fields.number("test_ece"),
+            test_ece=fields.share("test_ece"),
             seeds=tuple(seeds),
         )
+        if metrics.shipped_seed not in [result.seed for result in seeds]:
+            raise CardError(fields.path("shipped_seed"), "is none of the seeds")
+        return metrics
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class ModelCard:
         """
         try:
             document = json.loads(text)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise CardError("document", f"is not JSON: {error}") from None
         fields = Fields(document)
         version = fields.integer("format", minimum=1)

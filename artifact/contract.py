@@ -45,6 +45,11 @@ class ImageInput:
     dtype: str
     background: str
 
+    def __post_init__(self) -> None:
+        # 0 and 0.0 are one number, but not one text, and the digest is over the text.
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one instance."""

@@ -73,6 +73,12 @@ class Fields:
     def number(self, name: str, above: float = -math.inf) -> float:
         return _number(self.take(name), self.path(name), above)
 
+    def share(self, name: str) -> float:
+        value = self.number(name)
+        if not 0.0 <= value <= 1.0:
+            raise CardError(self.path(name), f"must be between 0 and 1, not {value}")
+        return value
+
     def numbers(self, name: str, above: float = -math.inf) -> tuple[float, ...]:
         path = self.path(name)
         return tuple(
@@ -113,11 +119,15 @@ class Fields:
 def _number(value: object, path: str, above: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise CardError(path, f"must be a number, not {_kind(value)}")
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
     if not math.isfinite(value):
         raise CardError(path, "must be finite")
     if value <= above:
         raise CardError(path, f"must be greater than {above}, not {value}")
-    return float(value)
+    return value
 
 
 def _kind(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from artifact.errors import (
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+ATTACHMENT = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
         raise RevisionMissing(
             f"model {name} has no revision at {folder} (revisions under {root}: {known})"
         ) from None
+    except OSError as error:
+        raise RevisionMissing(f"{path} cannot be read: {error.strerror}") from None
     card = ModelCard.from_json(document)
     if card.name != name:
         raise ArtifactError(f"{path} is a card of model {card.name}, not {name}")
@@ -90,7 +94,11 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
 
 def revisions_of(root: Path, name: str) -> list[str]:
     """Revisions of model ``name`` under ``root``: numbers first, in order, then the rest."""
-    found = [path.parent.name for path in (root / name).glob(f"*/{CARD_FILE}")]
+    found = [
+        path.parent.name
+        for path in (root / name).glob(f"*/{CARD_FILE}")
+        if not path.parent.name.startswith(".")  # a draft that is being written
+    ]
     return sorted(found, key=lambda r: (0, int(r), "") if r.isdecimal() else (1, 0, r))
 
 
@@ -138,8 +146,16 @@ def write_revision(
 
     Raises:
         RevisionExists: the revision is there already; nothing was changed.
+        CardError: the card could not be read back; nothing was changed.
+        ArtifactError: an attachment's name is a path or one of the revision's own files.
         ContractConflict: the model's other revisions have another contract.
     """
+    sha256 = "sha256:" + hashlib.sha256(weights).hexdigest()
+    card = replace(card, weights=Weights(WEIGHTS_FILE, sha256, len(weights)))
+    ModelCard.from_json(card.to_json())
+    for name in attachments or {}:
+        if name in (CARD_FILE, WEIGHTS_FILE) or not re.fullmatch(ATTACHMENT, name):
+            raise ArtifactError(f"{name!r} cannot be the name of an attachment")
     folder = root / card.name / card.revision
     if folder.exists():
         raise RevisionExists(f"{folder} exists; a revision is never overwritten")
@@ -150,8 +166,6 @@ def write_revision(
                 f"{existing.identity} has another contract than the new {card.identity}; "
                 "give the new one a model name of its own"
             )
-    sha256 = "sha256:" + hashlib.sha256(weights).hexdigest()
-    card = replace(card, weights=Weights(WEIGHTS_FILE, sha256, len(weights)))
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{card.revision}-", dir=folder.parent))
     try:

@@ -25,10 +25,16 @@ class PredictClient:
 
     def __init__(self, url: str, timeout_seconds: float = 30.0) -> None:
         parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise PredictError(f"{url!r} is no http:// or https:// URL")
+        try:
+            port = parts.port
+        except ValueError:
+            raise PredictError(f"{url!r} has no valid port") from None
+        kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         self._url = url
-        self._connection = http.client.HTTPConnection(
-            parts.hostname or "localhost", parts.port, timeout=timeout_seconds
-        )
+        self._prefix = parts.path.rstrip("/")
+        self._connection = kind[parts.scheme](parts.hostname, port, timeout=timeout_seconds)
 
     def predict(
         self, model: str, images: list[bytes], parameters: dict[str, Any] | None = None
@@ -43,7 +49,7 @@ class PredictClient:
         }
         if parameters:
             document["parameters"] = parameters
-        path = f"/v1/models/{model}:predict"
+        path = f"{self._prefix}/v1/models/{model}:predict"
         headers = {"Content-Type": "application/json"}
         try:
             self._connection.request("POST", path, json.dumps(document), headers)
@@ -54,6 +60,8 @@ class PredictClient:
             raise PredictError(f"cannot reach {self._url}: {error}") from None
         try:
             answer: dict[str, Any] = json.loads(body)
+            if not isinstance(answer, dict):
+                raise ValueError
         except ValueError:
             raise PredictError(f"{self._url} answered {status} without JSON", status) from None
         if status != 200:

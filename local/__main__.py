@@ -26,9 +26,15 @@ def main() -> int:
         help="hold another revision than the manifest's",
     )
     options = parser.parse_args()
-    chosen = dict(item.split("=", 1) for item in options.model if "=" in item)
+    chosen = dict(item.partition("=")[::2] for item in options.model)
     ports = Ports(options.port, options.port + 1, options.port + 2)
-    service = LocalService(ports, interpreters(), options.models, chosen)
+    try:
+        if not all(chosen.values()):
+            raise ValueError("--model takes NAME=REVISION")
+        service = LocalService(ports, interpreters(), options.models, chosen)
+    except ValueError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
     for number in (signal.SIGINT, signal.SIGTERM):
         # Set even where the shell has SIGINT ignored, as it does for what it runs with "&".
         signal.signal(number, signal.default_int_handler)

@@ -79,6 +79,10 @@ def local_components(
 
 def with_models(predictor: Component, models: dict[str, str]) -> Component:
     """The predictor with other revisions of the models it holds."""
+    held = [a.split("=")[1] for a in predictor.arguments if a.startswith("--model=")]
+    for name in models:
+        if name not in held:
+            raise ValueError(f"there is no model {name!r} here; there are: {', '.join(held)}")
     arguments = []
     for argument in predictor.arguments:
         name = argument.removeprefix("--model=").partition("=")[0]

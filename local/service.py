@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from local.manifest import LOCAL_HOST, Component, Ports, local_components
 
@@ -91,16 +94,17 @@ class LocalService:
         interpreter = self._interpreters[name]
         if not interpreter.exists():
             raise StartError(f"{interpreter} is missing: the {name}'s environment is not installed")
-        self._processes[name] = subprocess.Popen(
-            command_line(component, interpreter),
-            cwd=ROOT,
-            env={**os.environ, **component.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log(name),
-            stderr=subprocess.STDOUT if self._log_folder else None,
-            # Of its own group, so that Ctrl-C reaches it through us, in order.
-            start_new_session=True,
-        )
+        with self._log(name) as log:
+            self._processes[name] = subprocess.Popen(
+                command_line(component, interpreter),
+                cwd=ROOT,
+                env={**os.environ, **component.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                # Of its own group, so that Ctrl-C reaches it through us, in order.
+                start_new_session=True,
+            )
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until every model of both servers is ready.
@@ -148,12 +152,11 @@ class LocalService:
                 process.kill()
                 process.wait()
 
-    def _log(self, name: str) -> int | None:
+    def _log(self, name: str) -> contextlib.AbstractContextManager[BinaryIO | None]:
         if self._log_folder is None:
-            return None
+            return contextlib.nullcontext()
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        path = self._log_folder / f"{name}.log"
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        return (self._log_folder / f"{name}.log").open("ab")
 
     def _tail(self, name: str) -> str:
         if self._log_folder is None:
@@ -169,15 +172,18 @@ def command_line(component: Component, interpreter: Path) -> list[str]:
 
 
 def require_free(port: int) -> None:
-    """Raises StartError if something listens on the port already."""
+    """Raises StartError if nothing can listen on the port."""
+    if not 0 < port < 65536:
+        raise StartError(f"{port} is no port; PORT and the two after it must be below 65536")
     with socket.socket() as probe:
         # As servers do: a port in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOCAL_HOST, port))
-        except OSError:
+        except OSError as error:
+            reason = "taken" if error.errno == errno.EADDRINUSE else f"refused: {error.strerror}"
             raise StartError(
-                f"port {port} is taken; choose another with PORT=… "
+                f"port {port} is {reason}; choose another with PORT=… "
                 "(the predictor takes the two ports after it)"
             ) from None
 
@@ -204,5 +210,5 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):
         return False

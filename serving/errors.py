@@ -49,6 +49,12 @@ class ServingError(Exception):
         self.instance = instance
         self.error_code = code or type(self).code
 
+    def headers(self) -> dict[str, str]:
+        """HTTP headers that go with the status."""
+        if self.retry_after_seconds is None:
+            return {}
+        return {"retry-after": str(self.retry_after_seconds)}
+
     def as_json(self) -> dict[str, Any]:
         """The one shape of every error body."""
         document: dict[str, Any] = {"error": self.message, "code": self.error_code}
@@ -86,9 +92,20 @@ class NotFound(ServingError):
 
 
 class MethodNotAllowed(ServingError):
+    """Names the methods that are allowed, as RFC 9110 section 15.5.6 asks."""
+
     status = 405
     grpc_status = StatusCode.UNIMPLEMENTED
     code = "method_not_allowed"
+
+    def __init__(
+        self, message: str, *, instance: int | None = None, code: str | None = None, allow: str = ""
+    ) -> None:
+        super().__init__(message, instance=instance, code=code)
+        self.allow = allow
+
+    def headers(self) -> dict[str, str]:
+        return {"allow": self.allow}
 
 
 class TooLarge(ServingError):

@@ -92,7 +92,9 @@ class Edge:
         try:
             model = self._find(name)
             if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{scope['method']} is not allowed here; use POST")
+                raise MethodNotAllowed(
+                    f"{scope['method']} is not allowed here; use POST", allow="POST"
+                )
             if match["verb"] == "explain":
                 raise Unsupported("this model has no explainer")
             model.require_ready()
@@ -114,7 +116,7 @@ class Edge:
         except Exception as error:
             shown = shown_error(error)
             log_failure(shown, error, scope, request_id)
-            status, reply, extra = shown.status, error_reply(shown), error_headers(shown)
+            status, reply, extra = shown.status, error_reply(shown), shown.headers()
             answered = None
         elapsed = time.perf_counter() - started
         known = name if self._models.get_model(name) is not None else ""
@@ -151,7 +153,7 @@ class Edge:
             shown = shown_error(error)
             log_failure(shown, error, scope, "")
             if not started:
-                await send_reply(send, shown.status, error_reply(shown), error_headers(shown))
+                await send_reply(send, shown.status, error_reply(shown), shown.headers())
 
     def _find(self, name: str) -> ServedModel:
         model = self._models.get_model(name)
@@ -163,8 +165,8 @@ class Edge:
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
         declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            raise TooLarge(f"the body has {declared} bytes; the limit is {limit}")
+        if len(declared) > 15 or (declared.isdecimal() and int(declared) > limit):
+            raise TooLarge(f"the body has {declared[:15]} bytes; the limit is {limit}")
         try:
             return await asyncio.wait_for(_collect(receive, limit), BODY_SECONDS)
         except asyncio.TimeoutError:
@@ -208,7 +210,8 @@ def shown_error(error: BaseException) -> ServingError:
         return InvalidRequest("the request does not have the protocol's shape")
     if isinstance(error, HTTPException):
         if error.status_code == 405:
-            return MethodNotAllowed("this method is not allowed here")
+            allow = (error.headers or {}).get("Allow", "")
+            return MethodNotAllowed("this method is not allowed here", allow=allow)
         return NotFound("there is nothing at this URL")
     return Internal()
 
@@ -234,12 +237,6 @@ def error_reply(error: ServingError) -> Reply:
     return Reply(orjson.dumps(error.as_json()))
 
 
-def error_headers(error: ServingError) -> dict[str, str]:
-    if error.retry_after_seconds is None:
-        return {}
-    return {"retry-after": str(error.retry_after_seconds)}
-
-
 async def send_reply(send: Send, status: int, reply: Reply, headers: dict[str, str]) -> None:
     raw = [(b"content-type", reply.media_type.encode())]
     raw.append((b"content-length", str(len(reply.body)).encode()))
@@ -255,6 +252,6 @@ async def render_error(request: Request, error: Exception) -> Response:
     return Response(
         error_reply(shown).body,
         shown.status,
-        error_headers(shown),
+        shown.headers(),
         media_type="application/json",
     )

@@ -9,6 +9,8 @@ Triton's ``extension_binary_data.md``.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,9 @@ from serving.errors import InvalidRequest, MalformedRequest
 from serving.model import HttpRequest, Reply
 
 JSON_LENGTH = "inference-header-content-length"
+
+MAX_RANK = 8
+"""Axes of a tensor; a shape is multiplied out before anything else is known of it."""
 
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_,
@@ -66,20 +71,41 @@ class Tensor:
                     f"input {self.name!r}: shape {list(self.shape)} of {self.datatype} takes "
                     f"{count * kind.itemsize} bytes, not {len(self.data)}"
                 )
-            return np.frombuffer(self.data, kind).reshape(self.shape)
-        try:
-            values = np.asarray(self.data)
-        except ValueError:
-            raise InvalidRequest(f"input {self.name!r}: data is ragged") from None
-        if values.dtype.kind not in ("iufb" if self.datatype == "BOOL" else "iuf"):
-            raise InvalidRequest(f"input {self.name!r}: data must be numbers")
+            return self._shaped(np.frombuffer(self.data, kind))
+        values = self._values(kind, self.data)
         if values.size != count:
             raise InvalidRequest(
                 f"input {self.name!r}: shape {list(self.shape)} takes {count} numbers, "
                 f"not {values.size}"
             )
-        with np.errstate(over="ignore"):
-            return values.astype(kind).reshape(self.shape)
+        return self._shaped(values)
+
+    def _values(self, kind: np.dtype[Any], data: list[Any]) -> NDArray[Any]:
+        """JSON numbers as ``kind``; refused where that would change one."""
+        try:
+            values = np.asarray(data)
+        except ValueError:
+            raise InvalidRequest(f"input {self.name!r}: data is ragged") from None
+        if kind.kind == "f" and values.dtype.kind in "iuf":
+            with np.errstate(over="ignore"):
+                return values.astype(kind)
+        if kind.kind == "b" and values.dtype.kind == "b":
+            return values
+        if kind.kind in "iu" and values.dtype.kind in "iufO":
+            # Through objects: numpy would take large integers through float64.
+            exact = np.asarray(data, object)
+            if all(type(value) is int for value in exact.flat):
+                with contextlib.suppress(OverflowError):
+                    return np.asarray(data, kind)
+        raise InvalidRequest(f"input {self.name!r}: data must be numbers of {self.datatype}")
+
+    def _shaped(self, values: NDArray[Any]) -> NDArray[Any]:
+        try:
+            return values.reshape(self.shape)
+        except ValueError:
+            raise InvalidRequest(
+                f"input {self.name!r}: shape {list(self.shape)} is too large"
+            ) from None
 
     def elements(self) -> list[bytes]:
         """The elements of a BYTES tensor, in order; JSON strings as UTF-8.
@@ -131,7 +157,7 @@ def read_infer_request(request: HttpRequest) -> InferRequest:
     declared = request.headers.get(JSON_LENGTH)
     length = len(request.body)
     if declared is not None:
-        if not declared.isdecimal() or int(declared) > length:
+        if not re.fullmatch(r"[0-9]{1,15}", declared) or int(declared) > length:
             raise MalformedRequest(f"{JSON_LENGTH}: {declared!r} does not fit the body")
         length = int(declared)
     try:
@@ -219,6 +245,8 @@ def _read_tensor(item: object, path: str, rest: bytes) -> tuple[Tensor, bytes]:
         isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**31 for n in shape
     ):
         raise InvalidRequest(f"{path}.shape must be an array of non-negative integers")
+    if len(shape) > MAX_RANK:
+        raise InvalidRequest(f"{path}.shape has {len(shape)} axes; the limit is {MAX_RANK}")
     parameters = _object(fields.get("parameters", {}), f"{path}.parameters")
     size = parameters.get("binary_data_size")
     data: bytes | list[Any]

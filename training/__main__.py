@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace, settings: TrainingSettings) -> int:
+    if len(set(options.seeds)) != len(options.seeds):
+        raise ValueError("--seeds: a seed is named twice")
     torch.set_num_threads(options.threads)
     root = Path(options.models)
     revision = options.revision or next_revision(root, settings.model)

@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,12 @@ def main() -> int:
             loaded = load_revision(root, folder.name, number)
             spec = loaded.card.contract.input
             batch = np.random.default_rng(0).normal(size=(BATCH, *spec.shape)).astype(np.float32)
-            passes[loaded.card.identity] = lambda f=loaded.probabilities, b=batch: f(b)
+            passes[loaded.card.identity] = partial(loaded.probabilities, batch)
             fresh = build_network(loaded.card.architecture)
             show(loaded.card.identity, fresh, spec.shape)
     peer = two_convolutions().eval()
     images = torch.randn(BATCH, 1, 28, 28).contiguous(memory_format=torch.channels_last)
-    passes["pytorch/examples"] = lambda: infer(peer, images)
+    passes["pytorch/examples"] = partial(infer, peer, images)
     show("pytorch/examples", peer, (1, 28, 28))
     print(f"\n{'network':<24} {'µs an image: median':>20} {'least':>8}")
     for name, times in measure(passes).items():

@@ -103,6 +103,8 @@ def _readable_root(name: str, folder: Path) -> Path:
 
 def split_off(data: LabelledImages, count: int, seed: int) -> tuple[LabelledImages, LabelledImages]:
     """Split into what is left for training and ``count`` images for validation."""
+    if not 0 < count < len(data):
+        raise ValueError(f"validation: {count} of {len(data)} images leaves nothing to train on")
     order = np.random.default_rng(seed).permutation(len(data))
     return data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count]))
 

@@ -104,6 +104,8 @@ def fit(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     train, validation = split_off(data.train, settings.validation, settings.split_seed)
+    if settings.batch_size > len(train):
+        raise ValueError(f"batch_size: {settings.batch_size} is more than {len(train)} images")
     batches = training_batches(train, settings, contract.input, generator)
     if dry_run:
         validation = validation.subset(slice(0, settings.test_batch_size))  # type: ignore[arg-type]
@@ -285,6 +287,10 @@ def freeze_all_but(network: nn.Module, trainable: list[str]) -> list[nn.Module]:
     if not trainable:
         return []
     prefixes = tuple(name + "." for name in trainable)
+    names = [name for name, _ in network.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise ValueError(f"trainable: the network has no layer {prefix[:-1]!r}")
     for name, parameter in network.named_parameters():
         parameter.requires_grad = name.startswith(prefixes)
     return [

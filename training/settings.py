@@ -62,6 +62,21 @@ class TrainingSettings:
 
     precision: str = _option("bf16", "of the forward pass in training", ("bf16", "fp32"))
 
+    def __post_init__(self) -> None:
+        kinds = {"int": int, "float": (int, float), "str": str, "list[str]": list}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            kind = kinds.get(str(item.type), dict)
+            if not isinstance(value, kind):  # type: ignore[arg-type]
+                raise ValueError(f"{item.name}: {value!r} is no {item.type}")
+            if item.metadata["choices"] and value not in item.metadata["choices"]:
+                raise ValueError(
+                    f"{item.name}: {value!r} is none of {', '.join(item.metadata['choices'])}"
+                )
+        for name in ("epochs", "batch_size", "test_batch_size", "validation", "group"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1")
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -76,7 +91,7 @@ def read_preset(name: str) -> dict[str, Any]:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
         raise ValueError(f"no preset {name!r}; there are: {known}")
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     unknown = set(values) - {f.name for f in fields(TrainingSettings)}
     if unknown:
         raise ValueError(f"{path}: no such setting: {', '.join(sorted(unknown))}")

@@ -83,7 +83,7 @@ def load_image(
     """
     with refused_if_damaged(b"", instance):
         if enough is not None and image.format == "JPEG":
-            image.draft(None, enough)  # type: ignore[arg-type]  # None keeps the mode
+            image.draft(None, enough)
         image.load()
         return ImageOps.exif_transpose(image)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,8 @@ def _stretch(image: Image.Image) -> Image.Image:
     frame = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]])
     ground = float(np.median(frame))
     dark_ground = ground <= (float(small.min()) + float(small.max())) / 2
-    far = float(max(image.getextrema()) if dark_ground else min(image.getextrema()))
+    low_end, high_end = cast("tuple[int, int]", image.getextrema())
+    far = float(high_end if dark_ground else low_end)
     if abs(far - ground) < MIN_CONTRAST:
         return image
     low, high = (ground, far) if dark_ground else (far, ground)

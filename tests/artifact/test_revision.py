@@ -13,6 +13,7 @@ from artifact import (
     CardError,
     ContractConflict,
     DigestMismatch,
+    ModelCard,
     RevisionExists,
     RevisionMissing,
     model_contract,
@@ -95,9 +96,40 @@ def test_two_writers_of_one_revision_do_not_mix(
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     write_revision(tmp_path, make_card(), BYTES)
     before = tree(tmp_path)
-    with pytest.raises(OSError, match="no/such/folder"):
-        write_revision(tmp_path, make_card(revision="2"), BYTES, {"no/such/folder/x": b"x"})
+    with pytest.raises(OSError, match="name too long"):
+        write_revision(tmp_path, make_card(revision="2"), BYTES, {"x" * 300: b"x"})
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "model.json", "weights.safetensors"])
+def test_an_attachment_is_a_file_of_its_own_in_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match="cannot be the name of an attachment"):
+        write_revision(tmp_path, make_card(), BYTES, {name: b"x"})
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        make_card("Bad Name"),
+        make_card("../out"),
+        make_card(temperature=0.0),
+        make_card(created="2026-99-99T99:99:99Z"),
+    ],
+)
+def test_a_card_that_cannot_be_read_back_is_not_written(tmp_path: Path, card: ModelCard) -> None:
+    with pytest.raises(CardError):
+        write_revision(tmp_path / "models", card, BYTES)
+    assert tree(tmp_path) == {}
+
+
+def test_a_draft_of_another_writer_is_no_revision(tmp_path: Path) -> None:
+    write_revision(tmp_path, make_card(), BYTES)
+    draft = tmp_path / "mnist" / ".2-abc"
+    draft.mkdir()
+    (draft / CARD_FILE).write_text("{")
+    assert revisions_of(tmp_path, "mnist") == ["1"]
+    assert write_revision(tmp_path, make_card(revision="2"), BYTES).card.revision == "2"
 
 
 def test_another_contract_needs_another_name(tmp_path: Path) -> None:

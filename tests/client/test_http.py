@@ -123,3 +123,9 @@ def test_nobody_there() -> None:
     with pytest.raises(PredictError, match=f"cannot reach {url}: .*refused") as caught:
         client.predict("mnist", [b"x"])
     assert caught.value.status is None
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://localhost", "http://", "http://x:abc"])
+def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
+    with pytest.raises(PredictError):
+        PredictClient(url)

@@ -118,3 +118,8 @@ def test_the_base_itself_is_left_alone() -> None:
     base.with_overrides({"http_port": "1"}, {"HOST": "x"})
     with_models(base, {"mnist": "2"})
     assert (base.arguments, base.environment) == before
+
+
+def test_a_model_that_is_not_held_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no model 'nosuch' here"):
+        with_models(read_component("predictor"), {"nosuch": "3"})

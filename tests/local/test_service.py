@@ -151,3 +151,9 @@ def test_environments_are_where_make_lays_them(monkeypatch: pytest.MonkeyPatch) 
 
 def test_nobody_answers_on_a_free_port() -> None:
     assert not answers(f"http://127.0.0.1:{free_ports().http}/v2/health/ready")
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 70000])
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(StartError, match=f"{port} is no port"):
+        require_free(port)

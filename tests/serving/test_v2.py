@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -422,3 +424,46 @@ def test_elements_that_do_not_fill_the_shape(
 def test_numbers_are_no_elements() -> None:
     with pytest.raises(InvalidRequest, match="datatype must be BYTES, not 'FP32'"):
         Tensor("x", "FP32", (1,), [1]).elements()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [
+        ("UINT8", [300]),
+        ("UINT8", [-1]),
+        ("UINT8", [1.7]),
+        ("INT32", [1e300]),
+        ("INT64", [0.5]),
+        ("INT64", [True]),
+        ("BOOL", [1]),
+        ("FP32", ["1"]),
+        ("FP32", [None]),
+    ],
+)
+def test_json_values_are_refused_rather_than_changed(datatype: str, data: list[Any]) -> None:
+    with pytest.raises(InvalidRequest, match=f"data must be numbers of {datatype}"):
+        Tensor("x", datatype, (1,), data).numbers()
+
+
+def test_large_integers_stay_exact() -> None:
+    data = [0, 1, 2**64 - 1]
+    assert Tensor("x", "UINT64", (3,), data).numbers().tolist() == data
+
+
+@pytest.mark.parametrize("rank", [9, 70, 20_000])
+def test_a_shape_of_many_axes_is_refused_at_once(rank: int) -> None:
+    tensor = {"name": "x", "shape": [2**31 - 1] * rank, "datatype": "BYTES", "data": ["a"]}
+    started = time.perf_counter()
+    with pytest.raises(InvalidRequest, match=f"has {rank} axes; the limit is 8"):
+        read_infer_request(HttpRequest(json.dumps({"inputs": [tensor]}).encode(), {}))
+    assert time.perf_counter() - started < 1
+
+
+def test_an_absurd_header_length_is_refused() -> None:
+    with pytest.raises(MalformedRequest):
+        read_infer_request(HttpRequest(b"{}", {"inference-header-content-length": "9" * 5000}))
+
+
+def test_an_empty_shape_too_large_for_numpy_is_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        Tensor("x", "FP32", (0, 2**31 - 1, 2**31 - 1, 2**31 - 1), []).numbers()

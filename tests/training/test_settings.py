@@ -111,3 +111,19 @@ def test_defaults_are_not_shared() -> None:
     TrainingSettings().arguments["x"] = 1
     assert TrainingSettings().trainable == []
     assert TrainingSettings().arguments == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("optimiser", "sgdd"),
+        ("loss", "nnl"),
+        ("lr", "1e-3"),
+        ("trainable", "head"),
+        ("epochs", 0),
+        ("batch_size", 0),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        TrainingSettings(**{name: value})  # type: ignore[arg-type]
