@@ -49,6 +49,8 @@ ROUTE = re.compile(
 )
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 BODY_SECONDS = 60.0
+INLINE_BYTES = 128 << 10
+"""Bodies up to this size are parsed on the event loop: a thread would cost more than it saves."""
 
 logger = logging.getLogger("serving.http")
 
@@ -100,7 +102,11 @@ class Edge:
             model.require_ready()
             body = await self._read_body(headers, receive)
             request = HttpRequest(body, headers, scope["query_string"].decode("latin-1"))
-            payload = model.read_v1(request) if protocol == "v1" else model.read_v2(request)
+            read = model.read_v1 if protocol == "v1" else model.read_v2
+            if len(body) <= INLINE_BYTES:
+                payload = read(request)
+            else:
+                payload = await asyncio.get_running_loop().run_in_executor(None, read, request)
             answer, _ = await model(payload, headers)
             answered = cast(Answered, answer.answered)
             if match["version"] not in (None, answered.revision):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import uuid
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
@@ -13,7 +14,8 @@ from kserve import errors as kserve_errors
 from starlette.exceptions import HTTPException
 
 from serving import errors, http
-from serving.http import Edge, shown_error
+from serving.http import INLINE_BYTES, Edge, shown_error
+from serving.model import HttpRequest
 from serving.settings import ServerSettings
 from tests.serving.fake import DIGEST, SumModel, client_of, repository, sample
 
@@ -415,3 +417,23 @@ def test_what_is_shown_of_an_exception(
     error: BaseException, kind: type[errors.ServingError]
 ) -> None:
     assert type(shown_error(error)) is kind
+
+
+@pytest.mark.parametrize(("size", "inline"), [(100, True), (INLINE_BYTES + 1, False)])
+async def test_a_large_body_is_parsed_off_the_event_loop(
+    model: SumModel, monkeypatch: pytest.MonkeyPatch, size: int, inline: bool
+) -> None:
+    threads: list[bool] = []
+    read = model.read_v1
+
+    def watched(request: HttpRequest) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read(request)
+
+    monkeypatch.setattr(model, "read_v1", watched)
+    edge = Edge(inner, repository(model), ServerSettings())  # type: ignore[call-arg]
+    body = json.dumps({"instances": [1, 2]}).encode().ljust(size)
+    async with client_of(edge) as client:
+        response = await client.post(URL, content=body)
+    assert response.status_code == 200
+    assert threads == [inline]
