@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -45,6 +46,11 @@ def call(
             return Response(response.status, lower(response.headers), response.read())
     except urllib.error.HTTPError as error:
         return Response(error.code, lower(error.headers), error.read())
+
+
+def people() -> dict[str, str]:
+    """The environment as a person's shell has it: not that of a make which runs these tests."""
+    return {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
 
 def lower(headers: Any) -> dict[str, str]:

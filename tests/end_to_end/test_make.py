@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -15,13 +14,14 @@ import pytest
 
 from local.service import LocalService, answers, free_ports
 from tests.conftest import ROOT
+from tests.end_to_end.conftest import people
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**people(), **environment},
         capture_output=True,
         text=True,
         timeout=120,

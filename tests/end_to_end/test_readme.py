@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from local.service import LocalService
 from predictor.settings import PredictorSettings
 from serving.settings import ServerSettings
 from tests.conftest import ROOT
+from tests.end_to_end.conftest import people
 from transformer.settings import TransformerSettings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_example_prints_what_the_readme_shows(service: LocalService, example: Ex
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=ROOT,
-        env={**os.environ, "PORT": str(service.ports.http)},
+        env={**people(), "PORT": str(service.ports.http)},
         capture_output=True,
         text=True,
         timeout=120,
