@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from artifact import ImageInput
 from predictor.loading import LoadedRevision
 from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
-from serving.model import Answered, HttpRequest, Reply, ServedModel
+from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import InferRequest, Tensor, read_infer_request, write_infer_response
-
-CONTRACT_DIGEST = "contract_digest"
-"""Request parameter with which a transformer says what contract its tensors follow."""
 
 
 @dataclass(frozen=True)

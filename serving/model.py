@@ -11,6 +11,9 @@ from kserve import Model
 
 from serving.errors import Unavailable
 
+CONTRACT_DIGEST = "contract_digest"
+"""v2 request parameter with which a transformer says what contract its tensors follow."""
+
 
 @dataclass(frozen=True)
 class HttpRequest:

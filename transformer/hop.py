@@ -28,15 +28,13 @@ from serving.errors import (
     UnknownModel,
 )
 from serving.grpc import ERROR_CODE
-from serving.model import Answered
+from serving.model import CONTRACT_DIGEST, Answered
 
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "x-b3-traceid")
 """Headers that go on to the predictor; `authorization` is the client's and stays here."""
 
 FORWARDABLE = re.compile(r"[\x20-\x7e]{1,512}")
 """What gRPC takes as metadata; it fails the whole call over anything else."""
-
-CONTRACT_DIGEST = "contract_digest"
 
 MAX_RANK = 8
 
