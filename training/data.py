@@ -59,14 +59,24 @@ def data_folder(option: str | None = None) -> Path:
 
 
 def load_data(name: str, folder: Path) -> ImageData:
-    """Read a data set, downloading it into ``folder`` where it is not there."""
+    """Read a data set, downloading it into ``folder`` where it is not there.
+
+    Raises:
+        ValueError: it is not there and cannot be downloaded.
+    """
     root = _readable_root(name, folder)
     kind = {"MNIST": datasets.MNIST, "FashionMNIST": datasets.FashionMNIST}[name]
     splits = []
     digest = hashlib.sha256()
     classes: list[str] = []
     for train in (True, False):
-        split = kind(str(root), train=train, download=True)
+        try:
+            split = kind(str(root), train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"{name} is not in {folder} and cannot be downloaded ({error}); "
+                "say where it is with DATA=…"
+            ) from None
         images = np.ascontiguousarray(split.data.numpy())
         labels = np.ascontiguousarray(split.targets.numpy(), np.int64)
         digest.update(images.tobytes())

@@ -207,3 +207,14 @@ def test_the_digest_is_over_pixels_and_labels(
         write_mnist(tmp_path / str(number), "MNIST", images(5), test)
         digests.add(load_data("MNIST", tmp_path / str(number)).digest)
     assert len(digests) == 3
+
+
+def test_data_that_cannot_be_had_says_where_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*arguments: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", offline)
+    with pytest.raises(ValueError, match=r"MNIST is not in .* \(no network\); say where it is"):
+        load_data("MNIST", tmp_path)
