@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from artifact.errors import CardError
@@ -86,7 +87,7 @@ class Contract:
     outputs: tuple[str, ...]
     labels: tuple[str, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """``sha256:`` and the hash of the contract as canonical JSON (sorted keys, no spaces)."""
         canonical = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
