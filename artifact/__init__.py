@@ -3,8 +3,9 @@
 Imports nothing outside the standard library, so that every other room may import it.
 """
 
-from artifact.card import FORMAT, Architecture, DataSource, Metrics, ModelCard, SeedResult, Weights
-from artifact.contract import Contract, ImageInput
+from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights
+from artifact.classification import Metrics, SeedResult
+from artifact.contract import Contract, ImageInput, TensorInput
 from artifact.errors import (
     ArtifactError,
     CardError,
@@ -13,6 +14,7 @@ from artifact.errors import (
     RevisionExists,
     RevisionMissing,
 )
+from artifact.metrics import TaskMetrics
 from artifact.revision import (
     CARD_FILE,
     WEIGHTS_FILE,
@@ -22,6 +24,13 @@ from artifact.revision import (
     open_revision,
     revisions_of,
     write_revision,
+)
+from artifact.segmentation import (
+    RasterInput,
+    Scores,
+    SegmentationContract,
+    SegmentationMetrics,
+    SegmentationRun,
 )
 
 __all__ = [
@@ -38,10 +47,17 @@ __all__ = [
     "ImageInput",
     "Metrics",
     "ModelCard",
+    "RasterInput",
     "Revision",
     "RevisionExists",
     "RevisionMissing",
+    "Scores",
     "SeedResult",
+    "SegmentationContract",
+    "SegmentationMetrics",
+    "SegmentationRun",
+    "TaskMetrics",
+    "TensorInput",
     "Weights",
     "model_contract",
     "next_revision",

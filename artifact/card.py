@@ -11,14 +11,11 @@ from typing import Any
 
 from artifact.contract import Contract
 from artifact.errors import CardError
-from artifact.fields import Fields
+from artifact.fields import DIGEST, MOMENT, NAME, REVISION, Fields
+from artifact.metrics import TaskMetrics
+from artifact.tasks import task_reader
 
 FORMAT = 1
-
-NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-REVISION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
-DIGEST = r"sha256:[0-9a-f]{64}"
-MOMENT = r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
 
 
 @dataclass(frozen=True)
@@ -73,69 +70,6 @@ class DataSource:
 
 
 @dataclass(frozen=True)
-class SeedResult:
-    """What one training run gave; accuracies and errors as shares of 1, time in seconds.
-
-    ``ece`` is the expected calibration error over 15 bins (Guo et al., 2017, section 2) on the
-    test set, before and after the temperature was fitted on the validation split.
-    """
-
-    seed: int
-    finished: str
-    epochs: int
-    train_seconds: float
-    validation_accuracy: float
-    test_accuracy: float
-    test_ece_before: float
-    test_ece: float
-    temperature: float
-
-    @classmethod
-    def read(cls, fields: Fields) -> SeedResult:
-        return cls(
-            seed=fields.integer("seed"),
-            finished=fields.text("finished", MOMENT),
-            epochs=fields.integer("epochs"),
-            train_seconds=fields.number("train_seconds"),
-            validation_accuracy=fields.share("validation_accuracy"),
-            test_accuracy=fields.share("test_accuracy"),
-            test_ece_before=fields.share("test_ece_before"),
-            test_ece=fields.share("test_ece"),
-            temperature=fields.number("temperature", above=0.0),
-        )
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Results on the official test set: of the shipped seed, and of every seed that was run."""
-
-    shipped_seed: int
-    test_accuracy: float
-    test_correct: int
-    test_ece: float
-    seeds: tuple[SeedResult, ...]
-
-    @classmethod
-    def read(cls, fields: Fields) -> Metrics:
-        seeds = []
-        path = fields.path("seeds")
-        for i, item in enumerate(fields.array("seeds")):
-            nested = Fields(item, f"{path}[{i}]")
-            seeds.append(SeedResult.read(nested))
-            nested.finish()
-        metrics = cls(
-            shipped_seed=fields.integer("shipped_seed"),
-            test_accuracy=fields.share("test_accuracy"),
-            test_correct=fields.integer("test_correct"),
-            test_ece=fields.share("test_ece"),
-            seeds=tuple(seeds),
-        )
-        if metrics.shipped_seed not in [result.seed for result in seeds]:
-            raise CardError(fields.path("shipped_seed"), "is none of the seeds")
-        return metrics
-
-
-@dataclass(frozen=True)
 class ModelCard:
     """Everything about one revision of one model but its weights.
 
@@ -156,7 +90,7 @@ class ModelCard:
     parent: str | None
     data: DataSource
     training: dict[str, Any]
-    metrics: Metrics
+    metrics: TaskMetrics
     libraries: dict[str, Any]
 
     @property
@@ -185,18 +119,19 @@ class ModelCard:
         if version != FORMAT:
             raise CardError("format", f"is {version}; this release reads format {FORMAT}")
         declared = fields.text("contract_digest", DIGEST)
+        contract = fields.read("contract", read_contract)
         card = cls(
             name=fields.text("name", NAME),
             revision=fields.text("revision", REVISION),
             created=fields.text("created", MOMENT),
             architecture=fields.read("architecture", Architecture.read),
-            contract=fields.read("contract", Contract.read),
+            contract=contract,
             temperature=fields.number("temperature", above=0.0),
             weights=fields.read("weights", Weights.read),
             parent=fields.optional_text("parent", rf"{NAME}/{REVISION}"),
             data=fields.read("data", DataSource.read),
             training=fields.mapping("training"),
-            metrics=fields.read("metrics", Metrics.read),
+            metrics=fields.read("metrics", task_reader(contract.task).metrics),
             libraries=fields.mapping("libraries"),
         )
         fields.finish()
@@ -205,3 +140,9 @@ class ModelCard:
                 "contract_digest", f"is {declared}, but the contract's is {card.contract.digest}"
             )
         return card
+
+
+def read_contract(fields: Fields) -> Contract:
+    """The contract of whichever task it names."""
+    task = fields.text("task", r"[a-z][a-z-]*")
+    return task_reader(task).contract(task, fields)

@@ -10,28 +10,59 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from artifact.errors import CardError
 from artifact.fields import Fields
+
+Kind = TypeVar("Kind", bound="TensorInput")
 
 CHANNELS = {"L": 1, "RGB": 3}
 """Colour modes an input may have, by Pillow's names, with their number of channels."""
 
 
+class TensorInput:
+    """What the inputs of all tasks have: a name and a kind of tensor.
+
+    Attributes:
+        name: the tensor's name in the v2 protocol.
+        layout: order of the tensor's axes, ``NCHW``.
+        dtype: the v2 protocol's name of the element type.
+    """
+
+    name: str
+    layout: str
+    dtype: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one instance; -1 where an instance chooses."""
+        raise NotImplementedError
+
+    @property
+    def wanted_shape(self) -> str:
+        """The shape of a batch, for people."""
+        return f"(n, {', '.join(str(n) for n in self.shape)})"
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an instance may have this shape."""
+        return shape == self.shape
+
+    @classmethod
+    def read(cls: type[Kind], fields: Fields) -> Kind:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ImageInput:
+class ImageInput(TensorInput):
     """How an image becomes the network's input tensor.
 
     The tensor is ``(pixel / 255 - mean) / std`` a channel, in ``layout`` and ``dtype``.
 
     Attributes:
-        name: the tensor's name in the v2 protocol.
         height, width: pixels.
         mode: Pillow's colour mode, ``L`` or ``RGB``.
         mean, std: one number a channel, in units of full intensity (0 to 1).
-        layout: order of the tensor's axes, ``NCHW``.
-        dtype: the v2 protocol's name of the element type, ``FP32``.
         background: intensity around the subject in the training data, ``black`` or ``white``:
             what padding is filled with, and what polarity is normalised to.
     """
@@ -83,9 +114,28 @@ class Contract:
     """Task, input, output names and labels of a model; the same for all its revisions."""
 
     task: str
-    input: ImageInput
+    input: TensorInput
     outputs: tuple[str, ...]
     labels: tuple[str, ...]
+
+    @property
+    def output_dtype(self) -> str:
+        """The v2 protocol's name of the first output's element type."""
+        return "FP32"
+
+    def output_shape(self, instance: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one instance's first output, for an instance of the given shape."""
+        return (len(self.labels),)
+
+    def input_as(self, kind: type[Kind]) -> Kind:
+        """The input, which must be of the kind that the caller understands.
+
+        Raises:
+            CardError: it is of another task's kind.
+        """
+        if not isinstance(self.input, kind):
+            raise CardError("contract.input", f"is not that of a task which takes {kind.__name__}")
+        return self.input
 
     @cached_property
     def digest(self) -> str:
@@ -97,9 +147,10 @@ class Contract:
         return {**asdict(self)}
 
     @classmethod
-    def read(cls, fields: Fields) -> Contract:
+    def read(cls, task: str, fields: Fields) -> Contract:
+        """A contract whose ``task`` has been read already."""
         return cls(
-            task=fields.text("task", r"[a-z][a-z-]*"),
+            task=task,
             input=fields.read("input", ImageInput.read),
             outputs=fields.texts("outputs"),
             labels=fields.texts("labels"),

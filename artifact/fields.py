@@ -9,6 +9,11 @@ from typing import Any, TypeVar
 
 from artifact.errors import CardError
 
+NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+REVISION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
+DIGEST = r"sha256:[0-9a-f]{64}"
+MOMENT = r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
+
 T = TypeVar("T")
 
 
@@ -68,6 +73,12 @@ class Fields:
             raise CardError(self.path(name), f"must be an integer, not {_kind(value)}")
         if value < minimum:
             raise CardError(self.path(name), f"must be at least {minimum}, not {value}")
+        return value
+
+    def byte(self, name: str) -> int:
+        value = self.integer(name)
+        if value > 255:
+            raise CardError(self.path(name), f"must be at most 255, not {value}")
         return value
 
     def number(self, name: str, above: float = -math.inf) -> float:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from artifact import revisions_of
 from predictor.loading import load_revision
 from predictor.networks import build_network
+from predictor.networks.two_convolutions import TwoConvolutions
 
 BATCH = 32
 ROUNDS = 60
@@ -39,7 +40,7 @@ def main() -> int:
             passes[loaded.card.identity] = partial(loaded.probabilities, batch)
             fresh = build_network(loaded.card.architecture)
             show(loaded.card.identity, fresh, spec.shape)
-    peer = two_convolutions().eval()
+    peer = TwoConvolutions().eval()
     images = torch.randn(BATCH, 1, 28, 28).contiguous(memory_format=torch.channels_last)
     passes["pytorch/examples"] = partial(infer, peer, images)
     show("pytorch/examples", peer, (1, 28, 28))
@@ -90,20 +91,6 @@ def infer(network: nn.Module, images: Tensor) -> Tensor:
     with torch.inference_mode():
         result: Tensor = network(images)
     return result
-
-
-def two_convolutions() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(9216, 128),
-        nn.ReLU(),
-        nn.Linear(128, 10),
-    )
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from artifact import ArtifactError, ModelCard, open_revision
+from artifact import ArtifactError, Metrics, ModelCard, model_contract, open_revision
 from client.http import PredictClient, PredictError
+from local.manifest import service_of
 from local.service import ROOT, LocalService, StartError, free_ports, interpreters
 from training.data import LabelledImages, data_folder, load_data
+from training.segmentation import over_http
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             service(options.url, options.models, options.model, options.revision) as url,
             PredictClient(url) as client,
         ):
+            if model_contract(options.models, options.model).task == "segmentation":
+                return over_http.evaluate(
+                    client, options.models, options.model, options.revision, options.data
+                )
             return evaluate(options, client)
     except (ArtifactError, PredictError, StartError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
@@ -50,7 +56,8 @@ def service(url: str, models: Path, model: str, revision: str) -> Iterator[str]:
         return
     chosen = {model: revision} if revision else {}
     logs = Path("build") / "evaluate"
-    with LocalService(free_ports(), interpreters(), models, chosen, logs) as started:
+    name = service_of(model)
+    with LocalService(free_ports(), interpreters(), models, chosen, logs, name) as started:
         yield started.url
 
 
@@ -63,10 +70,12 @@ def evaluate(options: argparse.Namespace, client: PredictClient) -> int:
     card = open_revision(options.models, options.model, revision).card
     test = load_data(card.data.name, data_folder(options.data)).test
     correct = count_correct(client, card, test, options.batch)
-    expected = card.metrics.test_correct
+    metrics = card.metrics
+    assert isinstance(metrics, Metrics)
+    expected = metrics.test_correct
     print(
         f"{card.identity}: {correct} of {len(test)} right over HTTP ({correct / len(test):.2%}); "
-        f"its card says {expected} ({card.metrics.test_accuracy:.2%})"
+        f"its card says {expected} ({metrics.test_accuracy:.2%})"
     )
     return 0 if correct == expected else 1
 

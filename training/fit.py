@@ -1,82 +1,19 @@
-"""One training run: one seed of one preset, from data to the best averaged weights."""
+"""One training run of a classifier: one seed of one preset."""
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
+from torch.utils.data import DataLoader
 
-from artifact import Architecture, Contract
+from artifact import Architecture, Contract, ImageInput
 from predictor.networks import build_network
-from training.checkpoint import (
-    optimiser_tensors,
-    read_checkpoint,
-    restore_optimiser,
-    write_checkpoint,
-)
-from training.data import ImageData, evaluation_tensors, split_off, training_batches
+from training.data import Batch, ImageData, evaluation_tensors, split_off, training_batches
+from training.loop import RunResult, Validation, run_epochs, update
 from training.settings import TrainingSettings
-
-CHECKPOINT = "checkpoint.safetensors"
-RESULT = "result.safetensors"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the learning curve; accuracy as a share of 1, loss in nats, time in seconds."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a finished run leaves: its averaged weights of the best epoch, and how it went."""
-
-    seed: int
-    finished: str
-    weights: dict[str, Tensor]
-    history: list[Epoch]
-
-    @property
-    def train_seconds(self) -> float:
-        return round(sum(epoch.seconds for epoch in self.history), 1)
-
-
-def after(start: RunResult | None, run: RunResult) -> RunResult:
-    """The run with the history, and so the time, of the one it went on from before its own."""
-    if start is None:
-        return run
-    count = len(start.history)
-    own = [replace(row, epoch=row.epoch + count) for row in run.history]
-    return replace(run, history=[*start.history, *own])
-
-
-def write_result(folder: Path, result: RunResult) -> None:
-    state = {
-        "seed": result.seed,
-        "finished": result.finished,
-        "history": [asdict(epoch) for epoch in result.history],
-    }
-    write_checkpoint(folder / RESULT, {"network": result.weights}, state)
-
-
-def read_result(folder: Path) -> RunResult:
-    groups, state = read_checkpoint(folder / RESULT)
-    history = [Epoch(**row) for row in state["history"]]
-    return RunResult(state["seed"], state["finished"], groups["network"], history)
 
 
 def fit(
@@ -101,21 +38,22 @@ def fit(
         resume: go on from the checkpoint, if there is one.
         dry_run: one batch of everything, to see that it runs.
     """
+    spec = contract.input_as(ImageInput)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     train, validation = split_off(data.train, settings.validation, settings.split_seed)
     if settings.batch_size > len(train):
         raise ValueError(f"batch_size: {settings.batch_size} is more than {len(train)} images")
-    batches = training_batches(train, settings, contract.input, generator)
+    batches = training_batches(train, settings, spec, generator)
     if dry_run:
         validation = validation.subset(slice(0, settings.test_batch_size))  # type: ignore[arg-type]
-    validation_images = evaluation_tensors(validation, contract.input)
+    validation_images = evaluation_tensors(validation, spec)
     validation_labels = torch.from_numpy(validation.labels)
 
     soft = None
     if teachers:
         print(f"asking {len(teachers)} teachers about every training image", flush=True)
-        soft = teach(teachers, evaluation_tensors(train, contract.input), settings.test_batch_size)
+        soft = teach(teachers, evaluation_tensors(train, spec), settings.test_batch_size)
 
     network = build_network(Architecture(settings.architecture, settings.arguments))
     if start is not None:
@@ -123,83 +61,36 @@ def fit(
     elif parent is not None:
         load_backbone(network, parent)
     frozen = freeze_all_but(network, settings.trainable)
-    average = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True
-    )
-    optimiser = make_optimiser(network, settings)
-    steps = 1 if dry_run else len(batches)
-    epochs = 1 if dry_run else settings.epochs
+    learner = _Classifier(settings, batches, soft, validation_images, validation_labels)
+    return run_epochs(settings, learner, network, generator, seed, folder, frozen, resume, dry_run)
 
-    history: list[Epoch] = []
-    best: dict[str, Tensor] = {}
-    step = 0
-    checkpoint = folder / CHECKPOINT
-    if resume and checkpoint.exists():
-        groups, state = read_checkpoint(checkpoint)
-        network.load_state_dict(groups["network"])
-        average.load_state_dict(groups["average"])
-        restore_optimiser(optimiser, groups["optimiser"])
-        best = groups["best"]
-        history = [Epoch(**row) for row in state["history"]]
-        step = state["step"]
-        generator.set_state(groups["random"]["sampler"])
-        torch.set_rng_state(groups["random"]["torch"])
 
-    print(f"{'epoch':>5} {'lr':>8} {'train loss':>11} {'val loss':>9} {'val acc':>8} {'s':>6}")
-    for row in history:
-        print_epoch(row)
-    for epoch in range(len(history) + 1, epochs + 1):
-        started = time.monotonic()
-        network.train()
-        for module in frozen:
-            module.eval()
-        losses = []
-        progress = tqdm(batches, total=steps, desc=f"epoch {epoch}/{epochs}", leave=False)
-        for images, labels, indices in progress:
-            lr = learning_rate(settings, step, steps, epochs)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            target = None if soft is None else soft[indices]
-            loss = train_step(network, optimiser, images, labels, target, settings)
-            # A constant decay would let the random start weigh on a short run.
-            decay = min(settings.average, (1 + step) / (10 + step))
-            average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-            average.update_parameters(network)
-            losses.append(loss)
-            step += 1
-            if step == steps and dry_run:
-                break
-        logits = predict(average.module, validation_images, settings.test_batch_size)
-        row = Epoch(
-            epoch=epoch,
-            lr=optimiser.param_groups[0]["lr"],
-            train_loss=torch.stack(losses).mean().item(),
-            validation_loss=functional.cross_entropy(logits, validation_labels).item(),
-            validation_accuracy=accuracy(logits, validation_labels),
-            seconds=round(time.monotonic() - started, 2),
-        )
-        if row.validation_accuracy >= max((e.validation_accuracy for e in history), default=0.0):
-            best = {k: v.clone().contiguous() for k, v in average.module.state_dict().items()}
-        history.append(row)
-        print_epoch(row)
-        write_checkpoint(
-            checkpoint,
-            {
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser_tensors(optimiser),
-                "best": best,
-                "random": {"sampler": generator.get_state(), "torch": torch.get_rng_state()},
-            },
-            {"step": step, "history": [asdict(e) for e in history]},
-        )
-        if settings.patience and epochs_since_best(history) >= settings.patience:
-            print(f"no better validation accuracy for {settings.patience} epochs: stopped")
-            break
-    finished = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    result = RunResult(seed, finished, best, history)
-    write_result(folder, result)
-    return result
+class _Classifier:
+    """What the loop is told of classification; ``soft`` are the teachers' logits, if any."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        batches: DataLoader[Batch],
+        soft: Tensor | None,
+        images: Tensor,
+        labels: Tensor,
+    ) -> None:
+        self.batches = batches
+        self._settings = settings
+        self._soft = soft
+        self._images = images
+        self._labels = labels
+
+    def step(self, network: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
+        images, labels, indices = batch
+        target = None if self._soft is None else self._soft[indices]
+        return train_step(network, optimiser, images, labels, target, self._settings)
+
+    def validate(self, network: nn.Module) -> Validation:
+        logits = predict(network, self._images, self._settings.test_batch_size)
+        loss = functional.cross_entropy(logits, self._labels).item()
+        return Validation(loss, accuracy(logits, self._labels))
 
 
 def train_step(
@@ -213,10 +104,7 @@ def train_step(
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
         logits = network(images)
     loss = objective(logits.float(), labels, soft, settings)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    return loss.detach()
+    return update(loss, optimiser)
 
 
 def objective(
@@ -242,31 +130,6 @@ def objective(
         log_target=True,
     )
     return (1 - settings.distil) * hard + settings.distil * taught
-
-
-def make_optimiser(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Weight decay is for weight matrices: not for biases and batch norm."""
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if settings.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.lr)
-    if settings.optimiser == "adadelta":
-        return torch.optim.Adadelta(groups, lr=settings.lr)
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True)
-
-
-def learning_rate(settings: TrainingSettings, step: int, steps: int, epochs: int) -> float:
-    """The rate at ``step``: a linear rise and a cosine fall, or a factor an epoch."""
-    if settings.schedule == "step":
-        return settings.lr * settings.gamma ** (step // steps)
-    total = steps * epochs
-    rise = max(1, round(total * settings.warm_up))
-    if step < rise:
-        return settings.lr * (step + 1) / rise
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
 
 def load_backbone(network: nn.Module, parent: dict[str, Tensor]) -> None:
@@ -323,16 +186,3 @@ def teach(teachers: list[nn.Module], images: Tensor, batch_size: int) -> Tensor:
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).double().mean().item()
-
-
-def epochs_since_best(history: list[Epoch]) -> int:
-    scores = [epoch.validation_accuracy for epoch in history]
-    return len(scores) - 1 - max(range(len(scores)), key=lambda i: (scores[i], i))
-
-
-def print_epoch(row: Epoch) -> None:
-    print(
-        f"{row.epoch:>5} {row.lr:>8.5f} {row.train_loss:>11.4f} {row.validation_loss:>9.4f}"
-        f" {row.validation_accuracy:>8.2%} {row.seconds:>6.1f}",
-        flush=True,
-    )

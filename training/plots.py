@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from torch import Tensor
 
-from training.fit import Epoch
+from training.loop import Epoch
 
 matplotlib.use("Agg")
 

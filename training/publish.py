@@ -16,6 +16,7 @@ from artifact import (
     Architecture,
     Contract,
     DataSource,
+    ImageInput,
     Metrics,
     ModelCard,
     Revision,
@@ -27,7 +28,8 @@ from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
 from training.calibration import expected_calibration_error, fit_temperature
 from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
-from training.fit import RunResult, accuracy, predict
+from training.fit import accuracy, predict
+from training.loop import RunResult
 from training.plots import confusion_matrix, learning_curves
 from training.settings import TrainingSettings
 
@@ -139,7 +141,9 @@ def summary(results: tuple[SeedResult, ...]) -> str:
 
 
 def _tensors(data: LabelledImages, contract: Contract) -> _Split:
-    return _Split(evaluation_tensors(data, contract.input), torch.from_numpy(data.labels))
+    return _Split(
+        evaluation_tensors(data, contract.input_as(ImageInput)), torch.from_numpy(data.labels)
+    )
 
 
 def _ece(logits: Tensor, labels: Tensor, temperature: float) -> float:

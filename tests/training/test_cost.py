@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from training.cost import multiply_adds, two_convolutions
+from predictor.networks.two_convolutions import TwoConvolutions
+from training.cost import multiply_adds
 
 
 @pytest.mark.parametrize(
@@ -23,5 +24,5 @@ def test_multiply_adds_by_hand(network: nn.Module, count: int) -> None:
 
 
 def test_the_peer_is_that_of_pytorch_examples() -> None:
-    parameters = sum(p.numel() for p in two_convolutions().parameters())
+    parameters = sum(p.numel() for p in TwoConvolutions().parameters())
     assert parameters == 1_199_882

@@ -15,22 +15,24 @@ from predictor.networks import build_network
 from tests.conftest import ARCHITECTURE, make_contract
 from tests.training.synthetic import data, settings
 from training.fit import (
+    fit,
+    freeze_all_but,
+    load_backbone,
+    objective,
+    predict,
+    teach,
+    train_step,
+)
+from training.loop import (
     CHECKPOINT,
     RESULT,
     Epoch,
     RunResult,
     after,
     epochs_since_best,
-    fit,
-    freeze_all_but,
     learning_rate,
-    load_backbone,
     make_optimiser,
-    objective,
-    predict,
     read_result,
-    teach,
-    train_step,
     write_result,
 )
 

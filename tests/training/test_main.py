@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 import training.__main__ as entry
+import training.classification as task
 from artifact import open_revision, revisions_of
 from tests.conftest import write_small
 from tests.training.synthetic import data, settings
-from training.fit import CHECKPOINT, RESULT, read_result
+from training.loop import CHECKPOINT, RESULT, read_result
 
 SMALL = [
     "--arguments={channels: 1, classes: 10, stem: 4, widths: [4], hidden: [4], blocks: [0]}",
@@ -23,7 +25,7 @@ SMALL = [
 
 @pytest.fixture(autouse=True)
 def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry, "load_data", lambda name, folder: data())
+    monkeypatch.setattr(task, "load_data", lambda name, folder: data())
 
 
 def train(folder: Path, *more: str) -> int:
@@ -89,14 +91,29 @@ def test_a_mistake_gets_a_plain_message(
 
 def test_a_child_has_its_parents_architecture(tmp_path: Path) -> None:
     parent = write_small(tmp_path, "mnist", "1", seed=0)
-    weights, found = entry.parent_of(settings(parent="mnist/1", arguments={}), tmp_path)
+    weights, found = task.parent_of(settings(parent="mnist/1", arguments={}), tmp_path)
     assert weights is not None
     assert found.arguments == parent.card.architecture.arguments
-    assert entry.parent_of(settings(), tmp_path) == (None, settings())
+    assert task.parent_of(settings(), tmp_path) == (None, settings())
+
+
+def test_a_teacher_may_be_another_network_than_its_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"stem": 8, "widths": [8], "hidden": [8], "blocks": [1]}
+    large |= {"channels": 1, "classes": 10}
+    monkeypatch.setattr("training.settings.PRESETS", tmp_path)
+    (tmp_path / "large.yaml").write_text(yaml.safe_dump({"arguments": large}), "utf-8")
+    (tmp_path / "small.yaml").write_text("", "utf-8")
+    places = ["--preset=large", f"--arguments={large}", "--only-fit"]
+    assert train(tmp_path, *places) == 0
+    [teacher] = task.teachers_of(settings(teacher="large"), tmp_path / "runs", tmp_path)
+    assert sum(p.numel() for p in teacher.parameters()) > 1000
+    assert train(tmp_path, "--preset=small", "--teacher=large", "--only-fit") == 0
 
 
 def test_the_contract_comes_from_the_training_images() -> None:
-    contract = entry.contract_for(data())
+    contract = task.contract_for(data())
     spec = contract.input
     assert spec.shape == (1, 28, 28)
     pixels = data().train.images / 255

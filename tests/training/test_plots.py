@@ -6,7 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from training.fit import Epoch
+from training.loop import Epoch
 from training.plots import confusion_matrix, learning_curves
 
 

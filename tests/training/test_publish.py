@@ -14,7 +14,7 @@ from predictor.networks import build_network
 from tests.conftest import ARCHITECTURE, make_contract
 from tests.training.synthetic import LABELS, data, settings
 from training.data import evaluation_tensors
-from training.fit import Epoch, RunResult
+from training.loop import Epoch, RunResult
 from training.publish import LIBRARIES, publish, summary
 
 DATA = data()

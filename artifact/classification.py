@@ -1,0 +1,71 @@
+"""The task ``classification``: what its training runs gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artifact.errors import CardError
+from artifact.fields import MOMENT, Fields
+from artifact.metrics import TaskMetrics
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What one training run gave; accuracies and errors as shares of 1, time in seconds.
+
+    ``ece`` is the expected calibration error over 15 bins (Guo et al., 2017, section 2) on the
+    test set, before and after the temperature was fitted on the validation split.
+    """
+
+    seed: int
+    finished: str
+    epochs: int
+    train_seconds: float
+    validation_accuracy: float
+    test_accuracy: float
+    test_ece_before: float
+    test_ece: float
+    temperature: float
+
+    @classmethod
+    def read(cls, fields: Fields) -> SeedResult:
+        return cls(
+            seed=fields.integer("seed"),
+            finished=fields.text("finished", MOMENT),
+            epochs=fields.integer("epochs"),
+            train_seconds=fields.number("train_seconds"),
+            validation_accuracy=fields.share("validation_accuracy"),
+            test_accuracy=fields.share("test_accuracy"),
+            test_ece_before=fields.share("test_ece_before"),
+            test_ece=fields.share("test_ece"),
+            temperature=fields.number("temperature", above=0.0),
+        )
+
+
+@dataclass(frozen=True)
+class Metrics(TaskMetrics):
+    """Results on the official test set: of the shipped seed, and of every seed that was run."""
+
+    test_accuracy: float
+    test_correct: int
+    test_ece: float
+    seeds: tuple[SeedResult, ...]
+
+    @classmethod
+    def read(cls, fields: Fields) -> Metrics:
+        seeds = []
+        path = fields.path("seeds")
+        for i, item in enumerate(fields.array("seeds")):
+            nested = Fields(item, f"{path}[{i}]")
+            seeds.append(SeedResult.read(nested))
+            nested.finish()
+        metrics = cls(
+            shipped_seed=fields.integer("shipped_seed"),
+            test_accuracy=fields.share("test_accuracy"),
+            test_correct=fields.integer("test_correct"),
+            test_ece=fields.share("test_ece"),
+            seeds=tuple(seeds),
+        )
+        if metrics.shipped_seed not in [result.seed for result in seeds]:
+            raise CardError(fields.path("shipped_seed"), "is none of the seeds")
+        return metrics

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from artifact import (
+    CardError,
+    ModelCard,
+    Scores,
+    SegmentationContract,
+    SegmentationMetrics,
+    SegmentationRun,
+)
+from tests.conftest import make_card, make_segmentation_contract
+
+SCORES = Scores({"red": 0.5, "green": 0.25, "blue": 0.75}, 0.5, 0.4, 0.8)
+METRICS = SegmentationMetrics(
+    0, SCORES, SCORES, SCORES, (SegmentationRun(0, "2026-01-02T03:04:05Z", 3, 9.5, 0.5, SCORES),)
+)
+
+
+def document() -> dict[str, Any]:
+    card = make_card("areas", contract=make_segmentation_contract(), metrics=METRICS)
+    found: dict[str, Any] = json.loads(card.to_json())
+    return found
+
+
+def test_a_card_is_read_as_it_was_written() -> None:
+    card = ModelCard.from_json(json.dumps(document()))
+    assert isinstance(card.contract, SegmentationContract)
+    assert card.contract == make_segmentation_contract()
+    assert card.metrics == METRICS
+    assert card.contract.input.accepts((3, 16, 64))
+    assert not card.contract.input.accepts((3, 16, 65))
+    assert not card.contract.input.accepts((3, 16, 80))
+    assert card.contract.output_shape((3, 16, 64)) == (4, 16, 64)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "field"),
+    [
+        (("colours",), [[0, 0, 0]], "contract.colours"),
+        (("colours", 1), [0, 0, 256], "contract.colours[1].2"),
+        (("colours", 1), [0, 0], "contract.colours[1].2"),
+        (("void",), 4, "contract.void"),
+        (("input", "tile"), 63, "contract.input.tile"),
+        (("input", "overlap"), 32, "contract.input.overlap"),
+        (("input", "mean"), [0.5], "contract.input.mean"),
+        (("input", "reduction"), 0, "contract.input.reduction"),
+        (("input", "full_scale", "uint8"), 0, "contract.input.full_scale.uint8"),
+    ],
+)
+def test_a_wrong_field_is_named(place: tuple[Any, ...], value: object, field: str) -> None:
+    wrong = document()
+    target = wrong["contract"]
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = value
+    with pytest.raises(CardError) as caught:
+        ModelCard.from_json(json.dumps(wrong))
+    assert caught.value.field == field

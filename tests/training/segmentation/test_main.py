@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import training.__main__ as entry
+from artifact import SegmentationContract, SegmentationMetrics, open_revision
+from predictor.loading import load_revision
+
+SMALL = (
+    "--arguments={channels: 3, classes: 6, patch: 2, widths: [8, 8], encoders: [0, 1],"
+    " decoders: [0]}"
+)
+
+
+@pytest.mark.data
+def test_a_dry_run_is_one_batch_of_everything(tmp_path: Path, data: Path) -> None:
+    places = [f"--models={tmp_path / 'models'}", f"--runs={tmp_path / 'runs'}", f"--data={data}"]
+    options = ["--preset=land-cover", SMALL, "--threads=1", "--crop=64", "--dry-run"]
+    assert entry.main([*places, *options]) == 0
+    assert not (tmp_path / "models").exists()
+    root = tmp_path / "runs" / "dry-run" / "models"
+    card = open_revision(root, "land-cover", "1").card
+    assert isinstance(card.contract, SegmentationContract)
+    assert isinstance(card.metrics, SegmentationMetrics)
+    assert set(card.metrics.test.ious) == set(card.contract.labels) - {"unlabelled"}
+    assert load_revision(root, "land-cover", "1").card == card
+
+
+def test_the_preset_has_a_task() -> None:
+    options = entry.parse(["--preset=land-cover", "--epochs=3"])
+    assert options.task == "segmentation"
+    settings = entry.settings_from(options)
+    assert (settings.model, settings.epochs, settings.architecture) == ("land-cover", 3, "u-net")

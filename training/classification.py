@@ -1,0 +1,159 @@
+"""What the task ``classification`` brings to ``python -m training``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors.torch import load
+from torch import Tensor, nn
+
+import training.settings
+from artifact import (
+    Architecture,
+    Contract,
+    ImageInput,
+    Metrics,
+    Revision,
+    open_revision,
+)
+from predictor.networks import build_network
+from training.data import ImageData, data_folder, load_data, mean_and_std
+from training.fit import fit
+from training.loop import RESULT, RunResult, after, read_result
+from training.publish import publish, summary
+from training.settings import TrainingSettings, read_preset
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """Settings with the parent's architecture, and what runs and revision need."""
+
+    settings: TrainingSettings
+    data: ImageData
+    contract: Contract
+    parent: dict[str, Tensor] | None
+
+
+class ClassificationTask:
+    """See ``training.tasks.TrainingTask``."""
+
+    settings = TrainingSettings
+
+    @property
+    def presets(self) -> Path:
+        return training.settings.PRESETS
+
+    def prepare(self, options: argparse.Namespace, settings: TrainingSettings) -> _Ready:
+        data = load_data(settings.dataset, data_folder(options.data))
+        parent, settings = parent_of(settings, Path(options.models))
+        return _Ready(settings, data, contract_for(data), parent)
+
+    def fit(self, ready: _Ready, options: argparse.Namespace, seed: int, folder: Path) -> RunResult:
+        runs = Path(options.runs)
+        return fit(
+            ready.settings,
+            ready.data,
+            ready.contract,
+            ready.parent,
+            start_of(ready.settings, runs, seed),
+            teachers_of(ready.settings, runs, Path(options.models)),
+            seed,
+            folder,
+            options.resume,
+            options.dry_run,
+        )
+
+    def publish(
+        self,
+        ready: _Ready,
+        options: argparse.Namespace,
+        runs: list[RunResult],
+        root: Path,
+        revision: str,
+    ) -> Revision:
+        settings, data = ready.settings, ready.data
+        if options.dry_run:
+            tiny = data.test.subset(slice(0, settings.test_batch_size))  # type: ignore[arg-type]
+            settings = replace(settings, validation=settings.test_batch_size)
+            data = replace(data, test=tiny)
+        else:
+            folder = Path(options.runs)
+            runs = [after(start_of(settings, folder, run.seed), run) for run in runs]
+        return publish(settings, data, ready.contract, runs, root, revision)
+
+    def summary(self, revision: Revision) -> str:
+        metrics = revision.card.metrics
+        assert isinstance(metrics, Metrics)
+        return summary(metrics.seeds)
+
+
+def contract_for(data: ImageData) -> Contract:
+    """Both data sets are 28×28, grey, light on dark."""
+    mean, std = mean_and_std(data.train)
+    height, width = data.train.images.shape[1:]
+    return Contract(
+        task="classification",
+        input=ImageInput(
+            name="image",
+            height=height,
+            width=width,
+            mode="L",
+            mean=(mean,),
+            std=(std,),
+            layout="NCHW",
+            dtype="FP32",
+            background="black",
+        ),
+        outputs=("probabilities",),
+        labels=data.labels,
+    )
+
+
+def parent_of(
+    settings: TrainingSettings, root: Path
+) -> tuple[dict[str, Tensor] | None, TrainingSettings]:
+    """The parent's weights, and the settings with the parent's architecture."""
+    if not settings.parent:
+        return None, settings
+    name, _, number = settings.parent.partition("/")
+    revision = open_revision(root, name, number)
+    architecture = revision.card.architecture
+    weights: dict[str, Tensor] = load(revision.read_weights())
+    return weights, replace(
+        settings, architecture=architecture.name, arguments=architecture.arguments
+    )
+
+
+def start_of(settings: TrainingSettings, runs: Path, seed: int) -> RunResult | None:
+    """The finished run that ``settings.start`` names."""
+    if not settings.start:
+        return None
+    folder = runs / settings.start / f"seed-{seed}"
+    if not (folder / RESULT).exists():
+        raise ValueError(
+            f"no finished run in {folder}; first: "
+            f"--preset {settings.start} --seeds {seed} --only-fit"
+        )
+    return read_result(folder)
+
+
+def teachers_of(settings: TrainingSettings, runs: Path, root: Path) -> list[nn.Module]:
+    """The networks of all finished runs of the preset that ``settings.teacher`` names."""
+    if not settings.teacher:
+        return []
+    folders = sorted(path.parent for path in (runs / settings.teacher).glob(f"seed-*/{RESULT}"))
+    if not folders:
+        raise ValueError(
+            f"no finished run in {runs / settings.teacher}; first: "
+            f"--preset {settings.teacher} --seeds 0 1 2 --only-fit"
+        )
+    _, taught = parent_of(TrainingSettings(**read_preset(settings.teacher)), root)
+    architecture = Architecture(taught.architecture, taught.arguments)
+    networks = []
+    for folder in folders:
+        network = build_network(architecture)
+        network.load_state_dict(read_result(folder).weights)
+        networks.append(network)
+    return networks

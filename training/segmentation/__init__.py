@@ -1,0 +1,1 @@
+"""Training of the task ``segmentation``: a class for every pixel of an image of any size."""

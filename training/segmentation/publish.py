@@ -1,0 +1,196 @@
+"""From finished runs to a revision: choose, halve the weights, test once, write."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
+
+from artifact import (
+    Architecture,
+    DataSource,
+    ModelCard,
+    RasterInput,
+    Revision,
+    Scores,
+    SegmentationContract,
+    SegmentationMetrics,
+    SegmentationRun,
+    Weights,
+    write_revision,
+)
+from predictor.networks import build_network
+from predictor.networks.folding import fold_batch_norm
+from predictor.segmentation import Segmentation
+from training.loop import RunResult
+from training.segmentation.baseline import ColourClassifier
+from training.segmentation.data import (
+    COLOURS,
+    LABELS,
+    VOID,
+    AerialData,
+    AnnotatedImage,
+    class_shares,
+    mean_and_std,
+)
+from training.segmentation.evaluate import score, segment
+from training.segmentation.fit import class_weights
+from training.segmentation.plots import example_maps, iou_curves
+from training.segmentation.settings import SegmentationSettings
+
+LIBRARIES = ("torch", "numpy", "pillow", "safetensors")
+EXAMPLES = 4
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+
+
+def contract_for(data: AerialData, settings: SegmentationSettings) -> SegmentationContract:
+    """What clients of the model may rely on."""
+    mean, std = mean_and_std(data.train)
+    network = build_network(Architecture(settings.architecture, settings.arguments))
+    return SegmentationContract(
+        task="segmentation",
+        input=RasterInput(
+            name="image",
+            layout="NCHW",
+            dtype="UINT8",
+            bands=("red", "green", "blue"),
+            mean=tuple(mean),
+            std=tuple(std),
+            full_scale=FULL_SCALE,
+            reduction=settings.reduction,
+            tile=settings.tile,
+            overlap=settings.overlap,
+            multiple=int(getattr(network, "stride", 1)),
+        ),
+        outputs=("probabilities",),
+        labels=LABELS,
+        colours=COLOURS,
+        void=VOID,
+    )
+
+
+def publish(
+    settings: SegmentationSettings,
+    data: AerialData,
+    contract: SegmentationContract,
+    runs: list[RunResult],
+    root: Path,
+    revision: str,
+) -> Revision:
+    """Write the revision with the run that is best on the validation images.
+
+    The test images are looked at here, after everything else has been decided: tiled and joined
+    as the transformer does it, by the weights that are written, which are in half precision.
+
+    Raises:
+        RevisionExists: nothing was changed.
+    """
+    card = ModelCard(
+        name=settings.model,
+        revision=revision,
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        architecture=Architecture(settings.architecture, settings.arguments),
+        contract=contract,
+        temperature=1.0,
+        weights=Weights("unwritten.safetensors", "sha256:" + "0" * 64, 1),
+        parent=settings.parent or None,
+        data=DataSource(
+            data.name, data.digest, len(data.train), len(data.validation), len(data.test)
+        ),
+        training=settings.as_json(),
+        metrics=SegmentationMetrics(0, NO_SCORES, NO_SCORES, NO_SCORES, ()),
+        libraries={name: metadata.version(name) for name in LIBRARIES},
+    )
+    results = []
+    for run in runs:
+        found, _ = score(data.test, masks_by(card, halved(run.weights)))
+        best = max(row.score for row in run.history)
+        results.append(
+            SegmentationRun(
+                run.seed, run.finished, len(run.history), run.train_seconds, round(best, 4), found
+            )
+        )
+    shipped = max(range(len(runs)), key=lambda i: results[i].validation_mean_iou)
+    run, result = runs[shipped], results[shipped]
+    weights = class_weights(class_shares(data.train), settings.balance).numpy()
+    colours = ColourClassifier(data.train, weights)
+    metrics = SegmentationMetrics(
+        shipped_seed=run.seed,
+        test=result.test,
+        single_precision=score(data.test, masks_by(card, run.weights))[0],
+        baseline=score(data.test, lambda item: colours.mask(item.image))[0],
+        seeds=tuple(results),
+    )
+    card = ModelCard(**{**card.__dict__, "metrics": metrics})
+    masks = masks_by(card, halved(run.weights))
+    title = f"{settings.model}/{revision}"
+    # One scene each, the first ones of the test split.
+    shown = list({item.name.split("_")[0]: item for item in reversed(data.test)}.values())
+    shown = sorted(shown, key=lambda item: item.name)[:: max(1, len(shown) // EXAMPLES)]
+    return write_revision(
+        root,
+        card,
+        save(halved(run.weights)),
+        {
+            "curves.png": iou_curves({r.seed: r.history for r in runs}, title),
+            "examples.png": example_maps(
+                [(item, masks(item)) for item in shown[:EXAMPLES]], f"{title} on test images"
+            ),
+        },
+    )
+
+
+NO_SCORES = Scores({}, 0.0, 0.0, 0.0)
+
+
+def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Floats in half precision; counters as they are."""
+    return {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in weights.items()
+    }
+
+
+def masks_by(
+    card: ModelCard, weights: dict[str, Tensor]
+) -> Callable[[AnnotatedImage], NDArray[np.uint8]]:
+    """What gives an image's mask as both servers together would."""
+    contract = card.contract
+    assert isinstance(contract, SegmentationContract)
+    network = build_network(card.architecture)
+    network.load_state_dict(weights)
+    network = fold_batch_norm(network.eval())
+    inference = Segmentation(card)
+
+    def infer(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        with torch.inference_mode():
+            parts = [
+                inference.answer(network, tiles[i : i + 1], torch.float32)
+                for i in range(len(tiles))
+            ]
+        return np.concatenate(parts)
+
+    return lambda item: segment(item.image, contract, infer)
+
+
+def summary(metrics: SegmentationMetrics) -> str:
+    """The scores of every seed and of the baseline, for people."""
+    names = list(metrics.test.ious)
+    lines = ["".join(f"{name:>12}" for name in ["", *names, "mean IoU", "pixels right"])]
+    rows = [(f"seed {run.seed}", run.test) for run in metrics.seeds]
+    rows += [("float32", metrics.single_precision), ("colour", metrics.baseline)]
+    for title, scores in rows:
+        values = [*(scores.ious[name] for name in names), scores.mean_iou, scores.pixel_accuracy]
+        lines.append(f"{title:>12}" + "".join(f"{value:>12.2%}" for value in values))
+    found = [run.test.mean_iou for run in metrics.seeds]
+    spread = statistics.stdev(found) if len(found) > 1 else 0.0
+    lines.append(f"mean IoU {statistics.mean(found):.2%} ± {spread:.2%} (standard deviation)")
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""What the task ``segmentation`` brings to ``python -m training``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from artifact import Revision, SegmentationContract, SegmentationMetrics
+from training.data import data_folder
+from training.loop import RunResult
+from training.segmentation.data import AerialData, load_aerial
+from training.segmentation.fit import fit
+from training.segmentation.publish import contract_for, publish, summary
+from training.segmentation.settings import SegmentationSettings
+
+
+@dataclass(frozen=True)
+class _Ready:
+    settings: SegmentationSettings
+    data: AerialData
+    contract: SegmentationContract
+
+
+class SegmentationTask:
+    """See ``training.tasks.TrainingTask``."""
+
+    settings = SegmentationSettings
+    presets = Path(__file__).parent / "presets"
+
+    def prepare(self, options: argparse.Namespace, settings: SegmentationSettings) -> _Ready:
+        data = load_aerial(data_folder(options.data))
+        if options.dry_run:
+            data = replace(
+                data,
+                train=data.train[:1],
+                validation=data.validation[:1],
+                test=data.test[:1],
+            )
+        return _Ready(settings, data, contract_for(data, settings))
+
+    def fit(self, ready: _Ready, options: argparse.Namespace, seed: int, folder: Path) -> RunResult:
+        return fit(ready.settings, ready.data, seed, folder, options.resume, options.dry_run)
+
+    def publish(
+        self,
+        ready: _Ready,
+        options: argparse.Namespace,
+        runs: list[RunResult],
+        root: Path,
+        revision: str,
+    ) -> Revision:
+        return publish(ready.settings, ready.data, ready.contract, runs, root, revision)
+
+    def summary(self, revision: Revision) -> str:
+        metrics = revision.card.metrics
+        assert isinstance(metrics, SegmentationMetrics)
+        return summary(metrics)
