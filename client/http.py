@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 
@@ -18,6 +18,13 @@ class PredictError(RuntimeError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class RasterAnswer(NamedTuple):
+    """An answer that is a file: its bytes, and the revision that gave it."""
+
+    body: bytes
+    revision: str
 
 
 class PredictClient:
@@ -49,23 +56,62 @@ class PredictClient:
         }
         if parameters:
             document["parameters"] = parameters
-        path = f"{self._prefix}/v1/models/{model}:predict"
+        path = f"/v1/models/{model}:predict"
         headers = {"Content-Type": "application/json"}
+        status, body, _ = self._exchange("POST", path, json.dumps(document), headers)
+        answer = self._document(status, body)
+        if status != 200:
+            raise PredictError(f"{status}: {answer.get('error', 'no reason given')}", status)
+        return answer
+
+    def outputs(self, model: str) -> list[str]:
+        """The names of a model's outputs: what kind of model it is.
+
+        Raises:
+            PredictError: no connection, or there is no such model.
+        """
+        status, body, _ = self._exchange("GET", f"/v2/models/{model}", None, {})
+        document = self._document(status, body)
+        if status != 200:
+            raise PredictError(f"{status}: {document.get('error', 'no reason given')}", status)
+        return [output["name"] for output in document.get("outputs", [])]
+
+    def raster(self, model: str, image: bytes, kind: str, wanted: str) -> RasterAnswer:
+        """The answer of a segmentation model to one encoded image.
+
+        Args:
+            kind, wanted: media types of image and answer.
+
+        Raises:
+            PredictError: no connection, or a status other than 200.
+        """
+        headers = {"Content-Type": kind, "Accept": wanted}
+        status, body, response = self._exchange(
+            "POST", f"/v1/models/{model}:predict", image, headers
+        )
+        if status != 200:
+            reason = self._document(status, body).get("error", "no reason given")
+            raise PredictError(f"{status}: {reason}", status)
+        return RasterAnswer(body, response.getheader("x-model-revision", ""))
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | str | None, headers: dict[str, str]
+    ) -> tuple[int, bytes, http.client.HTTPResponse]:
         try:
-            self._connection.request("POST", path, json.dumps(document), headers)
+            self._connection.request(method, self._prefix + path, body, headers)
             response = self._connection.getresponse()
-            status, body = response.status, response.read()
+            return response.status, response.read(), response
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise PredictError(f"cannot reach {self._url}: {error}") from None
+
+    def _document(self, status: int, body: bytes) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = json.loads(body)
             if not isinstance(answer, dict):
                 raise ValueError
         except ValueError:
             raise PredictError(f"{self._url} answered {status} without JSON", status) from None
-        if status != 200:
-            raise PredictError(f"{status}: {answer.get('error', 'no reason given')}", status)
         return answer
 
     def __enter__(self) -> PredictClient:

@@ -1,4 +1,7 @@
-"""``make predict IMAGE=path MODEL=name``: the top classes of one picture, as a table."""
+"""``make predict IMAGE=path MODEL=name``: the top classes of one picture, as a table.
+
+The answer of a segmentation model is a picture, ``<image>-<model>.png`` in the working directory.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any
 from client.http import PredictClient, PredictError
 
 BAR = 30
+MASK = "mask"
+"""The output that tells a segmentation model."""
 
 
 def main() -> int:
@@ -27,6 +32,9 @@ def main() -> int:
         return 1
     try:
         with PredictClient(options.url or f"http://localhost:{options.port}") as client:
+            if MASK in client.outputs(options.model):
+                print(overlay(client, options.model, options.image, data))
+                return 0
             answer = client.predict(options.model, [data], {"top_k": options.top_k})
     except PredictError as error:
         hint = "" if error.status else " (is `make run` running in another shell?)"
@@ -34,6 +42,14 @@ def main() -> int:
         return 1
     print(table(answer))
     return 0
+
+
+def overlay(client: PredictClient, model: str, image: Path, data: bytes) -> str:
+    """Write the image with its classes' colours over it; say where."""
+    answer = client.raster(model, data, "application/octet-stream", "image/png")
+    path = Path(f"{image.stem}-{model}.png")
+    path.write_bytes(answer.body)
+    return f"{model}, revision {answer.revision}\n  wrote {path}"
 
 
 def table(answer: dict[str, Any]) -> str:

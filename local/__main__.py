@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from local.manifest import LOCAL_HOST, Ports, model_names
+from local.manifest import LOCAL_HOST, MANIFESTS, Ports, model_names
 from local.service import ROOT, LocalService, StartError, interpreters
 
 SAMPLES = {"mnist": "seven.png", "fashion-mnist": "shirt.png"}
+IMAGE = "aerial.tif"
+"""What the greeting calls an image of one's own, for a model without a sample."""
 
 
 def main() -> int:
@@ -25,13 +27,18 @@ def main() -> int:
         metavar="NAME=REVISION",
         help="hold another revision than the manifest's",
     )
+    parser.add_argument(
+        "--service", default="vision", choices=MANIFESTS, help="which InferenceService to start"
+    )
     options = parser.parse_args()
     chosen = dict(item.partition("=")[::2] for item in options.model)
     ports = Ports(options.port, options.port + 1, options.port + 2)
     try:
         if not all(chosen.values()):
             raise ValueError("--model takes NAME=REVISION")
-        service = LocalService(ports, interpreters(), options.models, chosen)
+        service = LocalService(
+            ports, interpreters(), options.models, chosen, service=options.service
+        )
     except ValueError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
@@ -40,7 +47,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         with service:
-            print(greeting(service.url), flush=True)
+            print(greeting(service.url, options.service), flush=True)
             while (name := service.ended()) is None:
                 time.sleep(0.3)
             raise StartError(f"the {name} ended")
@@ -52,10 +59,13 @@ def main() -> int:
         return 0
 
 
-def greeting(url: str) -> str:
+def greeting(url: str, service: str = "vision") -> str:
     url = url.replace(LOCAL_HOST, "localhost")
     lines = ["", "Ready. In another shell:", ""]
-    for name in model_names():
+    for name in model_names(MANIFESTS[service]):
+        if name not in SAMPLES:
+            lines += [f"  curl -s -F file=@{IMAGE} {url}/v1/models/{name}:predict?output=png", ""]
+            continue
         payload = f'{{"instances": [{{"base64": "\'$(base64 -w0 samples/{SAMPLES[name]})\'"}}]}}'
         lines += [
             f"  echo '{payload}' |",

@@ -10,6 +10,10 @@ import yaml
 
 MANIFEST = Path(__file__).parent.parent / "manifests" / "base" / "inferenceservice.yaml"
 
+LAND_COVER = MANIFEST.parent.parent / "land-cover" / "inferenceservice.yaml"
+MANIFESTS = {"vision": MANIFEST, "land-cover": LAND_COVER}
+"""The InferenceServices, by name."""
+
 LOCAL_HOST = "127.0.0.1"
 
 OVERRIDDEN_ARGUMENTS = ("http_port", "grpc_port", "predictor_host")
@@ -53,19 +57,23 @@ def read_component(name: str, path: Path = MANIFEST) -> Component:
 
 
 def local_components(
-    ports: Ports, model_root: Path, models: dict[str, str] | None = None
+    ports: Ports,
+    model_root: Path,
+    models: dict[str, str] | None = None,
+    path: Path = MANIFEST,
 ) -> tuple[Component, Component]:
     """Predictor and transformer as they run here.
 
     Args:
         models: revisions to hold in place of the manifest's, by model name.
+        path: of the InferenceService.
     """
     environment = {"HOST": LOCAL_HOST, "MODEL_ROOT": str(model_root)}
-    predictor = read_component("predictor").with_overrides(
+    predictor = read_component("predictor", path).with_overrides(
         {"http_port": str(ports.predictor_http), "grpc_port": str(ports.predictor_grpc)},
         environment,
     )
-    transformer = read_component("transformer").with_overrides(
+    transformer = read_component("transformer", path).with_overrides(
         {
             "http_port": str(ports.http),
             "predictor_host": f"{LOCAL_HOST}:{ports.predictor_grpc}",
@@ -92,7 +100,19 @@ def with_models(predictor: Component, models: dict[str, str]) -> Component:
     return Component(predictor.name, predictor.command, arguments, predictor.environment)
 
 
-def model_names() -> list[str]:
+def model_names(path: Path = MANIFEST) -> list[str]:
     """The models that the service answers for."""
-    arguments = read_component("transformer").arguments
+    arguments = read_component("transformer", path).arguments
     return [a.removeprefix("--model=") for a in arguments if a.startswith("--model=")]
+
+
+def service_of(model: str) -> str:
+    """The InferenceService that answers for a model.
+
+    Raises:
+        ValueError: none does.
+    """
+    for name, path in MANIFESTS.items():
+        if model in model_names(path):
+            return name
+    raise ValueError(f"no service answers for a model {model!r}")

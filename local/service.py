@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from local.manifest import LOCAL_HOST, Component, Ports, local_components
+from local.manifest import LOCAL_HOST, MANIFESTS, Component, Ports, local_components
 
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 60.0
@@ -33,6 +33,7 @@ class LocalService:
         ports: where they listen.
         interpreters: the Python of each component's own environment, by component name.
         models: revisions in place of the manifest's, by model name.
+        service: name of the InferenceService.
         log_folder: where each server's output goes; None for this process's own.
     """
 
@@ -43,12 +44,14 @@ class LocalService:
         model_root: Path = ROOT / "models",
         models: dict[str, str] | None = None,
         log_folder: Path | None = None,
+        service: str = "vision",
     ) -> None:
         self.ports = ports
         self._interpreters = interpreters
         self._log_folder = log_folder
         self._components = {
-            c.name: c for c in local_components(ports, model_root.resolve(), models)
+            c.name: c
+            for c in local_components(ports, model_root.resolve(), models, MANIFESTS[service])
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from artifact import ArtifactError
-from predictor.loading import load_revision
+from predictor.loading import load_revision, usable_precision
 from predictor.model import PredictorModel
 from predictor.settings import PredictorSettings
 from serving.arguments import ModelSelection, refuse_repeats, server_arguments
@@ -38,18 +38,22 @@ def main() -> int:
         print(f"predictor: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
-    torch.set_num_threads(settings.torch_threads or max(1, round(cpu_quota())))
-    # One thread: torch already spreads a pass over the quota, and two passes at once would
-    # only take it from each other.
-    executor = ThreadPoolExecutor(1, thread_name_prefix="inference")
+    # Passes side by side, each on one thread, not one pass on several: the threads of a pass wait
+    # for each other in busy loops at every layer, and where the processors are shared (with the
+    # transformer, on one machine) that waiting takes most of the time.
+    torch.set_num_threads(1)
+    passes = settings.torch_threads or max(1, round(cpu_quota()))
+    executor = ThreadPoolExecutor(passes, thread_name_prefix="inference")
+    dtype = usable_precision(settings.precision)
     try:
         models = [
             PredictorModel(
                 executor.submit(
-                    load_revision, Path(settings.model_root), s.name, s.selector or ""
+                    load_revision, Path(settings.model_root), s.name, s.selector or "", dtype
                 ).result(),
                 executor,
                 settings.max_instances,
+                passes,
             )
             for s in selections
         ]

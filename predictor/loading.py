@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 from artifact import ArtifactError, ModelCard, Revision, open_revision
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
-
-WARM_UP_BATCHES = (1, 8)
+from predictor.tasks import Inference, inference_for
+from serving.v2 import NUMPY_TYPES
 
 logger = logging.getLogger("predictor")
 
@@ -29,29 +31,36 @@ class LoadedRevision:
     card: ModelCard
     digest: str
     network: nn.Module
+    dtype: torch.dtype = torch.float32
 
-    def probabilities(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated class probabilities.
+    @cached_property
+    def inference(self) -> Inference:
+        """How the network is asked, by the card's task."""
+        return inference_for(self.card)
 
-        Args:
-            batch: ``(n, channels, height, width)``, normalised as the contract says.
-
-        Returns:
-            ``(n, classes)`` float32; rows sum to 1.
-        """
+    def probabilities(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """The first output for a batch that fits the contract; see ``predictor.tasks``."""
         if not batch.flags.writeable:
             batch = batch.copy()  # torch has no read-only tensors, and what gRPC gives is
         with torch.inference_mode():
-            images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
-            logits: Tensor = self.network(images)
-            result: NDArray[np.float32] = torch.softmax(
-                logits / self.card.temperature, dim=1
-            ).numpy()
-        return result
+            return self.inference.answer(self.network, batch, self.dtype)
 
 
-def load_revision(root: Path, name: str, selector: str) -> LoadedRevision:
+def usable_precision(wanted: str) -> torch.dtype:
+    """The element type of that name; float32 where this processor would only imitate it."""
+    if wanted == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        logger.warning("this processor has no bfloat16; the networks run in float32")
+        return torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+
+
+def load_revision(
+    root: Path, name: str, selector: str, dtype: torch.dtype = torch.float32
+) -> LoadedRevision:
     """Open, verify, build and warm up one revision.
+
+    Args:
+        dtype: of weights and activations; softmax and temperature are in float32 always.
 
     Raises:
         ArtifactError: missing, invalid, or its weights are not those of its card.
@@ -59,15 +68,16 @@ def load_revision(root: Path, name: str, selector: str) -> LoadedRevision:
     revision = open_revision(root, name, selector)
     network = build_network(revision.card.architecture)
     _load_weights(network, revision)
-    network = fold_batch_norm(network.eval())
-    loaded = LoadedRevision(revision.card, revision.digest, network)
-    for size in WARM_UP_BATCHES:
-        shape = (size, *revision.card.contract.input.shape)
+    network = fold_batch_norm(network.eval()).to(dtype)
+    loaded = LoadedRevision(revision.card, revision.digest, network, dtype)
+    contract = revision.card.contract
+    kind = NUMPY_TYPES[contract.input.dtype]
+    for shape in loaded.inference.warm_up_shapes:
         try:
-            found = loaded.probabilities(np.zeros(shape, np.float32))
+            found = loaded.probabilities(np.zeros(shape, kind))
         except RuntimeError as error:
             raise ArtifactError(f"{revision.card.identity}: {shape}: {error}") from None
-        expected = (size, len(revision.card.contract.labels))
+        expected = (shape[0], *contract.output_shape(shape[1:]))
         if found.shape != expected or not np.isfinite(found).all():
             raise ArtifactError(
                 f"{revision.card.identity}: the network answers {found.shape} to {shape}; "

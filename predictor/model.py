@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,18 @@ import orjson
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
 
-from artifact import ImageInput
+from artifact import TensorInput
 from predictor.loading import LoadedRevision
+from serving.batching import Batcher, BatchLimits
 from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
 from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
-from serving.v2 import InferRequest, Tensor, read_infer_request, write_infer_response
+from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
+
+BATCH_BYTES = 64 << 20
+"""Most bytes of tensors that are put together for one pass."""
+
+WAIT_SECONDS = 30.0
+"""Longest wait for a pass: whoever called has given up by then."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +40,39 @@ class Payload:
 
 @dataclass(frozen=True)
 class Answer:
-    """Probabilities ``(n, classes)`` on their way out."""
+    """Probabilities, one row an instance, on their way out."""
 
     payload: Payload
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[Any]
     answered: Answered
 
 
 class PredictorModel(ServedModel):
     """Validates tensors against the contract and runs the network off the event loop.
 
+    Calls that arrive while the passes are busy are put together in the next pass, whoever
+    sent them; a large call is spread over the threads.
+
     Args:
         loaded: the one revision that answers.
         executor: where forward passes run; shared by all models, so that they take turns.
         max_instances: most rows in one request.
+        passes: forward passes at once, the threads of ``executor``.
     """
 
-    def __init__(self, loaded: LoadedRevision, executor: Executor, max_instances: int) -> None:
+    def __init__(
+        self, loaded: LoadedRevision, executor: Executor, max_instances: int, passes: int = 1
+    ) -> None:
         super().__init__(loaded.card.name)
         self._loaded = loaded
         self._executor = executor
+        self._passes = passes
+        self._rows = rows = loaded.inference.pass_rows
+        self._batcher: Batcher[NDArray[Any], NDArray[Any]] = Batcher(
+            self._forward,
+            BatchLimits(passes, passes, rows, rows, BATCH_BYTES),
+            WAIT_SECONDS,
+        )
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest
@@ -65,8 +86,9 @@ class PredictorModel(ServedModel):
         return [{"name": spec.name, "datatype": spec.dtype, "shape": [-1, *spec.shape]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        shape = [-1, len(self._contract.labels)]
-        return [{"name": self._contract.outputs[0], "datatype": "FP32", "shape": shape}]
+        contract = self._contract
+        shape = [-1, *contract.output_shape(contract.input.shape)]
+        return [{"name": contract.outputs[0], "datatype": contract.output_dtype, "shape": shape}]
 
     async def preprocess(
         self, payload: Payload, headers: Mapping[str, str] | None = None
@@ -81,11 +103,27 @@ class PredictorModel(ServedModel):
         return payload
 
     async def predict(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Answer:
-        probabilities = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._loaded.probabilities, payload.batch
-        )
+        batch = payload.batch
+        probabilities = await self._batcher.submit(batch, len(batch), batch.nbytes)
         answered = Answered(self._loaded.card.revision, self._loaded.digest, len(probabilities))
         return Answer(payload, probabilities, answered)
+
+    async def _forward(self, batches: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        """One result a batch, from as few passes as the rows and the threads allow."""
+        loop = asyncio.get_running_loop()
+        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
+        pieces = min(self._passes, math.ceil(len(rows) / self._rows))
+        if pieces == 1:
+            found = await loop.run_in_executor(self._executor, self._loaded.probabilities, rows)
+        else:
+            passes = [
+                loop.run_in_executor(self._executor, self._loaded.probabilities, piece)
+                for piece in np.array_split(rows, pieces)
+            ]
+            found = np.concatenate(await asyncio.gather(*passes))
+        if len(batches) == 1:
+            return [found]
+        return np.split(found, np.cumsum([len(batch) for batch in batches[:-1]]))
 
     def read_v1(self, request: HttpRequest) -> Payload:
         """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""
@@ -108,7 +146,7 @@ class PredictorModel(ServedModel):
             raise ContractRefused("instances must hold numbers")
         with np.errstate(over="ignore"):
             # What overflows becomes infinite, and is refused as such.
-            return Payload(batch.astype(np.float32), _digest_of(document))
+            return Payload(self._as_declared(batch), _digest_of(document))
 
     def read_v2(self, request: HttpRequest) -> Payload:
         parsed = read_infer_request(request)
@@ -168,7 +206,7 @@ class PredictorModel(ServedModel):
             outputs=[
                 pb.ModelInferResponse.InferOutputTensor(
                     name=self._contract.outputs[0],
-                    datatype="FP32",
+                    datatype=self._contract.output_dtype,
                     shape=answer.probabilities.shape,
                 )
             ],
@@ -182,21 +220,30 @@ class PredictorModel(ServedModel):
         if tensor.datatype != spec.dtype:
             raise ContractRefused(f"the datatype is {spec.dtype}, not {tensor.datatype!r}")
         # Before the array is built: a shape can claim more than any machine has.
-        if len(tensor.shape) != 4 or tensor.shape[1:] != spec.shape:
+        if len(tensor.shape) != 4 or not spec.accepts(tensor.shape[1:]):
             raise ContractRefused(_expected_shape(spec, tensor.shape))
         return tensor.numbers()
 
+    def _as_declared(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Numbers from JSON in the contract's element type."""
+        kind = np.dtype(NUMPY_TYPES[self._contract.input.dtype])
+        if kind.kind == "u":
+            limit = np.iinfo(kind).max
+            if batch.dtype.kind == "f" or batch.min() < 0 or batch.max() > limit:
+                raise ContractRefused(f"instances must hold whole numbers from 0 to {limit}")
+        return batch.astype(kind)
 
-def check_batch(batch: NDArray[Any], spec: ImageInput, max_instances: int) -> None:
+
+def check_batch(batch: NDArray[Any], spec: TensorInput, max_instances: int) -> None:
     """See that a batch is what the contract's input says.
 
     Raises:
         ContractRefused: wrong rank, shape or dtype, no rows, or a value that is not finite.
         TooLarge: more than ``max_instances`` rows.
     """
-    if batch.ndim != 4 or batch.shape[1:] != spec.shape:
+    if batch.ndim != 4 or not spec.accepts(batch.shape[1:]):
         raise ContractRefused(_expected_shape(spec, batch.shape))
-    if batch.dtype != np.float32:
+    if batch.dtype != NUMPY_TYPES[spec.dtype]:
         raise ContractRefused(f"the datatype is {spec.dtype}, not {batch.dtype}")
     if not len(batch) >= 1:
         raise ContractRefused("there are no instances")
@@ -208,9 +255,8 @@ def check_batch(batch: NDArray[Any], spec: ImageInput, max_instances: int) -> No
         raise ContractRefused("a value is not finite", instance=row)
 
 
-def _expected_shape(spec: ImageInput, shape: tuple[int, ...]) -> str:
-    wanted = ", ".join(str(n) for n in spec.shape)
-    return f"the shape is (n, {wanted}), not {tuple(shape)}"
+def _expected_shape(spec: TensorInput, shape: tuple[int, ...]) -> str:
+    return f"the shape is {spec.wanted_shape}, not {tuple(shape)}"
 
 
 def _digest_of(parameters: Mapping[str, Any]) -> str | None:

@@ -15,9 +15,10 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.grpc.servicer import InferenceServicer
 
+from serving.admission import Admission
 from serving.errors import Internal, ServingError
-from serving.http import shown_error
-from serving.metrics import INSTANCES, REQUESTS, SECONDS
+from serving.http import failures, shown_error
+from serving.metrics import count_answer, count_request
 from serving.model import Answered
 
 ERROR_CODE = "x-error-code"
@@ -39,28 +40,38 @@ class GrpcModel(Protocol):
 class Servicer(InferenceServicer):
     """Every method's errors are rendered alike; ``ModelInfer`` goes to the model directly."""
 
+    def __init__(self, data_plane: Any, repository: Any, admission: Admission) -> None:
+        super().__init__(data_plane, repository)
+        self._admission = admission
+
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> Any:
         started = time.perf_counter()
         known = revision = ""
         code = StatusCode.OK
+        size_bytes = request.ByteSize()
+        admitted = False
         try:
             model = await self._data_plane.get_model(request.model_name)
             known = request.model_name
             served = cast(GrpcModel, model)
             served.require_ready()
+            self._admission.enter(size_bytes)
+            admitted = True
             headers = dict(context.invocation_metadata())
             answer, _ = await model(served.read_grpc(request), headers)
             answered = cast(Answered, answer.answered)
             revision = answered.revision
             response = served.write_grpc(answer)
-            SECONDS.labels(known, revision, "grpc").observe(time.perf_counter() - started)
-            INSTANCES.labels(known, revision).inc(answered.instances)
+            elapsed = time.perf_counter() - started
+            count_answer(known, revision, "grpc", elapsed, answered.instances)
             return response
         except Exception as error:
             code = shown_error(error).grpc_status
             await refuse(context, error, "ModelInfer")
         finally:
-            REQUESTS.labels(known, revision, "grpc", code.name).inc()
+            if admitted:
+                self._admission.leave(size_bytes, code is StatusCode.OK)
+            count_request(known, revision, "grpc", code.name)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return await self._guarded("ModelReady", request, context)
@@ -88,12 +99,19 @@ async def refuse(context: Any, error: Exception, method: str) -> None:
     """End the call with the error's status; the text of an unexpected one stays here."""
     shown: ServingError = shown_error(error)
     unexpected = isinstance(shown, Internal)
-    logger.log(
-        logging.ERROR if unexpected else logging.WARNING,
-        "unexpected error" if unexpected else shown.message,
-        exc_info=error if unexpected else None,
-        extra={"method": method, "code": shown.error_code, "status": shown.grpc_status.name},
-    )
+    left_out = failures.count(shown.error_code)
+    if left_out is not None:
+        logger.log(
+            logging.ERROR if unexpected else logging.WARNING,
+            "unexpected error" if unexpected else shown.message,
+            exc_info=error if unexpected else None,
+            extra={
+                "method": method,
+                "code": shown.error_code,
+                "status": shown.grpc_status.name,
+                "left_out": left_out or None,
+            },
+        )
     context.set_trailing_metadata(((ERROR_CODE, shown.error_code),))
     await context.abort(shown.grpc_status, shown.message)
 
@@ -101,9 +119,10 @@ async def refuse(context: Any, error: Exception, method: str) -> None:
 class BoundGRPCServer(GRPCServer):
     """KServe's gRPC server, listening on a chosen address, with ``Servicer``."""
 
-    def __init__(self, host: str, **arguments: Any) -> None:
+    def __init__(self, host: str, admission: Admission, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._host = host
+        self._admission = admission
 
     async def start(self, max_workers: int) -> None:
         limits = ("grpc_max_send_message_length", "grpc_max_receive_message_length")
@@ -114,7 +133,7 @@ class BoundGRPCServer(GRPCServer):
                 ("grpc.so_reuseport", 0),
             ],
         )
-        servicer = Servicer(self._data_plane, self._model_repository_extension)
+        servicer = Servicer(self._data_plane, self._model_repository_extension, self._admission)
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         self._server.add_insecure_port(f"{self._host}:{self._port}")
         await self._server.start()

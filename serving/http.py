@@ -1,18 +1,22 @@
-"""The HTTP edge: an ASGI middleware around KServe's application.
+"""The HTTP edge: around KServe's application, answering the prediction routes itself.
 
-It answers the prediction routes itself, because KServe's own read a body of any size, answer
-damaged requests with 500 and show the text of exceptions. Every other route stays KServe's.
+KServe's own read a body of any size, answer damaged requests with 500 and show the text of
+exceptions. ``Edge.answer`` is the one handler behind them, whichever way a request comes in: as
+an ASGI call, or on the short way of ``serving.protocol``. Every other route stays KServe's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
+import itertools
 import logging
+import random
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, NamedTuple, cast
 
 import orjson
 from fastapi.exceptions import RequestValidationError
@@ -22,19 +26,22 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.admission import Admission
 from serving.errors import (
     Internal,
     InvalidRequest,
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     ServingError,
     TooLarge,
     Unavailable,
     UnknownModel,
     Unsupported,
 )
-from serving.metrics import INSTANCES, REQUESTS, SECONDS
+from serving.logs import Sample
+from serving.metrics import count_answer, count_request
 from serving.model import Answered, HttpRequest, Reply, ServedModel, revision_headers
 from serving.settings import ServerSettings
 
@@ -52,98 +59,188 @@ BODY_SECONDS = 60.0
 INLINE_BYTES = 128 << 10
 """Bodies up to this size are parsed on the event loop: a thread would cost more than it saves."""
 
+_ID_PREFIX = str(uuid.uuid4())[:24]
+_id_numbers = itertools.count(random.getrandbits(46))
+
 logger = logging.getLogger("serving.http")
+failures = Sample(per_second=20)
 
 
 class Disconnected(Exception):
     """The client went away before its request was read; there is nobody to answer."""
 
 
+class Route(NamedTuple):
+    """What the path of a prediction request says."""
+
+    model: str
+    protocol: str
+    verb: str = "predict"
+    version: str | None = None
+
+
+class Head(NamedTuple):
+    """A prediction request without its body; header names are lower-case."""
+
+    route: Route
+    method: str
+    path: str
+    headers: dict[str, str]
+    query: str = ""
+
+
+class Finished(NamedTuple):
+    """An answer on its way out."""
+
+    status: int
+    reply: Reply
+    headers: dict[str, str]
+
+
+def find_route(path: str) -> Route | None:
+    """The prediction route of a path; None for every other path."""
+    match = ROUTE.fullmatch(path)
+    if match is None:
+        return None
+    if match["v1"]:
+        return Route(match["v1"], "v1", match["verb"])
+    return Route(match["v2"], "v2", version=match["version"])
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+
+
 class Edge:
     """ASGI middleware; see the module's docstring."""
 
-    def __init__(self, app: Application, models: ModelRepository, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        app: Application,
+        models: ModelRepository,
+        settings: ServerSettings,
+        admission: Admission | None = None,
+    ) -> None:
         self._app = app
         self._models = models
         self._settings = settings
+        self._admission = admission or settings.admission()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        route = find_route(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            await (self._pass_on if scope["type"] == "http" else self._app)(scope, receive, send)
             return
-        match = ROUTE.fullmatch(scope["path"])
-        if match:
-            await self._predict(match, scope, receive, send)
-        else:
-            await self._pass_on(scope, receive, send)
+        headers = read_headers(scope["headers"])
+        query = scope["query_string"].decode("latin-1")
+        head = Head(route, scope["method"], scope["path"], headers, query)
+        try:
+            finished = await self.answer(head, receive)
+        except Disconnected:
+            return
+        await send_reply(send, *finished)
 
-    async def _predict(
-        self, match: re.Match[str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        started = time.perf_counter()
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+    def refuse_at_once(self, head: Head) -> Finished | None:
+        """The answer to a request for which there is no room; None where there is some.
+
+        What ``answer`` would say, without beginning: a server refuses best when it is cheap.
+        """
+        model = self._models.get_model(head.route.model)
+        if model is None or not model.ready or head.route.verb != "predict":
+            return None
+        length = head.headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > self._settings.max_body_bytes:
+            return None
+        try:
+            self._admission.check(int(length))
+        except Overloaded as error:
+            request_id = self._name_request(head.headers)
+            log_failure(error, error, head.method, head.path, request_id)
+            count_request(head.route.model, "", head.route.protocol, str(error.status))
+            headers = {"x-request-id": request_id, **error.headers()}
+            return Finished(error.status, error_reply(error), headers)
+        return None
+
+    def _name_request(self, headers: dict[str, str]) -> str:
+        """The request's own id, or a new one where it has none that can be used."""
         request_id = headers.get("x-request-id", "")
         if not REQUEST_ID.fullmatch(request_id):
-            request_id = str(uuid.uuid4())
-            headers["x-request-id"] = request_id
-        name = match["v1"] or match["v2"]
-        protocol = "v1" if match["v1"] else "v2"
+            request_id = headers["x-request-id"] = new_request_id()
+        return request_id
+
+    async def answer(self, head: Head, body: bytes | Receive) -> Finished:
+        """Answer one prediction request, count it and log it.
+
+        Args:
+            body: as it is, or where it is to be read from once it is wanted.
+
+        Raises:
+            Disconnected: the client went away before its body was there.
+        """
+        started = time.perf_counter()
+        route, headers = head.route, head.headers
+        request_id = self._name_request(headers)
         answered: Answered | None = None
+        admitted: int | None = None
         try:
-            model = self._find(name)
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(
-                    f"{scope['method']} is not allowed here; use POST", allow="POST"
-                )
-            if match["verb"] == "explain":
+            model = self._find(route.model)
+            if head.method != "POST":
+                raise MethodNotAllowed(f"{head.method} is not allowed here; use POST", allow="POST")
+            if route.verb == "explain":
                 raise Unsupported("this model has no explainer")
             model.require_ready()
-            body = await self._read_body(headers, receive)
-            request = HttpRequest(body, headers, scope["query_string"].decode("latin-1"))
-            read = model.read_v1 if protocol == "v1" else model.read_v2
+            length = self._declared_bytes(headers)
+            self._admission.enter(length)
+            admitted = length
+            if not isinstance(body, bytes):
+                body = await self._read_body(body)
+            request = HttpRequest(body, headers, head.query)
+            read = model.read_v1 if route.protocol == "v1" else model.read_v2
             if len(body) <= INLINE_BYTES:
                 payload = read(request)
             else:
                 payload = await asyncio.get_running_loop().run_in_executor(None, read, request)
             answer, _ = await model(payload, headers)
             answered = cast(Answered, answer.answered)
-            if match["version"] not in (None, answered.revision):
+            if route.version not in (None, answered.revision):
                 raise NotFound(
-                    f"model {name} answered with revision {answered.revision}; "
-                    f"{match['version']!r} is not what runs here"
+                    f"model {route.model} answered with revision {answered.revision}; "
+                    f"{route.version!r} is not what runs here"
                 )
-            reply = model.write_v1(answer) if protocol == "v1" else model.write_v2(answer)
-            extra = {**reply.headers, **revision_headers(name, answered)}
+            reply = model.write_v1(answer) if route.protocol == "v1" else model.write_v2(answer)
+            extra = {**reply.headers, **revision_headers(route.model, answered)}
             status = 200
         except Disconnected:
-            return
+            raise
         except Exception as error:
             shown = shown_error(error)
-            log_failure(shown, error, scope, request_id)
+            log_failure(shown, error, head.method, head.path, request_id)
             status, reply, extra = shown.status, error_reply(shown), shown.headers()
+            # Its traceback leads back here: a circle that would hold the body for long.
+            shown.__traceback__ = None
             answered = None
+        finally:
+            if admitted is not None:
+                self._admission.leave(admitted, answered is not None)
         elapsed = time.perf_counter() - started
-        known = name if self._models.get_model(name) is not None else ""
+        known = route.model if self._models.get_model(route.model) is not None else ""
         revision = answered.revision if answered else ""
-        REQUESTS.labels(known, revision, protocol, str(status)).inc()
+        count_request(known, revision, route.protocol, str(status))
         if answered:
-            SECONDS.labels(known, revision, protocol).observe(elapsed)
-            INSTANCES.labels(known, revision).inc(answered.instances)
-        await send_reply(send, status, reply, {"x-request-id": request_id, **extra})
+            count_answer(known, revision, route.protocol, elapsed, answered.instances)
         if self._settings.access_log:
             logger.info(
                 "answered",
                 extra={
                     "request_id": request_id,
-                    "method": scope["method"],
-                    "path": scope["path"],
+                    "method": head.method,
+                    "path": head.path,
                     "status": status,
                     "revision": revision or None,
                     "milliseconds": round(elapsed * 1000, 2),
                 },
             )
+        return Finished(status, reply, {"x-request-id": request_id, **extra})
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -157,7 +254,7 @@ class Edge:
             await self._app(scope, receive, watch)
         except Exception as error:
             shown = shown_error(error)
-            log_failure(shown, error, scope, "")
+            log_failure(shown, error, scope["method"], scope["path"])
             if not started:
                 await send_reply(send, shown.status, error_reply(shown), shown.headers())
 
@@ -168,13 +265,19 @@ class Edge:
             raise UnknownModel(f"there is no model {name!r} here; there are: {known}")
         return cast(ServedModel, model)
 
-    async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
+    def _declared_bytes(self, headers: dict[str, str]) -> int:
+        """The body's length; where it is not told, the most that it may have."""
         limit = self._settings.max_body_bytes
         declared = headers.get("content-length", "")
         if len(declared) > 15 or (declared.isdecimal() and int(declared) > limit):
             raise TooLarge(f"the body has {declared[:15]} bytes; the limit is {limit}")
+        return int(declared) if declared.isdecimal() else limit
+
+    async def _read_body(self, receive: Receive) -> bytes:
         try:
-            return await asyncio.wait_for(_collect(receive, limit), BODY_SECONDS)
+            return await asyncio.wait_for(
+                _collect(receive, self._settings.max_body_bytes), BODY_SECONDS
+            )
         except asyncio.TimeoutError:
             raise MalformedRequest(
                 f"the body did not arrive within {BODY_SECONDS:.0f} seconds"
@@ -182,7 +285,8 @@ class Edge:
 
 
 async def _collect(receive: Receive, limit: int) -> bytes:
-    parts: list[bytes] = []
+    # Joining a list of parts would hold a large body twice; this gives its buffer away as it is.
+    whole = io.BytesIO()
     size = 0
     while True:
         message = await receive()
@@ -192,9 +296,9 @@ async def _collect(receive: Receive, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise TooLarge(f"the body is larger than the limit of {limit} bytes")
-        parts.append(part)
+        whole.write(part)
         if not message.get("more_body", False):
-            return b"".join(parts)
+            return whole.getvalue()
 
 
 def shown_error(error: BaseException) -> ServingError:
@@ -222,21 +326,32 @@ def shown_error(error: BaseException) -> ServingError:
     return Internal()
 
 
-def log_failure(shown: ServingError, error: BaseException, scope: Scope, request_id: str) -> None:
+def log_failure(
+    shown: ServingError, error: BaseException, method: str, path: str, request_id: str = ""
+) -> None:
     """A client's mistake is a warning without a traceback; ours comes with one."""
     level = logging.ERROR if isinstance(shown, Internal) else logging.WARNING
+    left_out = failures.count(shown.error_code)
+    if left_out is None:
+        return
     logger.log(
         level,
         shown.message if level == logging.WARNING else "unexpected error",
         exc_info=error if level == logging.ERROR else None,
         extra={
             "request_id": request_id or None,
-            "method": scope["method"],
-            "path": scope["path"][:200],
+            "method": method,
+            "path": path[:200],
             "status": shown.status,
             "code": shown.error_code,
+            "left_out": left_out or None,
         },
     )
+
+
+def new_request_id() -> str:
+    """A UUID (version 4) whose first half is drawn once a process, and whose rest counts up."""
+    return f"{_ID_PREFIX}{next(_id_numbers):012x}"
 
 
 def error_reply(error: ServingError) -> Reply:
@@ -254,7 +369,7 @@ async def send_reply(send: Send, status: int, reply: Reply, headers: dict[str, s
 async def render_error(request: Request, error: Exception) -> Response:
     """FastAPI's exception handler for every class: the same shape as the edge's."""
     shown = shown_error(error)
-    log_failure(shown, error, request.scope, "")
+    log_failure(shown, error, request.method, request.url.path)
     return Response(
         error_reply(shown).body,
         shown.status,

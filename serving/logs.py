@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import time
 import warnings
 from datetime import datetime, timezone
 from typing import Any
 
-FIELDS = ("request_id", "method", "path", "status", "model", "revision", "code", "milliseconds")
+FIELDS = (
+    "request_id",
+    "method",
+    "path",
+    "status",
+    "model",
+    "revision",
+    "code",
+    "milliseconds",
+    "left_out",
+)
 """Extra attributes that a record may carry."""
 
 
@@ -60,3 +71,31 @@ def configure_logging(level: str) -> None:
             },
         }
     )
+
+
+class Sample:
+    """So many log lines a second of one kind: a flood of failures must not cost more than work.
+
+    Args:
+        per_second: lines of one kind in any second that begins with the first of them.
+    """
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._kinds: dict[str, tuple[float, int, int]] = {}
+
+    def count(self, kind: str) -> int | None:
+        """None to leave this line out; else how many were left out before it."""
+        now = time.monotonic()
+        since, logged, left_out = self._kinds.get(kind, (0.0, 0, 0))
+        if now - since >= 1:
+            since, logged = now, 0
+        if logged >= self._per_second:
+            self._kinds[kind] = (since, logged, left_out + 1)
+            return None
+        self._kinds[kind] = (since, logged + 1, 0)
+        return left_out
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._kinds.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import Counter, Histogram
 
 LABELS = ("model_name", "revision", "protocol", "code")
@@ -20,3 +22,20 @@ SECONDS = Histogram(
 INSTANCES = Counter(
     "vision_instances", "Instances answered, by model and revision.", ("model_name", "revision")
 )
+
+
+# Looking a child up by its labels takes longer than counting; there are a few dozen of them.
+_requests = lru_cache(maxsize=1024)(REQUESTS.labels)
+_seconds = lru_cache(maxsize=1024)(SECONDS.labels)
+_instances = lru_cache(maxsize=1024)(INSTANCES.labels)
+
+
+def count_request(model: str, revision: str, protocol: str, code: str) -> None:
+    """One request more, answered or refused."""
+    _requests(model, revision, protocol, code).inc()
+
+
+def count_answer(model: str, revision: str, protocol: str, seconds: float, instances: int) -> None:
+    """The time and size of one that was answered."""
+    _seconds(model, revision, protocol).observe(seconds)
+    _instances(model, revision).inc(instances)

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from serving.admission import Admission
+
 S = TypeVar("S", bound="ServerSettings")
 
 
@@ -25,6 +27,15 @@ class ServerSettings(BaseModel):
         32 << 20, ge=1024, description="largest HTTP request body that is read"
     )
     max_instances: int = Field(256, ge=1, description="most instances in one request")
+    queue_requests: int = Field(
+        1024, ge=1, description="most requests in progress; more are refused with 429"
+    )
+    queue_bytes: int = Field(
+        256 << 20, ge=1024, description="most bytes of bodies in progress; more are refused"
+    )
+    queue_seconds: float = Field(
+        0.06, gt=0, description="wait above which, by the measured speed, requests are refused"
+    )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged"
     )
@@ -32,6 +43,10 @@ class ServerSettings(BaseModel):
     grace_seconds: int = Field(
         25, ge=0, description="time that requests in flight get to finish after SIGTERM"
     )
+
+    def admission(self) -> Admission:
+        """One for all the edges of a server."""
+        return Admission(self.queue_requests, self.queue_bytes, self.queue_seconds)
 
 
 def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:

@@ -17,12 +17,15 @@ from artifact import (
     ImageInput,
     Metrics,
     ModelCard,
+    RasterInput,
     Revision,
     SeedResult,
+    SegmentationContract,
     Weights,
     write_revision,
 )
 from predictor.networks import build_network
+from serving.http import failures
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "models"
@@ -61,6 +64,32 @@ def make_contract(**changes: object) -> Contract:
         input=ImageInput(**spec),  # type: ignore[arg-type]
         outputs=("probabilities",),
         labels=tuple("0123456789"),
+    )
+
+
+def make_segmentation_contract(**changes: object) -> SegmentationContract:
+    """A segmentation contract of three classes; ``changes`` go to its input."""
+    spec: dict[str, object] = {
+        "name": "image",
+        "layout": "NCHW",
+        "dtype": "UINT8",
+        "bands": ("red", "green", "blue"),
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.25, 0.25, 0.25),
+        "full_scale": {"uint8": 255, "uint16": 65535, "float32": 1},
+        "reduction": 2,
+        "tile": 64,
+        "overlap": 16,
+        "multiple": 16,
+    }
+    spec.update(changes)
+    return SegmentationContract(
+        task="segmentation",
+        input=RasterInput(**spec),  # type: ignore[arg-type]
+        outputs=("probabilities",),
+        labels=("none", "red", "green", "blue"),
+        colours=((9, 9, 9), (255, 0, 0), (0, 255, 0), (0, 0, 255)),
+        void=0,
     )
 
 
@@ -136,6 +165,24 @@ def data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def every_failure_is_logged() -> None:
+    """What other tests have logged in this second is not held against this one."""
+    failures.forget()
+
+
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Password hashes that take no time, where they are not the point."""
+    from argon2 import PasswordHasher
+
+    from accounts import passwords
+
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", hasher)
+    monkeypatch.setattr(passwords, "_NOBODYS_HASH", hasher.hash("nobody's"))

@@ -15,8 +15,8 @@ from serving.quota import cpu_quota
 from serving.server import VisionServer
 from serving.settings import SettingError, read_settings
 from transformer.hop import HopSettings, PredictorHop
-from transformer.model import TransformerModel
 from transformer.settings import TransformerSettings
+from transformer.tasks import model_for
 
 DEFAULT = [ModelSelection("mnist", None), ModelSelection("fashion-mnist", None)]
 GRPC_PORT = 80
@@ -54,7 +54,7 @@ def main() -> int:
     )
     try:
         models = [
-            TransformerModel(
+            model_for(
                 s.name,
                 model_contract(Path(settings.model_root), s.name, s.selector),
                 hop,

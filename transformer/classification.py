@@ -14,6 +14,9 @@ from transformer.payload import Options
 DIGITS = 6
 """Probabilities are answered to a millionth: what float32 honestly holds."""
 
+FEW_LABELS = 64
+"""Up to so many, Python has sorted a row before numpy has begun."""
+
 
 class Classification:
     """Names classes in the order of the contract's labels."""
@@ -28,8 +31,12 @@ class Classification:
     ) -> list[dict[str, Any]]:
         self._check(outputs)
         count = min(options.top_k or default_top_k, len(self._labels))
-        order = np.argsort(-outputs, axis=1, kind="stable")[:, :count].tolist()
         rows = outputs.tolist()
+        if len(self._labels) <= FEW_LABELS:
+            every = range(len(self._labels))
+            order = [sorted(every, key=row.__getitem__, reverse=True)[:count] for row in rows]
+        else:
+            order = np.argsort(-outputs, axis=1, kind="stable")[:, :count].tolist()
         found = []
         for row, best in zip(rows, order, strict=True):
             top = [{"label": self._labels[i], "probability": round(row[i], DIGITS)} for i in best]

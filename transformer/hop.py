@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import numpy as np
@@ -29,12 +31,16 @@ from serving.errors import (
 )
 from serving.grpc import ERROR_CODE
 from serving.model import CONTRACT_DIGEST, Answered
+from serving.v2 import NUMPY_TYPES
 
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "x-b3-traceid")
 """Headers that go on to the predictor; `authorization` is the client's and stays here."""
 
 FORWARDABLE = re.compile(r"[\x20-\x7e]{1,512}")
 """What gRPC takes as metadata; it fails the whole call over anything else."""
+
+NAMEABLE = re.compile(r"[\x21-\x7e]{0,256}")
+"""What revision and digest may be made of: they become headers."""
 
 MAX_RANK = 8
 
@@ -50,53 +56,93 @@ _BY_STATUS: dict[StatusCode, tuple[type[ServingError], str]] = {
 
 @dataclass(frozen=True)
 class HopSettings:
-    """Where the predictor is and how long to try; ``attempts`` counts the first call."""
+    """Where the predictor is and how long to try; ``attempts`` counts the first call.
+
+    ``authority`` is the host that a gateway routes by, where it is not the target's own.
+    """
 
     target: str
     timeout_seconds: float
     attempts: int
     max_message_bytes: int
     use_ssl: bool = False
+    authority: str = ""
 
 
 class PredictorHop:
     """One HTTP/2 channel to the predictor, shared by all models; made on first use.
 
     gRPC reconnects by itself; its pauses between attempts are cut from minutes to half a second,
-    so that a predictor that comes back is found at once.
+    so that a predictor that comes back is found at once. Its pause between name look-ups is 30 s
+    otherwise: a pod whose network policy is still being set up when it asks first would fail
+    every call for that long.
     """
 
     def __init__(self, settings: HopSettings) -> None:
         self._settings = settings
         self._channel: aio.Channel | None = None
         self._infer: grpc.aio.UnaryUnaryMultiCallable | None = None
+        self._woken = False
+
+    @property
+    def max_message_bytes(self) -> int:
+        return self._settings.max_message_bytes
 
     def _connect(self) -> grpc.aio.UnaryUnaryMultiCallable:
         settings = self._settings
         options: list[tuple[str, str | int]] = [
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 500),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.enable_http_proxy", 0),
         ]
+        if settings.authority:
+            options.append(("grpc.default_authority", settings.authority))
         if settings.attempts > 1:
             options.append(("grpc.service_config", _retry_config(settings.attempts)))
-        if settings.use_ssl:
-            self._channel = aio.secure_channel(
-                settings.target, grpc.ssl_channel_credentials(), options
-            )
-        else:
-            self._channel = aio.insecure_channel(settings.target, options)
+        self._channel = self._open(options)
         infer: grpc.aio.UnaryUnaryMultiCallable = GRPCInferenceServiceStub(self._channel).ModelInfer
         return infer
 
+    def _open(self, options: list[tuple[str, str | int]]) -> aio.Channel:
+        settings = self._settings
+        options = [
+            ("grpc.dns_min_time_between_resolutions_ms", 250),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
+            ("grpc.enable_http_proxy", 0),
+            *options,
+        ]
+        if settings.use_ssl:
+            return aio.secure_channel(settings.target, grpc.ssl_channel_credentials(), options)
+        return aio.insecure_channel(settings.target, options)
+
+    async def wake(self) -> None:
+        """Make the predictor start, where it is scaled to zero, before the first request needs it.
+
+        Whoever wakes the transformer is about to need both, and their starts would else follow
+        each other. Once, whatever becomes of it: it is a favour, not a check.
+        """
+        if self._woken:
+            return
+        self._woken = True
+        # A channel of its own: while one that was refused pauses, its calls fail at once, and the
+        # first request should find the predictor in the moment it is there.
+        channel = self._open([("grpc.use_local_subchannel_pool", 1)])
+        try:
+            with contextlib.suppress(aio.AioRpcError):
+                await GRPCInferenceServiceStub(channel).ServerLive(
+                    pb.ServerLiveRequest(),
+                    timeout=self._settings.timeout_seconds,
+                    wait_for_ready=True,
+                )
+        finally:
+            await channel.close()
+
     async def infer(
-        self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
-    ) -> tuple[NDArray[np.float32], Answered]:
+        self, model: str, contract: Contract, batch: NDArray[Any], headers: Mapping[str, str]
+    ) -> tuple[NDArray[Any], Answered]:
         """Send a batch ``(n, c, h, w)``; get the first output ``(n, …)`` and who answered.
 
         Raises:
@@ -130,7 +176,7 @@ class PredictorHop:
             )
         except aio.AioRpcError as error:
             raise _shown(error) from None
-        return _read_response(response, contract, len(batch))
+        return _read_response(response, contract, batch.shape)
 
     async def close(self) -> None:
         if self._channel is not None:
@@ -169,22 +215,25 @@ def _shown(error: aio.AioRpcError) -> ServingError:
 
 
 def _read_response(
-    response: pb.ModelInferResponse, contract: Contract, instances: int
-) -> tuple[NDArray[np.float32], Answered]:
+    response: pb.ModelInferResponse, contract: Contract, sent: tuple[int, ...]
+) -> tuple[NDArray[Any], Answered]:
     output = response.outputs[0] if response.outputs else None
+    kind = np.dtype(NUMPY_TYPES[contract.output_dtype])
     if (
         output is None
         or output.name != contract.outputs[0]
-        or output.datatype != "FP32"
+        or output.datatype != contract.output_dtype
         or not 1 <= len(output.shape) <= MAX_RANK
         or min(output.shape) < 0
-        or output.shape[0] != instances
+        or output.shape[0] != sent[0]
         or len(response.raw_output_contents) != 1
-        or len(response.raw_output_contents[0]) != 4 * math.prod(output.shape)
+        or len(response.raw_output_contents[0]) != kind.itemsize * math.prod(output.shape)
     ):
         raise BadPredictorAnswer("the predictor's answer does not fit the contract")
-    values = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(output.shape)
-    if not np.isfinite(values).all():
+    values = np.frombuffer(response.raw_output_contents[0], kind).reshape(output.shape)
+    if kind.kind == "f" and not np.isfinite(values).all():
         raise BadPredictorAnswer("the predictor's answer is not finite")
     digest = response.parameters["model_digest"].string_param
-    return values, Answered(response.model_version, digest, instances)
+    if not NAMEABLE.fullmatch(response.model_version + digest):
+        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
+    return values, Answered(response.model_version, digest, sent[0])

@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from artifact import Contract
+from artifact import Contract, ImageInput
+from serving.batching import Batcher
 from serving.model import Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import write_infer_response
+from transformer.assembly import Plain, assemble
+from transformer.classification import Classification
+from transformer.gathering import Gathering, headers_of_all
 from transformer.hop import PredictorHop
 from transformer.image import ImageLimits, load_image, open_image
 from transformer.payload import Payload, read_v1_payload, read_v2_payload
-from transformer.preprocess import MARGIN, Prepared, prepare
+from transformer.plain_png import PlainPng
+from transformer.polarity import Polarity
+from transformer.preprocess import MARGIN, GreyTable, Prepared, prepare
 from transformer.settings import TransformerSettings
-from transformer.tasks import task_for
+
+INLINE_BYTES = 32 << 10
+"""Plain pictures up to this many bytes together are decoded on the event loop, at about 15 µs
+each: to hand one to a thread and back takes longer, and threads would take turns at it anyway."""
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Decoded instances on their way to the predictor; ``pixels`` as they were sent, together."""
 
     payload: Payload
-    prepared: list[Prepared]
+    items: list[Prepared | Plain]
     pixels: int
 
 
-@dataclass(frozen=True)
-class Answer:
+class Call(NamedTuple):
+    """One request's share of a call to the predictor."""
+
+    items: list[Prepared | Plain]
+    headers: Mapping[str, str]
+
+
+class Share(NamedTuple):
+    """One request's share of the answer: its rows, their polarities and who gave them."""
+
+    outputs: NDArray[np.float32]
+    polarities: list[Polarity | None]
+    answered: Answered
+
+
+class Answer(NamedTuple):
     """The predictor's outputs on their way back."""
 
     batch: Batch
     outputs: NDArray[np.float32]
+    polarities: list[Polarity | None]
     answered: Answered
 
 
 class TransformerModel(ServedModel):
-    """Decodes off the event loop, asks the predictor, names the classes.
+    """Decodes, asks the predictor, names the classes.
+
+    Requests that arrive while calls to the predictor are under way share the next call.
 
     It is ready as soon as it has its contract: asking the predictor would keep that from
     scaling to zero.
@@ -58,15 +83,29 @@ class TransformerModel(ServedModel):
     ) -> None:
         super().__init__(name)
         self._contract = contract
-        self._task = task_for(contract)
+        self._task = Classification(contract)
         self._hop = hop
         self._executor = executor
         self._settings = settings
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
+        self._spec = spec = contract.input_as(ImageInput)
+        self._plain: PlainPng | None = None
+        self._table: GreyTable | None = None
+        if spec.mode == "L" and spec.width * spec.height <= settings.max_image_pixels:
+            self._plain, self._table = PlainPng(spec.width, spec.height), GreyTable(spec)
+        self._instance_bytes = 4 * math.prod(spec.shape)
+        self._gathering = Gathering(settings.batch_instances, hop.max_message_bytes)
+        self._batcher: Batcher[Call, Share] = Batcher(
+            self._call, self._gathering.limits, settings.predictor_timeout_seconds
+        )
         self.ready = True
 
     def start(self) -> None:
         """Nothing to do: there is nothing to load."""
+
+    async def started(self) -> None:
+        if self._settings.wake_predictor:
+            await self._hop.wake()
 
     async def close(self) -> None:
         await self._hop.close()
@@ -84,35 +123,80 @@ class TransformerModel(ServedModel):
         return read_v2_payload(request, self._settings.max_instances)
 
     async def preprocess(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Batch:
+        spec = self._spec
+        if sum(map(len, payload.images)) <= INLINE_BYTES:
+            items: list[Prepared | Plain] = []
+            for data in payload.images:
+                found = self._read_plain(data, payload.options.polarity)
+                if found is None:
+                    break
+                items.append(found)
+            else:
+                return Batch(payload, items, len(items) * spec.width * spec.height)
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, self._prepare, payload
         )
 
+    def _read_plain(self, data: bytes, polarity: Polarity) -> Plain | None:
+        if self._plain is None or len(data) > self._limits.max_bytes:
+            return None
+        pixels = self._plain.pixels(data)
+        return None if pixels is None else Plain(pixels, polarity)
+
     def _prepare(self, payload: Payload) -> Batch:
-        spec = self._contract.input
+        spec = self._spec
+        polarity = payload.options.polarity
         enough = (MARGIN * spec.width, MARGIN * spec.height)
-        prepared = []
+        items: list[Prepared | Plain] = []
         pixels = 0
         for index, data in enumerate(payload.images):
-            instance = index if payload.listed else None
-            opened = open_image(data, self._limits, instance)
-            pixels += opened.width * opened.height
-            image = load_image(opened, instance, enough)
-            prepared.append(prepare(image, spec, payload.options.polarity))
-        return Batch(payload, prepared, pixels)
+            found: Prepared | Plain | None = self._read_plain(data, polarity)
+            if found is not None:
+                pixels += spec.width * spec.height
+            else:
+                instance = index if payload.listed else None
+                opened = open_image(data, self._limits, instance)
+                pixels += opened.width * opened.height
+                found = prepare(load_image(opened, instance, enough), spec, polarity)
+            items.append(found)
+        return Batch(payload, items, pixels)
 
     async def predict(self, payload: Batch, headers: Mapping[str, str] | None = None) -> Answer:
-        tensors = np.stack([item.tensor for item in payload.prepared])
-        outputs, answered = await self._hop.infer(self.name, self._contract, tensors, headers or {})
-        return Answer(payload, outputs, answered)
+        count = len(payload.items)
+        share = await self._batcher.submit(
+            Call(payload.items, headers or {}), count, count * self._instance_bytes
+        )
+        return Answer(payload, *share)
+
+    async def _call(self, calls: Sequence[Call]) -> Sequence[Share]:
+        """One call to the predictor for all of ``calls``; gives each its own rows."""
+        items = [item for call in calls for item in call.items]
+        batch, polarities = assemble(items, self._spec, self._table)
+        headers = headers_of_all([call.headers for call in calls])
+        outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
+        self._gathering.saw(answered.digest)
+        self._batcher.limits = self._gathering.limits
+        shares = []
+        start = 0
+        for call in calls:
+            end = start + len(call.items)
+            shares.append(
+                Share(
+                    outputs[start:end],
+                    polarities[start:end],
+                    answered._replace(instances=end - start),
+                )
+            )
+            start = end
+        return shares
 
     def write_v1(self, answer: Answer) -> Reply:
         predictions = self._task.predictions(
             answer.outputs, answer.batch.payload.options, self._settings.default_top_k
         )
-        for prediction, prepared in zip(predictions, answer.batch.prepared, strict=True):
-            if prepared.polarity is not None:
-                prediction["polarity"] = prepared.polarity.value
+        for prediction, polarity in zip(predictions, answer.polarities, strict=True):
+            if polarity is not None:
+                prediction["polarity"] = polarity.value
         document = {
             "predictions": predictions,
             "model_name": self.name,

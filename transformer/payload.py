@@ -6,8 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -30,16 +29,14 @@ DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]+)*;base64,")
 SHARED_OPTIONS = ("top_k", "polarity")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What a request may choose; ``top_k`` None means the server's default."""
 
     top_k: int | None = None
     polarity: Polarity = Polarity.AUTO
 
 
-@dataclass(frozen=True)
-class Payload:
+class Payload(NamedTuple):
     """Encoded images in order, with the request's options.
 
     Attributes:

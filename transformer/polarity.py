@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import cast
+from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 RING_SHARE = 0.6
@@ -30,14 +32,27 @@ def find_polarity(gray: Image.Image, width: int, height: int) -> Polarity:
     """
     if gray.size != (width, height):
         gray = gray.resize((width, height), Image.Resampling.BOX)
-    low, high = cast("tuple[int, int]", gray.getextrema())
-    pixels = gray.tobytes()
-    frame = (
-        pixels[:width]
-        + pixels[-width:]
-        + pixels[width:-width:width]
-        + pixels[2 * width - 1 : -width : width]
+    pixels = np.frombuffer(gray.tobytes(), np.uint8)[np.newaxis]
+    return polarities_of(pixels, width, height)[0]
+
+
+def polarities_of(pixels: NDArray[np.uint8], width: int, height: int) -> list[Polarity]:
+    """``find_polarity`` of ``(n, height * width)`` intensities, row by row."""
+    frame = pixels[:, _frame(width, height)]
+    middle = (pixels.min(axis=1).astype(np.int16) + pixels.max(axis=1)) // 2
+    light = (frame > middle[:, np.newaxis]).sum(axis=1) > RING_SHARE * frame.shape[1]
+    return [Polarity.DARK_ON_LIGHT if dark else Polarity.LIGHT_ON_DARK for dark in light.tolist()]
+
+
+@lru_cache(maxsize=64)
+def _frame(width: int, height: int) -> NDArray[np.intp]:
+    """Where the frame's pixels stand; a corner counts once where there is more than one row."""
+    every = np.arange(width * height)
+    return np.concatenate(
+        [
+            every[:width],
+            every[-width:],
+            every[width:-width:width],
+            every[2 * width - 1 : -width : width],
+        ]
     )
-    middle = (low + high) / 2
-    light = sum(pixel > middle for pixel in frame)
-    return Polarity.DARK_ON_LIGHT if light > RING_SHARE * len(frame) else Polarity.LIGHT_ON_DARK

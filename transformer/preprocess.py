@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from artifact import ImageInput
-from transformer.polarity import Polarity, find_polarity
+from transformer.polarity import Polarity, find_polarity, polarities_of
 
 FULL = {"black": 0, "white": 255}
 
@@ -21,8 +21,7 @@ MIN_CONTRAST = 16
 """Intensities between subject and surroundings below which a picture is taken to be empty."""
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One instance ready for the network.
 
     Attributes:
@@ -58,12 +57,50 @@ def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.
         found = polarity
         if found is Polarity.AUTO:
             found = find_polarity(image, spec.width, spec.height)
-        wanted = Polarity.DARK_ON_LIGHT if spec.background == "white" else Polarity.LIGHT_ON_DARK
-        if found is not wanted:
+        if found is not wanted_polarity(spec):
             image = ImageChops.invert(image)
     if image.size != (spec.width, spec.height):
         image = _fit(_stretch(image) if spec.mode == "L" else image, spec)
     return Prepared(to_tensor(np.asarray(image), spec), found)
+
+
+class GreyTable:
+    """``prepare`` for pictures that have a grey contract's size and mode already.
+
+    Normalisation depends on the intensity alone, so all 256 answers of ``to_tensor`` are made
+    once: the same to the last bit, in a fifth of the time.
+    """
+
+    def __init__(self, spec: ImageInput) -> None:
+        assert spec.mode == "L"
+        self._spec = spec
+        self._wanted = wanted_polarity(spec)
+        self._table = to_tensor(np.arange(256, dtype=np.uint8)[np.newaxis], spec).ravel()
+
+    def prepare(
+        self, pictures: Sequence[bytes], polarities: Sequence[Polarity]
+    ) -> tuple[NDArray[np.float32], list[Polarity]]:
+        """Tensors ``(n, 1, height, width)`` and the polarity that each picture had.
+
+        Args:
+            pictures: ``height * width`` intensities each, row by row.
+            polarities: forced, or ``AUTO`` to find them.
+        """
+        spec = self._spec
+        pixels = np.frombuffer(b"".join(pictures), np.uint8).reshape(len(pictures), -1)
+        seen = polarities_of(pixels, spec.width, spec.height)
+        found = [
+            was if asked is Polarity.AUTO else asked
+            for asked, was in zip(polarities, seen, strict=True)
+        ]
+        inverted = [0 if polarity is self._wanted else 255 for polarity in found]
+        pixels = pixels ^ np.array(inverted, np.uint8)[:, np.newaxis]
+        return self._table[pixels].reshape(len(pictures), *spec.shape), found
+
+
+def wanted_polarity(spec: ImageInput) -> Polarity:
+    """The polarity that a grey contract's network was trained on."""
+    return Polarity.DARK_ON_LIGHT if spec.background == "white" else Polarity.LIGHT_ON_DARK
 
 
 def to_tensor(pixels: NDArray[np.uint8], spec: ImageInput) -> NDArray[np.float32]:

@@ -14,6 +14,9 @@ class TransformerSettings(ServerSettings):
     max_image_pixels: int = Field(
         40_000_000, ge=1, description="most pixels of one image, checked before it is decompressed"
     )
+    max_raster_pixels: int = Field(
+        160_000_000, ge=1, description="most pixels of an image that is cut into tiles"
+    )
     decode_threads: int = Field(
         0, ge=0, description="threads that decode images; 0: the processors of the cgroup's quota"
     )
@@ -23,4 +26,10 @@ class TransformerSettings(ServerSettings):
     )
     predictor_attempts: int = Field(
         3, ge=1, le=5, description="calls before UNAVAILABLE is passed on; other errors never retry"
+    )
+    batch_instances: int = Field(
+        32, ge=1, description="most instances of different requests in one call; 1: none share one"
+    )
+    wake_predictor: bool = Field(
+        True, description="call the predictor once at start, so that both wake at the same time"
     )

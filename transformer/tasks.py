@@ -1,42 +1,41 @@
-"""Tasks by the name that a contract gives: what is made of a model's outputs."""
+"""Tasks by the name that a contract gives: how a model of that task is served.
+
+A further task is a package of its own and a line here.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
+from concurrent.futures import Executor
 
 from artifact import CardError, Contract
-from transformer.classification import Classification
-from transformer.payload import Options
+from serving.model import ServedModel
+from transformer.hop import PredictorHop
+from transformer.model import TransformerModel
+from transformer.segmentation.model import SegmentationModel
+from transformer.settings import TransformerSettings
+
+ModelKind = Callable[[str, Contract, PredictorHop, Executor, TransformerSettings], ServedModel]
+
+TASKS: dict[str, ModelKind] = {
+    "classification": TransformerModel,
+    "segmentation": SegmentationModel,
+}
 
 
-class Task(Protocol):
-    """From outputs to answers; built once a model, from its contract."""
-
-    def predictions(
-        self, outputs: NDArray[np.float32], options: Options, default_top_k: int
-    ) -> list[dict[str, Any]]:
-        """One v1 prediction an instance, in order."""
-
-    def tensors(self, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any] | list[str]]:
-        """The v2 outputs; a list of strings is a BYTES tensor."""
-
-    def output_types(self) -> list[dict[str, Any]]:
-        """The v2 metadata of those outputs."""
-
-
-TASKS: dict[str, type[Classification]] = {"classification": Classification}
-
-
-def task_for(contract: Contract) -> Task:
-    """The task of a contract.
+def model_for(
+    name: str,
+    contract: Contract,
+    hop: PredictorHop,
+    executor: Executor,
+    settings: TransformerSettings,
+) -> ServedModel:
+    """The served model of a contract's task.
 
     Raises:
-        CardError: there is none of that name.
+        CardError: there is no task of that name.
     """
     if contract.task not in TASKS:
         known = ", ".join(sorted(TASKS))
         raise CardError("contract.task", f"{contract.task!r} is none of {known}")
-    return TASKS[contract.task](contract)
+    return TASKS[contract.task](name, contract, hop, executor, settings)

@@ -7,8 +7,14 @@ from torch import nn
 
 from artifact import Architecture, CardError
 from predictor.networks.residual_cnn import ResidualCNN
+from predictor.networks.two_convolutions import TwoConvolutions
+from predictor.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"residual-cnn": ResidualCNN}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "residual-cnn": ResidualCNN,
+    "two-convolutions": TwoConvolutions,
+    "u-net": UNet,
+}
 
 
 def build_network(architecture: Architecture) -> nn.Module:

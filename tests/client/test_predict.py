@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client import predict
-from client.http import PredictError
+from client.http import PredictError, RasterAnswer
 
 ANSWER: dict[str, Any] = {
     "model_name": "fashion-mnist",
@@ -48,6 +48,13 @@ class Service:
         if Service.error is not None:
             raise Service.error
         return ANSWER
+
+    def outputs(self, model: str) -> list[str]:
+        return ["mask", "pixels"] if model == "land-cover" else ["label"]
+
+    def raster(self, model: str, image: bytes, kind: str, wanted: str) -> RasterAnswer:
+        assert wanted == "image/png"
+        return RasterAnswer(b"PNG of " + image, "1")
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +135,15 @@ def test_no_service_comes_with_a_hint(
     Service.error = PredictError("cannot reach http://localhost:8080: refused")
     assert run(monkeypatch, str(picture)) == 1
     assert "is `make run` running in another shell?" in capsys.readouterr().err
+
+
+def test_a_segmentation_models_answer_is_a_picture(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    picture: Path,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, str(picture), "--model", "land-cover") == 0
+    assert capsys.readouterr().out == "land-cover, revision 1\n  wrote x-land-cover.png\n"
+    assert (tmp_path / "x-land-cover.png").read_bytes() == b"PNG of png"

@@ -90,17 +90,17 @@ def test_the_manifest_is_what_is_read(tmp_path: Path) -> None:
 
 def test_both_servers_hold_the_same_models() -> None:
     held = [a.removeprefix("--model=").split("=")[0] for a in models(read_component("predictor"))]
-    assert held == model_names() == ["mnist", "fashion-mnist"]
+    assert held == model_names() == ["fashion-mnist", "mnist"]
 
 
 def test_other_revisions_are_held_on_request() -> None:
     base = read_component("predictor")
     changed = with_models(base, {"fashion-mnist": "/mnt/models/x=y"})
-    assert models(changed) == ["--model=mnist=1", "--model=fashion-mnist=/mnt/models/x=y"]
+    assert models(changed) == ["--model=fashion-mnist=/mnt/models/x=y", "--model=mnist=1"]
     assert options(changed) == options(base)
     assert with_models(base, {}) == base
     predictor, transformer = local_components(PORTS, ROOT, {"mnist": "2"})
-    assert models(predictor) == ["--model=mnist=2", "--model=fashion-mnist=1"]
+    assert models(predictor) == ["--model=fashion-mnist=1", "--model=mnist=2"]
     assert models(transformer) == models(read_component("transformer"))
 
 

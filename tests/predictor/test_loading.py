@@ -20,7 +20,8 @@ from artifact import (
     RevisionMissing,
     write_revision,
 )
-from predictor.loading import LoadedRevision, load_revision
+from predictor.classification import PASS_ROWS
+from predictor.loading import LoadedRevision, load_revision, usable_precision
 from predictor.networks import build_network
 from tests.conftest import ARCHITECTURE, make_card, make_contract, make_weights, write_small
 
@@ -236,3 +237,37 @@ def test_torch_never_loads_a_pickle_here(small_root: Path, monkeypatch: pytest.M
     monkeypatch.setattr(pickle, "loads", forbidden)
     monkeypatch.setattr(pickle, "load", forbidden)
     load_revision(small_root, "mnist", "1")
+
+
+def test_bfloat16_answers_nearly_alike(small_root: Path, random: np.random.Generator) -> None:
+    exact = load_revision(small_root, "mnist", "1")
+    short = load_revision(small_root, "mnist", "1", torch.bfloat16)
+    assert {p.dtype for p in short.network.parameters()} == {torch.bfloat16}
+    batch = random.normal(size=(40, 1, 28, 28)).astype(np.float32)
+    found = short.probabilities(batch)
+    assert found.dtype == np.float32
+    assert np.abs(found.sum(1) - 1).max() < 1e-5
+    assert 0 < np.abs(found - exact.probabilities(batch)).max() < 0.05
+
+
+def test_a_processor_without_bfloat16_takes_float32(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert usable_precision("float32") is torch.float32
+    expected = torch.bfloat16 if supported else torch.float32
+    assert usable_precision("bfloat16") is expected
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert usable_precision("bfloat16") is torch.float32
+    assert "no bfloat16" in caplog.text
+
+
+def test_a_large_batch_is_passed_in_parts(small_root: Path, random: np.random.Generator) -> None:
+    loaded = load_revision(small_root, "mnist", "1")
+    sizes: list[int] = []
+    loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    batch = random.normal(size=(PASS_ROWS * 2 + 3, 1, 28, 28)).astype(np.float32)
+    found = loaded.probabilities(batch)
+    assert sizes == [PASS_ROWS, PASS_ROWS, 3]
+    for row in (0, PASS_ROWS, len(batch) - 1):
+        assert found[row] == pytest.approx(loaded.probabilities(batch[row : row + 1])[0], abs=1e-5)

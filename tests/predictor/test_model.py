@@ -16,8 +16,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from predictor.classification import PASS_ROWS
 from predictor.loading import LoadedRevision
-from predictor.model import CONTRACT_DIGEST, PredictorModel, check_batch
+from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batch
 from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
 from serving.model import Answered, HttpRequest
 from tests.conftest import make_card, make_contract
@@ -459,3 +460,30 @@ async def test_a_colour_contract(network: Columns) -> None:
         await model.preprocess(model.read_grpc(grpc_request(batch)))
         with pytest.raises(ContractRefused):
             await model.preprocess(model.read_v1(http({"instances": images(1).tolist()})))
+
+
+async def test_calls_that_arrive_during_a_pass_share_the_next_one() -> None:
+    network = Columns(seconds=0.05)
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with ThreadPoolExecutor(1) as executor:
+        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, LIMIT)
+        batches = [images(3), images(1, 2), images(7), images(4, 4, 9)]
+        first = asyncio.create_task(model(Payload(batches[0], None)))
+        await asyncio.sleep(0.02)
+        rest = await asyncio.gather(*(model(Payload(batch, None)) for batch in batches[1:]))
+        answers = [(await first)[0], *(answer for answer, _ in rest)]
+    assert sizes == [1, 6]
+    for batch, answer in zip(batches, answers, strict=True):
+        assert answer.probabilities == pytest.approx(expected(batch))
+        assert answer.answered.instances == len(batch)
+
+
+async def test_a_large_call_is_spread_over_the_threads() -> None:
+    network = Columns(seconds=0.02)
+    with ThreadPoolExecutor(2, thread_name_prefix="inference") as executor:
+        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, 100, 2)
+        batch = images(*(n % 10 for n in range(2 * PASS_ROWS + 6)))
+        answer, _ = await model(Payload(batch, None))
+    assert len(set(network.threads)) == 2
+    assert answer.probabilities == pytest.approx(expected(batch))

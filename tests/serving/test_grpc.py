@@ -7,6 +7,7 @@ import pytest
 from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from serving.admission import Admission
 from serving.errors import Internal, Overloaded
 from serving.grpc import ERROR_CODE, Servicer
 from serving.server import ClosedDataPlane, ClosedRepository
@@ -44,7 +45,11 @@ def model() -> SumModel:
 @pytest.fixture
 def servicer(model: SumModel) -> Servicer:
     models = repository(model)
-    return Servicer(ClosedDataPlane(model_registry=models), ClosedRepository(models))
+    return Servicer(
+        ClosedDataPlane(model_registry=models),
+        ClosedRepository(models),
+        Admission(most_requests=2, most_bytes=1000, wait_seconds=1),
+    )
 
 
 def request_for(name: str = "sum") -> pb.ModelInferRequest:
@@ -133,3 +138,18 @@ async def test_readiness(servicer: Servicer, model: SumModel) -> None:
     assert not (await servicer.ModelReady(pb.ModelReadyRequest(name="sum"), Context())).ready
     context = await refused(servicer.ModelReady, pb.ModelReadyRequest(name="nobody"))
     assert context.status is StatusCode.NOT_FOUND
+
+
+async def test_more_calls_than_there_is_room_for(servicer: Servicer, model: SumModel) -> None:
+    before = counted("RESOURCE_EXHAUSTED")
+    servicer._admission.enter(1)
+    servicer._admission.enter(1)
+    context = await refused(servicer.ModelInfer, request_for())
+    assert context.status is StatusCode.RESOURCE_EXHAUSTED
+    assert context.trailing == ((ERROR_CODE, "overloaded"),)
+    assert counted("RESOURCE_EXHAUSTED") - before == 1
+    servicer._admission.leave(1, answered=True)
+    await servicer.ModelInfer(request_for(), Context())
+    model.fault = Overloaded("no")
+    await refused(servicer.ModelInfer, request_for())
+    assert servicer._admission.requests == 1

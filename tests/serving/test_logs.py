@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serving.logs import FIELDS, JsonFormatter, configure_logging
+from serving.logs import FIELDS, JsonFormatter, Sample, configure_logging
 
 
 def record(message: str, *args: object, **changes: Any) -> logging.LogRecord:
@@ -101,3 +101,13 @@ def test_warnings_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["level"] == "WARNING"
     assert "mind the gap" in found["message"]
+
+
+def test_a_flood_of_one_kind_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("serving.logs.time.monotonic", lambda: now)
+    sample = Sample(per_second=2)
+    assert [sample.count("a") for _ in range(5)] == [0, 0, None, None, None]
+    assert sample.count("b") == 0
+    now = 101.0
+    assert [sample.count("a") for _ in range(3)] == [3, 0, None]

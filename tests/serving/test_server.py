@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,14 +9,15 @@ import pytest
 from fastapi import FastAPI
 
 from serving.errors import Forbidden, UnknownModel
-from serving.server import ClosedDataPlane, ClosedRepository, ClosedRESTServer
+from serving.http import Edge
+from serving.server import ClosedDataPlane, ClosedRepository, ClosedRESTServer, VisionServer
 from serving.settings import ServerSettings
 from tests.serving.fake import SumModel, client_of, repository
 
 Models = tuple[SumModel, SumModel]
 
 
-def application(*models: SumModel) -> FastAPI:
+def application(*models: SumModel) -> Edge:
     """KServe's whole REST application behind the edge, as ``VisionServer`` sets it up."""
     registered = repository(*models)
     server = ClosedRESTServer(
@@ -28,7 +30,7 @@ def application(*models: SumModel) -> FastAPI:
     server._add_middlewares(app)
     server._register_endpoints(app)
     server._add_exception_handlers(app)
-    return app
+    return server.edge(app)
 
 
 @pytest.fixture
@@ -158,3 +160,17 @@ def test_the_server_listens_where_it_is_told() -> None:
     assert server.config.host == "127.0.0.1"
     assert not server.config.access_log
     assert not server.config.server_header
+
+
+async def test_models_are_told_that_the_server_has_started() -> None:
+    heard = asyncio.Event()
+
+    class Hearing(SumModel):
+        async def started(self) -> None:
+            heard.set()
+            await asyncio.sleep(60)
+
+    server = VisionServer(ServerSettings(), enable_grpc=False)  # type: ignore[call-arg]
+    server.register_model(Hearing("one"))
+    server.servers.append(heard.wait())
+    await asyncio.wait_for(server._serve(), 5)  # ends, although the model has not

@@ -86,11 +86,16 @@ class Predictor(GRPCInferenceServiceServicer):
     requests: list[pb.ModelInferRequest] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
     server: aio.Server | None = None
+    woken: int = 0
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> Any:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         return await self.script(request, context)
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:
+        self.woken += 1
+        return pb.ServerLiveResponse(live=True)
 
     async def start(self) -> None:
         self.server = aio.server(options=[("grpc.so_reuseport", 0)])
@@ -397,3 +402,40 @@ async def test_a_request_that_is_too_large_is_never_sent(
 
 async def test_closing_an_unused_hop_is_harmless(connect: Connect) -> None:
     await connect().close()
+
+
+async def test_the_predictor_is_woken_once(connect: Connect, predictor: Predictor) -> None:
+    hop = connect()
+    await hop.wake()
+    await hop.wake()
+    assert predictor.woken == 1
+    assert (await infer(hop))[1].revision == "7"
+
+
+async def test_a_predictor_that_is_not_there_yet_is_waited_for(
+    connect: Connect, predictor: Predictor
+) -> None:
+    hop = connect()
+    await predictor.stop()
+    waking = asyncio.create_task(hop.wake())
+    await asyncio.sleep(0.2)
+    await predictor.start()
+    await asyncio.wait_for(waking, 5)
+    assert predictor.woken == 1
+
+
+async def test_a_predictor_that_never_wakes_is_no_error(
+    connect: Connect, predictor: Predictor
+) -> None:
+    await predictor.stop()
+    await connect(timeout_seconds=0.1).wake()
+
+
+@pytest.mark.parametrize("text", ["3\r\nset-cookie: a", "3 4", "é", "7" * 300])
+async def test_a_revision_that_cannot_be_a_header(
+    connect: Connect, predictor: Predictor, text: str
+) -> None:
+    value = response()
+    value.model_version = text
+    predictor.script = answering(value)
+    await refused(connect(), BadPredictorAnswer)

@@ -10,7 +10,7 @@ import pytest
 
 import transformer.__main__ as entry
 from tests.conftest import ROOT
-from transformer.hop import HopSettings
+from transformer.hop import HopSettings, PredictorHop
 from transformer.model import TransformerModel
 
 ENVIRONMENT = ROOT / ".venv" / "transformer" / "bin" / "python"
@@ -86,7 +86,12 @@ def hops(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[HopSettings]
     found: list[HopSettings] = []
     monkeypatch.setattr(entry, "VisionServer", FakeServer)
     monkeypatch.setattr(entry, "configure_logging", lambda level: None)
-    monkeypatch.setattr(entry, "PredictorHop", found.append)
+
+    def hop(settings: HopSettings) -> PredictorHop:
+        found.append(settings)
+        return PredictorHop(settings)
+
+    monkeypatch.setattr(entry, "PredictorHop", hop)
     monkeypatch.setenv("MODEL_ROOT", str(small_root))
     for name in ("HOST", "PREDICTOR_ATTEMPTS", "MAX_IMAGE_BYTES", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from artifact import Contract
 from serving.errors import BadPredictorAnswer, MalformedRequest, TooLarge, Unavailable
 from serving.model import Answered, HttpRequest
 from tests.conftest import make_contract
-from tests.transformer.images import encode, seven
+from tests.transformer.images import encode, noise, seven
+from transformer.gathering import SURE_CALLS
 from transformer.hop import HopSettings, PredictorHop
 from transformer.image import load_image
 from transformer.model import TransformerModel
+from transformer.preprocess import Prepared
 from transformer.settings import TransformerSettings
 
 CONTRACT = make_contract()
@@ -30,7 +33,7 @@ class FakeHop(PredictorHop):
     """Says that the class of an instance is its brightest pixel's column."""
 
     def __init__(self) -> None:
-        super().__init__(HopSettings("unused", 1, 1, 1))
+        super().__init__(HopSettings("unused", 1, 1, 8 << 20))
         self.calls: list[tuple[str, str, NDArray[np.float32], dict[str, str]]] = []
         self.closed = 0
 
@@ -38,7 +41,7 @@ class FakeHop(PredictorHop):
         self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
     ) -> tuple[NDArray[np.float32], Answered]:
         self.calls.append((model, contract.digest, batch, dict(headers)))
-        classes = batch.max(axis=(1, 2)).argmax(axis=1)
+        classes = batch.max(axis=(1, 2)).argmax(axis=1) % 10
         outputs = np.eye(10, dtype=np.float32)[classes]
         return outputs, Answered("7", "sha256:abc", len(batch))
 
@@ -120,8 +123,10 @@ async def test_a_colour_contract_reports_no_polarity(hop: FakeHop) -> None:
     with ThreadPoolExecutor(1) as executor:
         model = TransformerModel("mnist", contract, hop, executor, SETTINGS)
         batch = await model.preprocess(model.read_v1(request({"base64": text(seven())})))
-    assert [item.polarity for item in batch.prepared] == [None]
-    assert [item.tensor.shape for item in batch.prepared] == [(3, 28, 28)]
+    assert [item.polarity for item in batch.items] == [None]
+    assert [item.tensor.shape for item in batch.items if isinstance(item, Prepared)] == [
+        (3, 28, 28)
+    ]
 
 
 async def test_the_hop_gets_the_contract_the_batch_and_the_headers(
@@ -133,7 +138,7 @@ async def test_the_hop_gets_the_contract_the_batch_and_the_headers(
     assert (batch.shape, batch.dtype) == ((2, 1, 28, 28), np.float32)
 
 
-async def test_decoding_is_off_the_event_loop(
+async def test_decoding_is_off_the_event_loop_where_it_takes_long(
     model: TransformerModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = []
@@ -143,9 +148,79 @@ async def test_decoding_is_off_the_event_loop(
         return load_image(*arguments)
 
     monkeypatch.setattr("transformer.model.load_image", watched)
-    await call_v1(model, {"instances": [text(column(1)), text(column(2))]})
-    assert len(names) == 2
+    await call_v1(model, {"instances": [text(column(1)), text(column(2, 40)), text(seven())]})
+    assert len(names) == 1
+    await call_v1(model, {"instances": [text(column(1, 40)), text(column(2, 40))]})
+    assert len(names) == 3
     assert all(name.startswith("decode") for name in names)
+
+
+async def test_plain_pictures_are_decoded_where_they_are(
+    hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Untouched(Executor):
+        def submit(self, *arguments: Any, **more: Any) -> Any:
+            raise AssertionError("a thread was asked")
+
+    model = TransformerModel("mnist", CONTRACT, hop, Untouched(), SETTINGS)
+    document, headers = await call_v1(model, {"instances": [text(column(n)) for n in (4, 2)]})
+    assert [p["label"] for p in document["predictions"]] == ["4", "2"]
+    assert headers == {"x-model-pixels": str(2 * 28 * 28)}
+    monkeypatch.setattr("transformer.model.INLINE_BYTES", 10)
+    with pytest.raises(AssertionError, match="a thread was asked"):
+        await call_v1(model, {"instances": [text(column(4))]})
+
+
+async def test_the_short_way_and_the_long_way_give_the_same_tensors(
+    model: TransformerModel, hop: FakeHop, random: np.random.Generator
+) -> None:
+    pictures = [
+        Image.fromarray(noise(random, 28, 28)),
+        ImageOps.invert(seven()),
+        seven(),
+        Image.new("L", (28, 28), 255),
+    ]
+    for polarity in ("auto", "light-on-dark", "dark-on-light"):
+        parameters = {"polarity": polarity}
+        for kind in ("PNG", "BMP"):
+            images = [base64.b64encode(encode(p, kind)).decode() for p in pictures]
+            await call_v1(model, {"instances": images, "parameters": parameters})
+        assert hop.calls[-2][2].tobytes() == hop.calls[-1][2].tobytes()
+
+
+async def test_requests_at_once_share_a_call_and_keep_their_own_rows(
+    model: TransformerModel, hop: FakeHop
+) -> None:
+    for _ in range(SURE_CALLS):
+        model._gathering.saw("sha256:abc")
+    model._batcher.limits = model._gathering.limits
+    wanted = [[1], [2, 3], [4], [5, 6, 7]]
+    requests = [{"instances": [text(column(n)) for n in row]} for row in wanted]
+    answers = await asyncio.gather(
+        *(call_v1(model, r, {"x-request-id": f"r{i}"}) for i, r in enumerate(requests))
+    )
+    ((_, _, batch, headers),) = hop.calls
+    assert len(batch) == 7
+    assert headers == {"x-request-id": "r0,r1,r2,r3"}
+    for row, (document, _) in zip(wanted, answers, strict=True):
+        assert [p["class_id"] for p in document["predictions"]] == row
+
+
+async def test_where_two_revisions_answer_two_requests_share_a_call(
+    model: TransformerModel, hop: FakeHop
+) -> None:
+    for _ in range(SURE_CALLS):
+        model._gathering.saw("sha256:abc")
+    model._gathering.saw("sha256:canary")
+    model._batcher.limits = model._gathering.limits
+    await asyncio.gather(*(call_v1(model, {"instances": [text(seven())]}) for _ in range(100)))
+    assert len(hop.calls) == 50
+
+
+async def test_each_answer_says_how_many_instances_are_its_own(model: TransformerModel) -> None:
+    requests = [request({"instances": [text(seven())] * n}) for n in (1, 3)]
+    answers = await asyncio.gather(*(model(model.read_v1(r)) for r in requests))
+    assert [answer.answered.instances for answer, _ in answers] == [1, 3]
 
 
 async def test_an_instance_at_fault_is_named_and_nothing_is_sent(
@@ -223,3 +298,40 @@ def test_metadata_describes_input_and_outputs(model: TransformerModel) -> None:
         "probability",
         "probabilities",
     ]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_the_predictor_is_woken_at_start_where_it_is_wanted(
+    hop: FakeHop, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    woken = []
+
+    async def wake() -> None:
+        woken.append(True)
+
+    monkeypatch.setattr(hop, "wake", wake)
+    settings = SETTINGS.model_copy(update={"wake_predictor": wanted})
+    with ThreadPoolExecutor(1) as executor:
+        await TransformerModel("mnist", CONTRACT, hop, executor, settings).started()
+    assert woken == [True] * wanted
+
+
+async def test_a_canary_is_dealt_out_finely_from_the_first_request_on(
+    model: TransformerModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,000 requests at once, of which every fifth call is answered by another artefact."""
+    infer = hop.infer
+
+    async def split(*arguments: Any) -> tuple[NDArray[np.float32], Answered]:
+        outputs, answered = await infer(*arguments)
+        await asyncio.sleep(0)
+        if len(hop.calls) % 5 == 0:
+            answered = answered._replace(revision="8", digest="sha256:canary")
+        return outputs, answered
+
+    monkeypatch.setattr(hop, "infer", split)
+    document = request({"instances": [text(seven())]})
+    answers = await asyncio.gather(*(model(model.read_v1(document)) for _ in range(2000)))
+    assert len(hop.calls) >= 1000
+    canary = sum(answer.answered.revision == "8" for answer, _ in answers)
+    assert canary / 2000 == pytest.approx(0.2, abs=0.005)

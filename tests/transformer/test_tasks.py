@@ -1,23 +1,42 @@
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from artifact import CardError
+from artifact import CardError, Contract
+from serving.model import ServedModel
 from tests.conftest import make_contract
-from transformer.classification import Classification
-from transformer.tasks import TASKS, task_for
+from transformer.hop import HopSettings, PredictorHop
+from transformer.model import TransformerModel
+from transformer.settings import TransformerSettings
+from transformer.tasks import TASKS, model_for
+
+
+def build(contract: Contract) -> ServedModel:
+    hop = PredictorHop(HopSettings("127.0.0.1:1", 1.0, 1, 1 << 20))
+    settings = TransformerSettings.model_validate({})
+    return model_for("mnist", contract, hop, cast(Executor, None), settings)
 
 
 def test_the_task_is_the_one_that_the_contract_names() -> None:
-    assert isinstance(task_for(make_contract()), Classification)
+    assert isinstance(build(make_contract()), TransformerModel)
     assert make_contract().task in TASKS
 
 
 def test_an_unknown_task_names_the_field_and_the_known_ones() -> None:
     with pytest.raises(CardError) as caught:
-        task_for(replace(make_contract(), task="detection"))
+        build(replace(make_contract(), task="detection"))
     assert caught.value.field == "contract.task"
     assert "'detection'" in caught.value.reason
-    assert "classification" in caught.value.reason
+    assert "classification, segmentation" in caught.value.reason
+
+
+def test_a_further_task_is_one_more_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(TransformerModel):
+        pass
+
+    monkeypatch.setitem(TASKS, "counting", Counting)
+    assert isinstance(build(replace(make_contract(), task="counting")), Counting)

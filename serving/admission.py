@@ -1,0 +1,105 @@
+"""Admission: no more requests are taken than are answered in good time; the rest hear so at once.
+
+Three bounds, the first two against memory, the third against time: requests and bytes in
+progress, and requests in progress times the time that one takes at full load. That time is
+measured, not set, so one setting fits a small network and a large one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from serving.errors import Overloaded
+
+FLOOR = 64
+"""Requests that are always admitted: less than this is no queue, and says nothing of the speed."""
+
+WINDOW_SECONDS = 0.25
+MEMORY_SECONDS = 30.0
+"""The speed is that of the best window of the last while. Refusing takes time as well, so what is
+answered under overload is less than what could be; were the limit to follow that down, clients
+that ask again at once would hold it there."""
+
+STALL_SECONDS = 2.0
+"""A window that took longer (its predictor was waking up) says nothing of the speed, either."""
+
+
+class Admission:
+    """Counts requests in; refuses those that would wait too long.
+
+    Args:
+        most_requests: in progress at once.
+        most_bytes: of their bodies.
+        wait_seconds: time after which a request that is admitted should be answered.
+    """
+
+    def __init__(self, most_requests: int, most_bytes: int, wait_seconds: float) -> None:
+        self._most_requests = most_requests
+        self._most_bytes = most_bytes
+        self._wait_seconds = wait_seconds
+        self._limit = most_requests
+        self._requests = 0
+        self._bytes = 0
+        self._speeds: deque[tuple[float, float]] = deque()
+        self._started = time.monotonic()
+        self._answered = 0
+        self._idle = True
+
+    @property
+    def limit(self) -> int:
+        """Requests in progress above which one is refused now."""
+        return self._limit
+
+    @property
+    def requests(self) -> int:
+        """Requests in progress."""
+        return self._requests
+
+    def check(self, size_bytes: int) -> None:
+        """See that there is room for a request.
+
+        Raises:
+            Overloaded: it would have to wait too long, or there is no room for it.
+        """
+        if self._requests >= self._limit:
+            raise Overloaded("too many requests are in progress")
+        if self._requests and self._bytes + size_bytes > self._most_bytes:
+            raise Overloaded("too many bytes are in progress")
+
+    def enter(self, size_bytes: int) -> None:
+        """Take a request in, if there is room; ``leave`` must follow.
+
+        Raises:
+            Overloaded: as ``check`` does.
+        """
+        self.check(size_bytes)
+        self._requests += 1
+        self._bytes += size_bytes
+
+    def leave(self, size_bytes: int, answered: bool) -> None:
+        """A request is done with; one that failed says nothing of the speed."""
+        self._requests -= 1
+        self._bytes -= size_bytes
+        if self._requests < FLOOR // 2:
+            self._idle = True
+        if answered:
+            self._answered += 1
+            now = time.monotonic()
+            if now - self._started >= WINDOW_SECONDS:
+                self._close_window(now)
+
+    def _close_window(self, now: float) -> None:
+        elapsed = now - self._started
+        speed = self._answered / elapsed
+        while self._speeds and self._speeds[0][0] < now - MEMORY_SECONDS:
+            self._speeds.popleft()
+        best = max((speed for _, speed in self._speeds), default=0.0)
+        # Where there was too little to do, the speed was at least what was seen.
+        if elapsed < STALL_SECONDS and (not self._idle or speed > best > 0):
+            self._speeds.append((now, speed))
+            allowed = int(max(best, speed) * self._wait_seconds)
+            self._limit = min(self._most_requests, max(FLOOR, allowed))
+        self._started = now
+        self._answered = 0
+        self._idle = self._requests < FLOOR // 2

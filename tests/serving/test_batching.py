@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from serving.batching import Batcher, BatchLimits
+from serving.errors import DeadlineExceeded
+
+LIMITS = BatchLimits(
+    calls=1, most_calls=1, requests=100, instances=100, size_bytes=100, hold_seconds=60
+)
+
+
+class Work:
+    """Doubles numbers; every batch waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gates: list[asyncio.Event] = []
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        self.gates.append(asyncio.Event())
+        await self.gates[-1].wait()
+        if -1 in items:
+            raise ValueError("minus one")
+        return [2 * item for item in items]
+
+    def let_go(self) -> None:
+        for gate in self.gates:
+            gate.set()
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+def limits(**changes: Any) -> BatchLimits:
+    return BatchLimits(**{**LIMITS.__dict__, **changes})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def submit(batcher: Batcher[int, int], *items: int, instances: int = 1) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(batcher.submit(item, instances, 1)) for item in items]
+
+
+async def test_a_lone_item_leaves_at_once_and_the_rest_leave_together(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    first = submit(batcher, 1)
+    await turns()
+    assert work.batches == [[1]]
+    others = submit(batcher, 2, 3, 4)
+    await turns()
+    assert work.batches == [[1]]
+    work.let_go()
+    await until(lambda: len(work.batches) == 2)
+    work.let_go()
+    assert await asyncio.gather(*first, *others) == [2, 4, 6, 8]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_what_one_turn_of_the_loop_reads_leaves_together(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    tasks = submit(batcher, 1, 2, 3)
+    await turns()
+    assert work.batches == [[1, 2, 3]]
+    work.let_go()
+    assert await asyncio.gather(*tasks) == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("changes", "instances", "expected"),
+    [
+        ({"requests": 2}, 1, [[0], [1, 2], [3, 4], [5]]),
+        ({"instances": 6}, 2, [[0], [1, 2, 3], [4, 5]]),
+        ({"instances": 1}, 2, [[0], [1], [2], [3], [4], [5]]),  # over the bound: alone
+        ({"size_bytes": 4}, 1, [[0], [1, 2, 3, 4], [5]]),
+    ],
+)
+async def test_batches_are_bounded(
+    work: Work, changes: dict[str, int], instances: int, expected: list[list[int]]
+) -> None:
+    batcher = Batcher(work, limits(**changes), 60)
+    tasks = submit(batcher, 0, instances=instances)
+    await turns()
+    tasks += submit(batcher, 1, 2, 3, 4, 5, instances=instances)
+    done = asyncio.gather(*tasks)
+    while not done.done():
+        work.let_go()
+        await asyncio.sleep(0.001)
+    assert await done == [0, 2, 4, 6, 8, 10]
+    assert work.batches == expected
+
+
+async def test_full_batches_leave_beyond_the_usual_calls_up_to_a_bound(work: Work) -> None:
+    batcher = Batcher(work, limits(most_calls=3, requests=2), 60)
+    tasks = submit(batcher, 0)
+    await turns()
+    tasks += submit(batcher, *range(1, 8))
+    await turns()
+    assert work.batches == [[0], [1, 2], [3, 4]]
+    work.let_go()
+    await until(lambda: len(work.batches) == 4)
+    work.let_go()
+    await until(lambda: len(work.batches) == 5)
+    work.let_go()
+    assert await asyncio.gather(*tasks) == [2 * n for n in range(8)]
+    assert work.batches[3:] == [[5, 6], [7]]
+
+
+async def test_enough_may_be_less_than_a_full_batch(work: Work) -> None:
+    batcher = Batcher(work, limits(most_calls=3, instances=10, enough=3), 60)
+    tasks = submit(batcher, 0)
+    await turns()
+    tasks += submit(batcher, 1, 2)
+    await turns()
+    assert work.batches == [[0]]
+    tasks += submit(batcher, 3)
+    await turns()
+    assert work.batches == [[0], [1, 2, 3]]
+    work.let_go()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+
+
+async def test_nobody_is_held_for_longer_than_the_limit(work: Work) -> None:
+    batcher = Batcher(work, limits(most_calls=2, hold_seconds=0.05), 60)
+    tasks = submit(batcher, 0)
+    await turns()
+    started = asyncio.get_running_loop().time()
+    tasks += submit(batcher, 1, 2)
+    await until(lambda: len(work.batches) == 2)
+    assert 0.04 <= asyncio.get_running_loop().time() - started < 1
+    assert work.batches == [[0], [1, 2]]
+    tasks += submit(batcher, 3)
+    await asyncio.sleep(0.1)
+    assert len(work.batches) == 2  # never more than most_calls
+    work.let_go()
+    await until(lambda: len(work.batches) == 3)
+    work.let_go()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+
+
+async def test_whoever_stops_waiting_is_left_out(work: Work) -> None:
+    batcher = Batcher(work, limits(requests=2), 60)
+    tasks = submit(batcher, 0)
+    await turns()
+    tasks += submit(batcher, 1, 2, 3)
+    await turns()
+    tasks[1].cancel()
+    await turns()
+    work.let_go()
+    await until(lambda: len(work.batches) == 2)
+    work.let_go()
+    assert [await tasks[0], await tasks[2], await tasks[3]] == [0, 4, 6]
+    assert tasks[1].cancelled()
+    assert work.batches == [[0], [2, 3]]
+
+
+async def test_who_goes_while_his_batch_is_under_way_harms_nobody(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    tasks = submit(batcher, 1, 2)
+    await turns()
+    tasks[0].cancel()
+    await turns()
+    work.let_go()
+    assert await tasks[1] == 4
+    assert tasks[0].cancelled()
+
+
+async def test_who_has_waited_too_long_is_refused(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 0.05)
+    tasks = submit(batcher, 0)
+    await turns()
+    tasks += submit(batcher, 1)
+    await asyncio.sleep(0.1)
+    tasks += submit(batcher, 2)
+    await turns()
+    work.let_go()
+    await until(lambda: len(work.batches) == 2)
+    work.let_go()
+    with pytest.raises(DeadlineExceeded):
+        await tasks[1]
+    assert [await tasks[0], await tasks[2]] == [0, 4]
+    assert work.batches == [[0], [2]]
+
+
+async def test_a_fault_reaches_all_of_its_batch_and_no_other(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    tasks = submit(batcher, 1, -1)
+    await turns()
+    tasks += submit(batcher, 2)
+    await turns()
+    work.let_go()
+    await until(lambda: len(work.batches) == 2)
+    work.let_go()
+    for task in tasks[:2]:
+        with pytest.raises(ValueError, match="minus one"):
+            await task
+    assert await tasks[2] == 4
+
+
+async def test_new_limits_hold_from_the_next_batch_on(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    tasks = submit(batcher, 0)
+    await turns()
+    tasks += submit(batcher, 1, 2, 3)
+    batcher.limits = limits(requests=1)
+    done = asyncio.gather(*tasks)
+    while not done.done():
+        work.let_go()
+        await asyncio.sleep(0.001)
+    assert work.batches == [[0], [1], [2], [3]]

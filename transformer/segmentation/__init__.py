@@ -1,0 +1,1 @@
+"""The task ``segmentation``: rasters of any size to masks, tile by tile."""

@@ -1,0 +1,122 @@
+"""A mask on its way out: GeoTIFF, numpy file, PNG, picture with a legend."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from artifact import SegmentationContract
+from transformer.segmentation.raster import GeoTag
+
+GDAL_NODATA = 42113
+BIG_BYTES = 4 << 30
+STRIP_BYTES = 256 << 10
+OPACITY = 0.5
+"""Of the colours over the image in an overlay."""
+
+OVERLAY_SIDE = 2048
+"""Longest side of an overlay: it is for looking at."""
+
+
+def mask_as_npy(mask: NDArray[np.uint8]) -> bytes:
+    """What ``numpy.load`` reads."""
+    buffer = io.BytesIO()
+    np.save(buffer, mask, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def mask_as_png(mask: NDArray[np.uint8], contract: SegmentationContract) -> bytes:
+    """A paletted PNG whose pixel values are the class indices."""
+    image = Image.fromarray(mask)
+    image.putpalette([level for colour in contract.colours for level in colour])
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def mask_as_tiff(
+    mask: NDArray[np.uint8],
+    contract: SegmentationContract,
+    geography: Sequence[GeoTag],
+    nodata: int | None,
+) -> bytes:
+    """A GeoTIFF that lies exactly where the input did: its tags of place are copied as they are."""
+    palette = np.zeros((3, 256), np.uint16)
+    for index, colour in enumerate(contract.colours):
+        palette[:, index] = [257 * level for level in colour]
+    tags = [(tag.code, tag.kind, tag.length, tag.value, True) for tag in geography]
+    if nodata is not None:
+        tags.append((GDAL_NODATA, 2, 0, str(nodata), True))
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, bigtiff=mask.nbytes > BIG_BYTES // 2) as file:
+        file.write(
+            mask,
+            photometric="palette",
+            colormap=palette,
+            compression="zlib",
+            compressionargs={"level": 4},
+            rowsperstrip=max(1, STRIP_BYTES // mask.shape[1]),
+            extratags=tags,
+            metadata=None,
+            software=False,
+        )
+    return buffer.getvalue()
+
+
+def overlay_as_png(
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    contract: SegmentationContract,
+    shares: Sequence[float],
+) -> bytes:
+    """The image with its classes' colours over it, and a legend below.
+
+    Args:
+        picture: ``(h, w, 3)``, at most ``OVERLAY_SIDE`` a side.
+        mask: ``(h, w)``, of the same size; ``contract.void`` leaves the image as it is.
+        shares: of the pixels with data, one a label.
+    """
+    colours = np.array(contract.colours, np.float32)[mask]
+    seen = (mask != contract.void)[..., np.newaxis]
+    mixed = np.where(seen, picture * (1 - OPACITY) + colours * OPACITY, picture)
+    legend = _legend(contract, shares, picture.shape[1])
+    height = picture.shape[0] + legend.height
+    canvas = Image.new("RGB", (max(picture.shape[1], legend.width), height), "white")
+    canvas.paste(Image.fromarray(np.rint(mixed).astype(np.uint8)), (0, 0))
+    canvas.paste(legend, (0, picture.shape[0]))
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def overlay_step(height: int, width: int) -> int:
+    """Every how many pixels an overlay takes one."""
+    return math.ceil(max(height, width) / OVERLAY_SIDE)
+
+
+def _legend(contract: SegmentationContract, shares: Sequence[float], width: int) -> Image.Image:
+    """A square and a share a class, in as many rows as the width asks for."""
+    font = ImageFont.load_default(14)
+    entries = [
+        (f"{label}  {share:.1%}", colour)
+        for index, (label, share, colour) in enumerate(
+            zip(contract.labels, shares, contract.colours, strict=True)
+        )
+        if index != contract.void
+    ]
+    cell = 44 + max(int(font.getlength(text)) for text, _ in entries)
+    columns = max(1, width // cell)
+    rows = math.ceil(len(entries) / columns)
+    image = Image.new("RGB", (max(cell, min(width, columns * cell)), 12 + 24 * rows), "white")
+    draw = ImageDraw.Draw(image)
+    for number, (text, colour) in enumerate(entries):
+        x, y = number % columns * cell + 12, number // columns * 24 + 10
+        draw.rectangle((x, y, x + 16, y + 14), fill=colour, outline="black")
+        draw.text((x + 24, y - 2), text, fill="black", font=font)
+    return image

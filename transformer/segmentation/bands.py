@@ -1,0 +1,182 @@
+"""From a raster's rows to the bytes that a network takes, and which pixels have data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from artifact import RasterInput
+from serving.errors import InvalidRequest
+from transformer.segmentation.raster import Layout, Raster
+
+CHUNK_PIXELS = 1 << 20
+"""Pixels that are scaled at a time: what lies between the file and the tiles stays small."""
+
+
+class Choice(NamedTuple):
+    """What a request may say of its raster.
+
+    Attributes:
+        bands: which of the raster's the network gets, counted from 1; None for all in order.
+        full_scale: the value of full intensity; None for the contract's.
+    """
+
+    bands: tuple[int, ...] | None = None
+    full_scale: float | None = None
+
+
+class Strip(NamedTuple):
+    """Rows that are ready: ``(h, w, bands)`` reduced bytes, and ``(H, W)`` validity at full size.
+
+    ``valid`` is None where every pixel has data.
+    """
+
+    pixels: NDArray[np.uint8]
+    valid: NDArray[np.bool_] | None
+
+
+class BandReader:
+    """Chooses, scales and reduces a raster's bands, from top to bottom.
+
+    Raises:
+        InvalidRequest: the raster has other bands than the model takes, or an element type
+            without a known full intensity.
+    """
+
+    def __init__(self, raster: Raster, spec: RasterInput, choice: Choice) -> None:
+        self._raster = raster
+        self._layout = layout = raster.layout
+        self._bands = _chosen(layout, spec, choice)
+        self._factor = spec.reduction
+        # The network knows nothing of missing data: it gets what it has seen most of.
+        self._fill = np.array([round(255 * mean) for mean in spec.mean], np.uint8)
+        scale = choice.full_scale or _full_scale(layout.dtype, spec)
+        self._scale = np.float32(255 / scale)
+        self._table: NDArray[np.uint8] | None = None
+        if layout.dtype == "uint16":
+            every = np.arange(1 << 16, dtype=np.float32) * self._scale
+            self._table = np.rint(every.clip(0, 255)).astype(np.uint8)
+        self._nodata = _as_element(layout.nodata, layout.dtype)
+        self._as_it_is = layout.dtype == "uint8" and scale == 255
+
+    @property
+    def height(self) -> int:
+        """Reduced rows."""
+        return math.ceil(self._layout.height / self._factor)
+
+    @property
+    def width(self) -> int:
+        """Reduced columns."""
+        return math.ceil(self._layout.width / self._factor)
+
+    @property
+    def rows_a_chunk(self) -> int:
+        """Reduced rows that are read at a time."""
+        return max(1, CHUNK_PIXELS // (self._layout.width * self._factor))
+
+    def read(self, start: int, stop: int) -> Strip:
+        """Reduced rows ``start`` to ``stop``."""
+        factor = self._factor
+        raw = self._raster.rows(start * factor, min(stop * factor, self._layout.height))
+        chosen = raw[..., self._bands]
+        valid = self._valid(raw, chosen)
+        pixels = self._scaled(chosen)
+        if valid is not None:
+            pixels = np.where(valid[..., np.newaxis], pixels, self._fill)
+        return Strip(reduce(pixels, factor), valid)
+
+    def _scaled(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+        if self._as_it_is:
+            return values  # type: ignore[return-value]
+        if self._table is not None:
+            looked_up: NDArray[np.uint8] = self._table[values]
+            return looked_up
+        with np.errstate(over="ignore", invalid="ignore"):
+            levels = values.astype(np.float32) * self._scale
+        levels = np.rint(np.nan_to_num(levels, nan=0.0).clip(0, 255))
+        rounded: NDArray[np.uint8] = levels.astype(np.uint8)
+        return rounded
+
+    def _valid(
+        self, raw: NDArray[np.generic], chosen: NDArray[np.generic]
+    ) -> NDArray[np.bool_] | None:
+        """A pixel has data unless it is transparent, or all its bands are nodata or NaN."""
+        layout = self._layout
+        found: NDArray[np.bool_] | None = None
+        if layout.alpha:
+            found = raw[..., -1] != 0
+        if self._nodata is not None:
+            here = (chosen != self._nodata).any(axis=2)
+            found = here if found is None else found & here
+        if raw.dtype.kind == "f":
+            here = ~np.isnan(chosen).all(axis=2)
+            found = here if found is None else found & here
+        return None if found is None or found.all() else found
+
+
+def reduce(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Average ``factor`` × ``factor`` pixels into one; blocks at the border may be smaller."""
+    if factor == 1:
+        return np.ascontiguousarray(pixels)
+    if pixels.shape[2] == 3:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).reduce(factor))
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(pixels[..., i])).reduce(factor))
+        for i in range(pixels.shape[2])
+    ]
+    return np.stack(planes, axis=2)
+
+
+def _chosen(layout: Layout, spec: RasterInput, choice: Choice) -> list[int] | slice:
+    wanted = len(spec.bands)
+    names = ", ".join(spec.bands)
+    if choice.bands is None:
+        if layout.bands != wanted:
+            raise InvalidRequest(
+                f"the image has {layout.bands} band{'s' * (layout.bands != 1)}; the model takes "
+                f"{wanted} ({names}); say which with the parameter bands, such as "
+                f"bands={','.join(str(i + 1) for i in range(wanted))}",
+                code="wrong_bands",
+            )
+        return slice(0, wanted)
+    if len(choice.bands) != wanted:
+        raise InvalidRequest(
+            f"bands names {len(choice.bands)}; the model takes {wanted} ({names})",
+            code="wrong_bands",
+        )
+    if max(choice.bands) > layout.bands:
+        raise InvalidRequest(
+            f"bands names band {max(choice.bands)}; the image has {layout.bands}",
+            code="wrong_bands",
+        )
+    return [band - 1 for band in choice.bands]
+
+
+def _as_element(value: float | None, dtype: str) -> Any:
+    """The nodata value as an element of the raster; None where no element can be equal to it."""
+    kind = np.dtype(dtype)
+    if value is None or np.isnan(value):
+        return None
+    if kind.kind == "f":
+        with np.errstate(over="ignore"):
+            return kind.type(value)
+    limits = np.iinfo(kind)
+    if not limits.min <= value <= limits.max or value != int(value):
+        return None
+    return kind.type(int(value))
+
+
+def _full_scale(dtype: str, spec: RasterInput) -> float:
+    name = "float32" if dtype in ("float16", "float64") else dtype
+    if name not in spec.full_scale:
+        known = ", ".join(spec.full_scale)
+        raise InvalidRequest(
+            f"the image is of {dtype}, and {known} are scaled by themselves; say what full "
+            "intensity is with the parameter full_scale",
+            code="unknown_scale",
+        )
+    return spec.full_scale[name]

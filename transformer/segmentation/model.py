@@ -1,0 +1,309 @@
+"""One segmentation model of the transformer, behind KServe's ``Model`` interface."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from artifact import CardError, Contract, RasterInput, SegmentationContract
+from serving.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from serving.model import Answered, HttpRequest, Reply, ServedModel
+from serving.v2 import write_infer_response
+from transformer.hop import PredictorHop
+from transformer.image import FORMATS
+from transformer.segmentation.answers import (
+    mask_as_npy,
+    mask_as_png,
+    mask_as_tiff,
+    overlay_as_png,
+    overlay_step,
+)
+from transformer.segmentation.bands import BandReader
+from transformer.segmentation.payload import (
+    JSON,
+    NPY,
+    PNG,
+    TIFF,
+    Payload,
+    Wanted,
+    read_v1_payload,
+    read_v2_payload,
+)
+from transformer.segmentation.raster import Picture, Raster, RasterLimits
+from transformer.segmentation.tiff import TiffRaster
+from transformer.segmentation.work import Call, Mask, Work
+from transformer.settings import TransformerSettings
+
+CALLS = 2
+"""Calls to the predictor under way for one request; each has its tiles in memory."""
+
+CALL_PIXELS = 1 << 20
+"""Reduced pixels of one call, so that a raster of small tiles takes few calls."""
+
+MOST_SIDE = 200_000
+PICTURES = tuple(name for name in FORMATS if name != "TIFF")
+TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+class Opened(NamedTuple):
+    """A raster whose header has been read and found fit for the model."""
+
+    payload: Payload
+    raster: Raster
+    bands: BandReader
+
+
+class Answer(NamedTuple):
+    """A finished mask; ``reply`` is how it leaves, where that takes long to make."""
+
+    opened: Opened
+    found: Mask
+    answered: Answered
+    reply: Reply | None = None
+
+
+class SegmentationModel(ServedModel):
+    """Cuts rasters into tiles, asks the predictor about them and joins the answers."""
+
+    def __init__(
+        self,
+        name: str,
+        contract: Contract,
+        hop: PredictorHop,
+        executor: Executor,
+        settings: TransformerSettings,
+    ) -> None:
+        super().__init__(name)
+        if not isinstance(contract, SegmentationContract) or len(contract.outputs) != 1:
+            raise CardError("contract.outputs", "segmentation has one output")
+        self._contract = contract
+        self._spec = contract.input_as(RasterInput)
+        self._hop = hop
+        self._executor = executor
+        self._settings = settings
+        # The answer is what is large: a byte a class.
+        answered = hop.max_message_bytes * 15 // 16 // len(contract.labels)
+        self._call_pixels = min(CALL_PIXELS, answered)
+        if self._spec.tile**2 > answered:
+            raise CardError(
+                "contract.input.tile",
+                f"is too large for messages of {hop.max_message_bytes} bytes to the predictor",
+            )
+        self._limits = RasterLimits(settings.max_raster_pixels, MOST_SIDE)
+        self.ready = True
+
+    def start(self) -> None:
+        """Nothing to do: there is nothing to load."""
+
+    async def started(self) -> None:
+        if self._settings.wake_predictor:
+            await self._hop.wake()
+
+    async def close(self) -> None:
+        await self._hop.close()
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        return [{"name": self._spec.name, "datatype": "BYTES", "shape": [1]}]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        return [
+            {"name": "mask", "datatype": "UINT8", "shape": [-1, -1]},
+            {"name": "pixels", "datatype": "INT64", "shape": [len(self._contract.labels)]},
+        ]
+
+    def read_v1(self, request: HttpRequest) -> Payload:
+        return read_v1_payload(request)
+
+    def read_v2(self, request: HttpRequest) -> Payload:
+        return read_v2_payload(request)
+
+    async def preprocess(
+        self, payload: Payload, headers: Mapping[str, str] | None = None
+    ) -> Opened:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._open, payload)
+
+    def _open(self, payload: Payload) -> Opened:
+        raster = open_raster(payload.image, self._limits)
+        layout = raster.layout
+        size = layout.height * layout.width
+        if payload.wanted.probabilities:
+            limit = self._limits.pixels // len(self._contract.labels)
+            if size > limit:
+                raise TooLarge(
+                    f"the image is {layout.width} × {layout.height} pixels; with probabilities "
+                    f"the limit is {limit} pixels",
+                    code="image_too_large",
+                )
+        return Opened(payload, raster, BandReader(raster, self._spec, payload.wanted.choice))
+
+    async def predict(self, payload: Opened, headers: Mapping[str, str] | None = None) -> Answer:
+        loop = asyncio.get_running_loop()
+        work = Work(
+            payload.raster.layout,
+            payload.bands,
+            self._contract,
+            self._call_pixels,
+            payload.payload.wanted.probabilities,
+        )
+        calls = work.calls()
+        under_way: deque[tuple[Call, asyncio.Task[tuple[NDArray[np.uint8], Answered]]]] = deque()
+        answered: dict[str, Answered] = {}
+        try:
+            more = True
+            while more or under_way:
+                while more and len(under_way) < CALLS:
+                    call = await loop.run_in_executor(self._executor, next, calls, None)
+                    if call is None:
+                        more = False
+                        break
+                    under_way.append((call, loop.create_task(self._ask(call, headers or {}))))
+                if not under_way:
+                    break
+                call, task = under_way.popleft()
+                levels, who = await task
+                if who.digest:
+                    answered[who.digest] = who
+                await loop.run_in_executor(self._executor, work.take, call, levels)
+        finally:
+            for _, task in under_way:
+                task.cancel()
+        if not answered:
+            raise InvalidRequest("no pixel of the image has data", code="no_data")
+        found = await loop.run_in_executor(self._executor, work.finish)
+        # While a new revision is rolled out, the tiles of one raster may meet both.
+        revision = "+".join(sorted({item.revision for item in answered.values()}))
+        digest = next(iter(answered))
+        return Answer(payload, found, Answered(revision, digest, 1))
+
+    async def _ask(
+        self, call: Call, headers: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], Answered]:
+        if call.pixels is None:
+            (tile,) = call.tiles
+            empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
+            return empty, Answered("", "", 0)
+        return await self._hop.infer(self.name, self._contract, call.pixels, headers)
+
+    async def postprocess(self, result: Answer, headers: Mapping[str, str] | None = None) -> Answer:
+        """Make the answer's bytes off the event loop: a large mask takes a while."""
+        if result.opened.payload.request is not None:
+            return result
+        reply = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._render, result
+        )
+        return result._replace(reply=reply)
+
+    def write_v1(self, answer: Answer) -> Reply:
+        assert answer.reply is not None
+        return answer.reply
+
+    def write_v2(self, answer: Answer) -> Reply:
+        request = answer.opened.payload.request
+        assert request is not None
+        reply = write_infer_response(
+            request,
+            self.name,
+            answer.answered.revision,
+            {"model_digest": answer.answered.digest},
+            {"mask": answer.found.mask, "pixels": np.array(answer.found.pixels, np.int64)},
+        )
+        return Reply(reply.body, reply.media_type, {**reply.headers, **self._headers(answer)})
+
+    def _render(self, answer: Answer) -> Reply:
+        wanted = answer.opened.payload.wanted
+        headers = self._headers(answer)
+        if wanted.output == NPY:
+            array = answer.found.mask if answer.found.levels is None else answer.found.levels
+            return Reply(mask_as_npy(array), NPY, headers)
+        if wanted.output == TIFF:
+            body = mask_as_tiff(
+                answer.found.mask,
+                self._contract,
+                answer.opened.raster.layout.geography,
+                answer.found.nodata,
+            )
+            return Reply(body, TIFF, headers)
+        if wanted.output == PNG:
+            return Reply(self._overlay(answer), PNG, headers)
+        return Reply(orjson.dumps(self._document(answer, wanted)), JSON, headers)
+
+    def _overlay(self, answer: Answer) -> bytes:
+        raster = open_raster(answer.opened.payload.image, self._limits)
+        bands = BandReader(raster, self._spec, answer.opened.payload.wanted.choice)
+        step = overlay_step(bands.height, bands.width)
+        rows = [
+            bands.read(start, min(start + step, bands.height)).pixels[:1, ::step]
+            for start in range(0, bands.height, step)
+        ]
+        picture = np.concatenate(rows)
+        # Other than three bands are shown in grey, by the first of them.
+        picture = picture if picture.shape[2] == 3 else picture[..., :1].repeat(3, axis=2)
+        stride = step * self._spec.reduction
+        mask = answer.found.mask[::stride, ::stride][: picture.shape[0], : picture.shape[1]]
+        mask = np.where(mask < len(self._contract.labels), mask, np.uint8(self._contract.void))
+        return overlay_as_png(picture, mask, self._contract, _shares(answer.found.pixels))
+
+    def _document(self, answer: Answer, wanted: Wanted) -> dict[str, Any]:
+        pixels = answer.found.pixels
+        shares = _shares(pixels)
+        classes = [
+            {
+                "label": label,
+                "class_id": index,
+                "pixels": pixels[index],
+                "share": round(shares[index], 6),
+            }
+            for index, label in enumerate(self._contract.labels)
+            if index != self._contract.void
+        ]
+        prediction: dict[str, Any] = {
+            "width": answer.found.mask.shape[1],
+            "height": answer.found.mask.shape[0],
+            "classes": sorted(classes, key=lambda item: -item["pixels"]),
+            "nodata": answer.found.nodata,
+        }
+        if wanted.mask != "none":
+            data = (
+                mask_as_npy(answer.found.mask)
+                if wanted.mask == "npy"
+                else mask_as_png(answer.found.mask, self._contract)
+            )
+            prediction["mask"] = {
+                "encoding": wanted.mask,
+                "base64": base64.b64encode(data).decode(),
+            }
+        return {
+            "predictions": [prediction],
+            "model_name": self.name,
+            "model_version": answer.answered.revision,
+        }
+
+    def _headers(self, answer: Answer) -> dict[str, str]:
+        return {"x-model-pixels": str(answer.found.mask.size)}
+
+
+def open_raster(data: bytes | memoryview, limits: RasterLimits) -> Raster:
+    """Read the header of an image of any format that is read.
+
+    Raises:
+        ServingError: damaged, too large, or of no such format.
+    """
+    head = bytes(data[:16])
+    if head.startswith(TIFF_MAGIC):
+        return TiffRaster(data, limits)
+    if not head:
+        raise UnsupportedMedia("the image is empty", code="not_an_image")
+    return Picture(data, limits, PICTURES)
+
+
+def _shares(pixels: list[int]) -> list[float]:
+    total = max(1, sum(pixels))
+    return [count / total for count in pixels]

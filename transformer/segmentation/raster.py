@@ -1,0 +1,134 @@
+"""Rasters: bands of pixels read row by row, whatever file they come from."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from serving.errors import TooLarge, UnsupportedMedia
+from transformer.image import refused_if_damaged
+
+GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
+"""What a GeoTIFF says of its place (OGC 19-008r4): pixel scale, tie points, transformation, and
+the three tags of geo keys."""
+
+
+class GeoTag(NamedTuple):
+    """A TIFF tag as it was: code, TIFF type, number of values, and these."""
+
+    code: int
+    kind: int
+    length: int
+    value: object
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known of a raster before its pixels are read.
+
+    Attributes:
+        height, width: pixels.
+        bands: of colour, the alpha band not counted.
+        dtype: numpy's name of the element type.
+        alpha: whether a last band says how opaque a pixel is.
+        nodata: the value that marks a pixel without data, in any of its bands.
+        geography: tags that place the raster on the ground.
+    """
+
+    height: int
+    width: int
+    bands: int
+    dtype: str
+    alpha: bool = False
+    nodata: float | None = None
+    geography: tuple[GeoTag, ...] = field(default=())
+
+
+class Raster(Protocol):
+    """A raster whose rows are read in order, and never all at once unless they must be."""
+
+    layout: Layout
+
+    def rows(self, start: int, stop: int) -> NDArray[np.generic]:
+        """``(stop - start, width, bands)`` elements, the alpha band last where there is one.
+
+        Raises:
+            MalformedRequest: damaged or cut off.
+        """
+
+
+@dataclass(frozen=True)
+class RasterLimits:
+    """Most pixels of a raster, and of its sides."""
+
+    pixels: int
+    side: int
+
+    def check(self, width: int, height: int) -> None:
+        """See that a raster is not too large; called before anything is decompressed.
+
+        Raises:
+            TooLarge: naming the limit.
+        """
+        if width * height > self.pixels:
+            raise TooLarge(
+                f"the image is {width} × {height} pixels; the limit is {self.pixels} pixels",
+                code="image_too_large",
+            )
+        if max(width, height) > self.side:
+            raise TooLarge(
+                f"the image is {width} × {height} pixels; the limit of a side is {self.side}",
+                code="image_too_large",
+            )
+
+
+class Picture:
+    """A PNG, JPEG or other picture, decoded whole by Pillow: they cannot be read in parts."""
+
+    def __init__(self, data: bytes | memoryview, limits: RasterLimits, formats: tuple[str, ...]):
+        with refused_if_damaged(bytes(data[:16]), None):
+            image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
+        limits.check(image.width, image.height)
+        with refused_if_damaged(b"", None):
+            image.load()
+            image = _plain(image)
+        pixels = np.asarray(image)
+        if pixels.ndim == 2:
+            pixels = pixels[..., np.newaxis]
+        alpha = image.mode in ("LA", "RGBA")
+        self._pixels = pixels
+        self.layout = Layout(
+            image.height,
+            image.width,
+            pixels.shape[2] - alpha,
+            pixels.dtype.name,
+            alpha,
+        )
+
+    def rows(self, start: int, stop: int) -> NDArray[np.generic]:
+        return self._pixels[start:stop]
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Palettes and foreign colour spaces as RGB; grey stays grey, 16 bits stay 16 bits."""
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        if "transparency" in image.info:
+            return image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
+        return image
+    if image.mode.startswith("I;16"):
+        return image
+    if image.mode == "I":
+        return Image.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "PA"):
+        opaque = image.mode == "P" and "transparency" not in image.info
+        return image.convert("RGB" if opaque else "RGBA")
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
+        return image.convert("RGB")
+    raise UnsupportedMedia(f"pictures of mode {image.mode} are not read", code="not_an_image")

@@ -1,0 +1,152 @@
+"""From a raster's bands to its mask, whoever answers for the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifact import RasterInput, SegmentationContract
+from transformer.segmentation.bands import BandReader
+from transformer.segmentation.raster import Layout
+from transformer.segmentation.tiles import UNDECIDED, Filled, TileReader
+from transformer.segmentation.tiling import Block, Mosaic, Tile, decide
+
+COUNT_ROWS = 32
+
+
+class Call(NamedTuple):
+    """Tiles of one shape, and their pixels ``(n, bands, h, w)``; None for one without data."""
+
+    tiles: list[Tile]
+    pixels: NDArray[np.uint8] | None
+
+
+class Mask(NamedTuple):
+    """A finished mask.
+
+    Attributes:
+        mask: ``(height, width)`` class indices, ``nodata`` where there is no data.
+        nodata: that value; None where all pixels have data and the raster names none.
+        pixels: of each class, in the order of the labels.
+        levels: ``(classes, height, width)`` probabilities in 255ths, where they were asked for.
+    """
+
+    mask: NDArray[np.uint8]
+    nodata: int | None
+    pixels: list[int]
+    levels: NDArray[np.uint8] | None
+
+
+class Work:
+    """One raster on its way through the predictor; used by one thread at a time.
+
+    Args:
+        call_pixels: most reduced pixels of one call; a tile that has more goes alone.
+        probabilities: whether those of all classes are kept beside the mask.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        bands: BandReader,
+        contract: SegmentationContract,
+        call_pixels: int,
+        probabilities: bool = False,
+    ) -> None:
+        spec = contract.input_as(RasterInput)
+        self._layout = layout
+        self._call_pixels = call_pixels
+        self._contract = contract
+        self._factor = spec.reduction
+        self._nodata = _nodata(layout.nodata, contract)
+        self._mask = np.empty((layout.height, layout.width), np.uint8)
+        self._marker = self._nodata if self._nodata != UNDECIDED else contract.void
+        self._tiles = TileReader(bands, spec, self._mask, self._marker)
+        self._mosaic = Mosaic(self._tiles.tiling, len(contract.labels))
+        self._levels: NDArray[np.uint8] | None = None
+        if probabilities:
+            shape = (len(contract.labels), layout.height, layout.width)
+            self._levels = np.zeros(shape, np.uint8)
+
+    def calls(self) -> Iterator[Call]:
+        """Tiles of one shape that follow each other, together; those without data apart."""
+        waiting: list[Filled] = []
+        for filled in self._tiles:
+            tile = filled.tile
+            if waiting and (
+                filled.pixels is None
+                or (tile.height, tile.width) != (waiting[0].tile.height, waiting[0].tile.width)
+                or (len(waiting) + 1) * tile.height * tile.width > self._call_pixels
+            ):
+                yield _together(waiting)
+                waiting = []
+            if filled.pixels is None:
+                yield Call([tile], None)
+            else:
+                waiting.append(filled)
+        if waiting:
+            yield _together(waiting)
+
+    def take(self, call: Call, levels: NDArray[np.uint8]) -> None:
+        """Join one call's answer to what has come before it."""
+        for tile, rows in zip(call.tiles, levels, strict=True):
+            for block in self._mosaic.add(tile, rows):
+                self._settle(block)
+
+    def _settle(self, block: Block) -> None:
+        factor = self._factor
+        top, left = block.top * factor, block.left * factor
+        target = self._mask[
+            top : top + block.levels.shape[1] * factor, left : left + block.levels.shape[2] * factor
+        ]
+        if not target.size:
+            return
+        found = _enlarged(decide(block.levels, self._contract.void), factor)[
+            : target.shape[0], : target.shape[1]
+        ]
+        np.copyto(target, found, where=target == UNDECIDED)
+        if self._levels is not None:
+            for plane, levels in zip(self._levels, block.levels, strict=True):
+                part = _enlarged(levels, factor)[: target.shape[0], : target.shape[1]]
+                plane[top : top + target.shape[0], left : left + target.shape[1]] = part
+
+    def finish(self) -> Mask:
+        """The mask, counted, once every call has been taken."""
+        counts = np.zeros(256, np.int64)
+        # numpy counts eight bytes a pixel.
+        for start in range(0, len(self._mask), COUNT_ROWS):
+            rows = self._mask[start : start + COUNT_ROWS]
+            counts += np.bincount(rows.ravel(), minlength=256)
+        pixels = counts[: len(self._contract.labels)].copy()
+        pixels[self._contract.void] = 0
+        missing = bool(counts[self._marker])
+        if missing and self._marker != self._nodata:
+            self._mask[self._mask == self._marker] = self._nodata
+        declared = missing or self._layout.nodata is not None
+        nodata = self._nodata if declared else None
+        return Mask(self._mask, nodata, pixels.tolist(), self._levels)
+
+
+def _together(waiting: list[Filled]) -> Call:
+    pixels = [item.pixels for item in waiting if item.pixels is not None]
+    batch = pixels[0][np.newaxis] if len(pixels) == 1 else np.stack(pixels)
+    return Call([item.tile for item in waiting], batch)
+
+
+def _nodata(value: float | None, contract: SegmentationContract) -> int:
+    """The mask's own nodata value: the input's where no class has it, else ``void``'s index."""
+    if value is None or not 0 <= value <= 255 or value != int(value):
+        return contract.void
+    number = int(value)
+    if number != contract.void and number < len(contract.labels):
+        return contract.void
+    return number
+
+
+def _enlarged(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    if factor == 1:
+        return plane
+    return plane.repeat(factor, axis=0).repeat(factor, axis=1)
