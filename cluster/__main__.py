@@ -1,0 +1,99 @@
+"""``python -m cluster VERB``, which `make cluster`, `make images`, `make deploy` … call."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from artifact import ArtifactError
+from cluster import cards, gateway, images, overlay, platform
+from cluster.commands import ROOT, ClusterError
+
+SAMPLES = {"mnist": "seven.png", "fashion-mnist": "shirt.png"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, about in (("create", "minikube and all the service stands on"), ("delete", "it")):
+        made = verbs.add_parser(verb, help=about)
+        made.add_argument("--profile", default=platform.Profile.name, help="minikube's")
+        made.add_argument("--cpus", type=int, default=platform.Profile.cpus)
+        made.add_argument("--memory", default=platform.Profile.memory)
+        made.add_argument("--driver", default="", help="minikube's; it chooses where none is named")
+    built = verbs.add_parser("images", help="build both, and load them into minikube")
+    built.add_argument("--profile", default=platform.Profile.name, help="minikube's")
+    built.add_argument("--builder", default="", choices=("", *images.BUILDERS))
+    built.add_argument("--torch-index", default="", help="in place of PyTorch's for CPUs")
+    built.add_argument("--arguments", default="", help="more of the builder's own, as one text")
+    for verb, about in (
+        ("render", "write build/<overlay>.yaml"),
+        ("deploy", "apply it and wait"),
+        ("undeploy", "take it away"),
+    ):
+        verbs.add_parser(verb, help=about).add_argument("--overlay", default="minikube")
+    for verb in ("images", "render", "deploy", "undeploy"):
+        named = verbs.choices[verb]
+        named.add_argument("--repository", default="", help="of both images")
+        named.add_argument("--tag", default="", help="of both images")
+    asked = verbs.add_parser("predict", help="one picture through the gateway")
+    asked.add_argument("--model", default="mnist")
+    asked.add_argument("--image", type=Path)
+    asked.add_argument("--gateway", default="", help="http://host:port, where it is not found")
+    carded = verbs.add_parser("cards", help="a ConfigMap of model cards for the transformer")
+    carded.add_argument("--models", type=Path, default=ROOT / "models")
+    options = parser.parse_args()
+    try:
+        VERBS[options.verb](options)
+    except (ClusterError, ArtifactError) as error:
+        print(f"{options.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _profile(options: argparse.Namespace) -> platform.Profile:
+    return platform.Profile(options.profile, options.cpus, options.memory, options.driver)
+
+
+def _images(options: argparse.Namespace) -> None:
+    images.build_all(
+        images.Build(
+            options.repository or images.REPOSITORY,
+            options.tag or images.project_version(),
+            options.builder,
+            options.torch_index,
+            tuple(shlex.split(options.arguments)),
+            options.profile,
+        )
+    )
+
+
+def _overlay(options: argparse.Namespace) -> overlay.Overlay:
+    return overlay.Overlay(options.overlay, options.repository, options.tag)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    image = options.image or Path("samples") / SAMPLES.get(options.model, "seven.png")
+    gateway.predict(options.model, image, options.gateway)
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
+    "create": lambda options: platform.create(_profile(options)),
+    "delete": lambda options: platform.delete(_profile(options)),
+    "images": _images,
+    "render": lambda options: print(overlay.render(_overlay(options)).relative_to(ROOT)),
+    "deploy": lambda options: overlay.deploy(_overlay(options)),
+    "undeploy": lambda options: overlay.undeploy(_overlay(options)),
+    "predict": _predict,
+    "cards": lambda options: print("\n".join(cards.write_component(options.models))),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

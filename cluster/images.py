@@ -1,0 +1,122 @@
+"""Both images, built with what is there and loaded into minikube: ``make images``."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.commands import ROOT, ClusterError, installed, run
+from cluster.platform import step
+
+COMPONENTS = ("predictor", "transformer")
+BUILDERS = ("docker", "podman", "buildah", "minikube")
+
+REPOSITORY = "dev.local"
+"""Knative asks no registry about images of this name."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What to build, and how.
+
+    Attributes:
+        torch_index: wheel index for the predictor's torch; empty: the Dockerfile's.
+        arguments: more of the builder's own, such as ``--build-arg BASE_IMAGE=…``.
+        profile: minikube's, to load into.
+    """
+
+    repository: str
+    tag: str
+    builder: str
+    torch_index: str
+    arguments: tuple[str, ...]
+    profile: str
+
+
+def reference(repository: str, component: str, tag: str) -> str:
+    return f"{repository}/vision-{component}:{tag}"
+
+
+def build_all(build: Build) -> None:
+    """Raises ClusterError: no builder, or it fails."""
+    if build.tag == "latest":
+        raise ClusterError("TAG=latest would say nothing about what runs; name a version")
+    builder = build.builder or find_builder()
+    commit = _commit()
+    for component in COMPONENTS:
+        name = reference(build.repository, component, build.tag)
+        step(f"{builder} builds {name}")
+        values = {"VERSION": build.tag, "COMMIT": commit}
+        if component == "predictor" and build.torch_index:
+            values["TORCH_INDEX"] = build.torch_index
+        run(*build_command(builder, component, name, values, build), quiet=False)
+        if builder != "minikube" and minikube_runs(build.profile):
+            step(f"minikube loads {name}")
+            load(builder, name, build.profile)
+
+
+def build_command(
+    builder: str, component: str, name: str, values: dict[str, str], build: Build
+) -> list[str]:
+    dockerfile = f"Dockerfile.{component}"
+    pairs = [f"{key}={value}" for key, value in values.items()]
+    if builder == "minikube":
+        options = [f"--build-opt=build-arg={pair}" for pair in pairs]
+        command = ["minikube", "--profile", build.profile, "image", "build", *options]
+    else:
+        verb = {"buildah": ["bud", "--layers"]}.get(builder, ["build"])
+        options = [part for pair in pairs for part in ("--build-arg", pair)]
+        command = [builder, *verb, *options]
+    return [*command, *build.arguments, "-t", name, "-f", dockerfile, str(ROOT)]
+
+
+def find_builder() -> str:
+    """The first that is installed and answers."""
+    for name in BUILDERS:
+        if installed(name):
+            try:
+                run(name, *(("version",) if name == "minikube" else ("info",)))
+            except ClusterError:
+                continue
+            return name
+    raise ClusterError(f"none of {', '.join(BUILDERS)} is installed and answers")
+
+
+def load(builder: str, name: str, profile: str) -> None:
+    """From the builder's store into minikube's node, by an archive."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = str(Path(folder) / "image.tar")
+        if builder == "buildah":
+            run("buildah", "push", name, f"docker-archive:{archive}:{name}")
+        else:
+            run(builder, "save", "--output", archive, name)
+        run("minikube", "--profile", profile, "image", "load", archive)
+
+
+def minikube_runs(profile: str) -> bool:
+    if not installed("minikube"):
+        return False
+    try:
+        run("minikube", "status", "--profile", profile)
+    except ClusterError:
+        return False
+    return True
+
+
+def project_version() -> str:
+    """The tag that the overlays name."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', text, re.MULTILINE)
+    assert found, "pyproject.toml names no version"
+    return found[1]
+
+
+def _commit() -> str:
+    try:
+        commit = run("git", "-C", str(ROOT), "rev-parse", "HEAD").strip()
+        changed = run("git", "-C", str(ROOT), "status", "--porcelain").strip()
+    except ClusterError:
+        return "unknown"
+    return f"{commit}-dirty" if changed else commit

@@ -1,0 +1,1 @@
+"""Canary, promotion and rollback of model revisions over the Kubernetes API."""

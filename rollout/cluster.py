@@ -1,0 +1,194 @@
+"""The few calls to the Kubernetes API that a rollout makes, as plain JSON objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from rollout.errors import Missing, Unreachable
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object by the place of its collection."""
+
+    prefix: str
+    plural: str
+
+
+INFERENCE_SERVICE = Kind("/apis/serving.kserve.io/v1beta1", "inferenceservices")
+KNATIVE_SERVICE = Kind("/apis/serving.knative.dev/v1", "services")
+CONFIGURATION = Kind("/apis/serving.knative.dev/v1", "configurations")
+REVISION = Kind("/apis/serving.knative.dev/v1", "revisions")
+ROUTE = Kind("/apis/serving.knative.dev/v1", "routes")
+CONFIG_MAP = Kind("/api/v1", "configmaps")
+POD = Kind("/api/v1", "pods")
+EVENT = Kind("/api/v1", "events")
+SERVICE = Kind("/api/v1", "services")
+JOB = Kind("/apis/batch/v1", "jobs")
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+TIMEOUT_SECONDS = 30.0
+
+
+class ResourceConflict(Unreachable):
+    """409: another has written the object since it was read, or has created it first."""
+
+
+class Cluster:
+    """One namespace of a cluster.
+
+    Every method raises ``Missing`` for 404, ``ResourceConflict`` for 409 and ``Unreachable`` for
+    every other failure.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._api = api
+        self.namespace = namespace
+
+    @classmethod
+    def connect(cls, namespace: str, context: str | None = None) -> Cluster:
+        """The cluster that ``KUBECONFIG`` (or ``~/.kube/config``) names, or that this runs in.
+
+        Raises:
+            Unreachable: there is neither.
+        """
+        settings = client.Configuration()
+        # Reading is tried again: a rollout takes minutes, and an API server may blink.
+        settings.retries = urllib3.Retry(
+            total=4,
+            backoff_factor=0.5,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=("GET",),
+            raise_on_status=False,
+        )
+        try:
+            config.load_kube_config(context=context, client_configuration=settings)
+        except (ConfigException, OSError) as error:
+            try:
+                config.load_incluster_config(client_configuration=settings)
+            except ConfigException:
+                raise Unreachable(
+                    f"no cluster is configured ({error}); KUBECONFIG names the file that says "
+                    "where it is (minikube writes ~/.kube/config)"
+                ) from None
+        return cls(client.ApiClient(settings), namespace)
+
+    def find(self, kind: Kind, labels: Mapping[str, str] | None = None) -> list[Document]:
+        query = {}
+        if labels:
+            query["labelSelector"] = ",".join(f"{k}={v}" for k, v in labels.items())
+        found: list[Document] = self._json("GET", self._path(kind), query=query)["items"]
+        return found
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Document:
+        return self._json("GET", self._path(kind, name, namespace))
+
+    def create(self, kind: Kind, document: Document) -> Document:
+        return self._json("POST", self._path(kind), document)
+
+    def replace(self, kind: Kind, document: Document, dry_run: bool = False) -> Document:
+        """Write a whole object back; its ``resourceVersion`` must still be the stored one."""
+        name = document["metadata"]["name"]
+        query = {"dryRun": "All"} if dry_run else {}
+        return self._json("PUT", self._path(kind, name), document, query)
+
+    def patch_status(self, kind: Kind, name: str, patch: Document) -> Document:
+        """A JSON merge patch of the status; with ``metadata.resourceVersion`` it is a swap."""
+        return self._json("PATCH", self._path(kind, name) + "/status", patch, {}, MERGE_PATCH)
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Delete with all that belongs to it; absent is fine."""
+        try:
+            self._json("DELETE", self._path(kind, name), query={"propagationPolicy": "Background"})
+        except Missing:
+            return
+
+    def events(self, name: str) -> list[Document]:
+        """Events of one object, oldest first."""
+        query = {"fieldSelector": f"involvedObject.name={name}"}
+        found: list[Document] = self._json("GET", self._path(EVENT), query=query)["items"]
+        return found
+
+    def nodes(self) -> list[Document]:
+        found: list[Document] = self._json("GET", "/api/v1/nodes")["items"]
+        return found
+
+    def pod_log(self, pod: str, container: str, lines: int, previous: bool = False) -> str:
+        query = {"container": container, "tailLines": str(lines)}
+        if previous:
+            query["previous"] = "true"
+        return self._call("GET", self._path(POD, pod) + "/log", query=query)
+
+    def ask_pod(self, pod: str, port: int, path: str, body: Document | None = None) -> str:
+        """GET (or POST, with a body) on a pod's port, declared or not, by the server's proxy."""
+        url = f"{self._path(POD, f'{pod}:{port}')}/proxy/{path.lstrip('/')}"
+        return self._call("GET" if body is None else "POST", url, body)
+
+    def _path(self, kind: Kind, name: str = "", namespace: str | None = None) -> str:
+        path = f"{kind.prefix}/namespaces/{quote(namespace or self.namespace)}/{kind.plural}"
+        return f"{path}/{quote(name, safe=':')}" if name else path
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Document | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Document:
+        document: Document = json.loads(self._call(method, path, body, query, content_type))
+        return document
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Document | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> str:
+        headers = {"Accept": "application/json, */*", "User-Agent": "vision-rollout"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self._api.configuration.host.rstrip("/") + path
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        try:
+            response = self._api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=TIMEOUT_SECONDS
+            )
+            text: str = response.read().decode("utf-8", "replace")
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"{self._api.configuration.host}: {error}") from None
+        if response.status < 400:
+            return text
+        reason = _reason(text) or f"{method} {path}: {response.status}"
+        if response.status == 404:
+            raise Missing(reason)
+        if response.status == 409:
+            raise ResourceConflict(reason, 409)
+        raise Unreachable(reason, response.status)
+
+
+def _reason(text: str) -> str:
+    """The message of a Kubernetes ``Status``, or what there is instead."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text.strip()[:300]
+    if isinstance(document, dict):
+        return str(document.get("message") or document.get("error") or "")
+    return ""

@@ -1,0 +1,108 @@
+"""The predictor's own counters, read pod by pod and added up by Knative revision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from rollout.cluster import Cluster
+from rollout.errors import Missing, RolloutError, Unreachable
+from rollout.evidence import Calls
+from rollout.knative import is_ready, pods_of
+from rollout.pods import REST_PORT
+
+PROTOCOL = "grpc"
+"""What the transformer speaks; this program's own questions to pods come by REST."""
+
+REQUESTS = "vision_requests_total"
+SECONDS = "vision_request_seconds_bucket"
+SERVED = "OK"
+
+Sample = dict[tuple[str, str], float]
+"""Values by metric and code (of ``REQUESTS``) or bucket (of ``SECONDS``)."""
+
+
+@dataclass
+class Counters:
+    """What pods have answered since ``start``, pods that have gone since included.
+
+    Args:
+        revisions: Knative revisions to read.
+        model: whose calls are counted.
+    """
+
+    cluster: Cluster
+    model: str
+    revisions: list[str]
+    calls: dict[str, Calls] = field(default_factory=dict)
+    _last: dict[str, Sample] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Take what pods have counted up to now as zero.
+
+        Raises:
+            Unreachable: a pod's counters cannot be read.
+        """
+        for revision in self.revisions:
+            for pod in self._pods(revision):
+                self._last[pod] = self._read(pod)
+
+    def read(self) -> None:
+        """Add what has been counted since the last time; a pod that is gone is left out."""
+        for revision in self.revisions:
+            calls = self.calls.setdefault(revision, Calls())
+            for pod in self._pods(revision):
+                try:
+                    now = self._read(pod)
+                except RolloutError:
+                    continue
+                before = self._last.get(pod, {})
+                # A counter that went down was set to zero by a restart of its container.
+                restarted = any(now.get(key, 0.0) < value for key, value in before.items())
+                self._last[pod] = now
+                _add(calls, now, {} if restarted else before)
+
+    def _pods(self, revision: str) -> list[str]:
+        pods = pods_of(self.cluster, revision)
+        return [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
+
+    def _read(self, pod: str) -> Sample:
+        try:
+            text = self.cluster.ask_pod(pod, REST_PORT, "/metrics")
+        except Missing as error:
+            raise Unreachable(f"{pod} has no counters: {error}") from None
+        return parse(text, self.model)
+
+
+def parse(text: str, model: str) -> Sample:
+    """The samples of one model in Prometheus' text format."""
+    found: Sample = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels: dict[str, Any] = sample.labels
+            if labels.get("model_name") != model or labels.get("protocol") != PROTOCOL:
+                continue
+            if sample.name == REQUESTS:
+                key = (REQUESTS, labels["code"])
+            elif sample.name == SECONDS:
+                key = (SECONDS, labels["le"])
+            else:
+                continue
+            # Lines of one code differ by revision: a failed call has none.
+            found[key] = found.get(key, 0.0) + sample.value
+    return found
+
+
+def _add(calls: Calls, now: Sample, before: Sample) -> None:
+    delta = {key: value - before.get(key, 0.0) for key, value in now.items()}
+    for (metric, code), count in delta.items():
+        if metric == REQUESTS:
+            calls.total += round(count)
+            calls.failed += 0 if code == SERVED else round(count)
+    below = 0.0
+    buckets = sorted((float(le), n) for (metric, le), n in delta.items() if metric == SECONDS)
+    for bound, cumulative in buckets:
+        calls.seconds.add({bound: cumulative - below})
+        below = cumulative

@@ -1,0 +1,228 @@
+"""What an InferenceService says of its predictor: spec, and KServe's view of the Knative side.
+
+Nothing here talks to a cluster.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.errors import Missing, Refused
+
+PERCENT = "canaryTrafficPercent"
+TAG_ROUTING = "serving.kserve.io/enable-tag-routing"
+DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+KNATIVE_MODES = ("Knative", "Serverless")
+OPTION = "--model="
+
+Predictor = dict[str, Any]
+"""``spec.predictor`` without ``canaryTrafficPercent``: what makes a Knative revision."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of a traffic split.
+
+    Attributes:
+        revision: the Knative revision's name.
+        percent: of the traffic to the component's own host.
+        tag: ``latest``, ``prev`` or empty.
+        latest: whether it follows the latest ready Knative revision.
+        url: the tag's own address.
+    """
+
+    revision: str
+    percent: int
+    tag: str
+    latest: bool
+    url: str
+
+
+def read_targets(items: list[dict[str, Any]] | None) -> tuple[Target, ...]:
+    return tuple(
+        Target(
+            revision=item.get("revisionName", ""),
+            percent=int(item.get("percent") or 0),
+            tag=item.get("tag", ""),
+            latest=bool(item.get("latestRevision")),
+            url=item.get("url", ""),
+        )
+        for item in items or []
+    )
+
+
+def shares(targets: tuple[Target, ...]) -> dict[str, int]:
+    """Per cent by Knative revision, lines of one revision added up."""
+    found: dict[str, int] = {}
+    for target in targets:
+        found[target.revision] = found.get(target.revision, 0) + target.percent
+    return found
+
+
+@dataclass(frozen=True)
+class InferenceService:
+    """One InferenceService as it was read; ``document`` is the whole object."""
+
+    document: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.document["metadata"]["name"])
+
+    @property
+    def generation(self) -> int:
+        """Goes up with every change of the spec, whoever makes it."""
+        return int(self.document["metadata"].get("generation", 0))
+
+    @property
+    def predictor(self) -> Predictor:
+        """A copy of the predictor's spec, without the split."""
+        predictor: Predictor = copy.deepcopy(self.document["spec"]["predictor"])
+        predictor.pop(PERCENT, None)
+        return predictor
+
+    @property
+    def percent(self) -> int | None:
+        """``canaryTrafficPercent``; None where the field is absent."""
+        value = self.document["spec"]["predictor"].get(PERCENT)
+        return None if value is None else int(value)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Revision by model, as the predictor's arguments say."""
+        return held_models(self.document["spec"]["predictor"])
+
+    @property
+    def transformer_image(self) -> str:
+        """The image of the transformer's container.
+
+        Raises:
+            Missing: there is no transformer of its own container.
+        """
+        containers = self.document["spec"].get("transformer", {}).get("containers") or []
+        if not containers:
+            raise Missing(f"InferenceService {self.name} has no transformer with a container")
+        return str(containers[0]["image"])
+
+    @property
+    def url(self) -> str:
+        return str(self.document.get("status", {}).get("url", ""))
+
+    @property
+    def latest_created(self) -> str:
+        return self._component("latestCreatedRevision")
+
+    @property
+    def latest_ready(self) -> str:
+        return self._component("latestReadyRevision")
+
+    @property
+    def rolled_out(self) -> str:
+        """KServe's ``latestRolledoutRevision``: what a canary leaves the rest of traffic to."""
+        return self._component("latestRolledoutRevision")
+
+    @property
+    def previous(self) -> str:
+        """KServe's ``previousRolledoutRevision``."""
+        return self._component("previousRolledoutRevision")
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return read_targets(self._predictor_status().get("traffic"))
+
+    def with_predictor(self, predictor: Predictor, percent: int | None) -> dict[str, Any]:
+        """The whole object with another predictor and split; everything else as it was."""
+        document = copy.deepcopy(self.document)
+        document["spec"]["predictor"] = copy.deepcopy(predictor)
+        if percent is not None:
+            document["spec"]["predictor"][PERCENT] = percent
+        return document
+
+    def require_canaries(self) -> None:
+        """See that KServe would do a canary here as this program expects it.
+
+        Raises:
+            Refused: not Knative mode, or no tag routing (switching that on later would make new
+                Knative revisions of both components).
+        """
+        annotations = self.document["metadata"].get("annotations") or {}
+        mode = self.document.get("status", {}).get("deploymentMode") or annotations.get(
+            DEPLOYMENT_MODE, ""
+        )
+        if mode and mode not in KNATIVE_MODES:
+            raise Refused(
+                f"InferenceService {self.name} runs in {mode} mode, where KServe ignores "
+                f"{PERCENT}; deploy it with {DEPLOYMENT_MODE}: Knative"
+            )
+        if annotations.get(TAG_ROUTING) != "true":
+            raise Refused(
+                f"InferenceService {self.name} lacks the annotation {TAG_ROUTING}: "
+                '"true", without which a new revision cannot be reached before it has traffic'
+            )
+        if not self.rolled_out:
+            raise Refused(
+                f"InferenceService {self.name} has not rolled anything out yet; "
+                "wait until its first deployment is ready"
+            )
+
+    def _predictor_status(self) -> dict[str, Any]:
+        components = self.document.get("status", {}).get("components") or {}
+        found: dict[str, Any] = components.get("predictor") or {}
+        return found
+
+    def _component(self, field: str) -> str:
+        return str(self._predictor_status().get(field, ""))
+
+
+def predictor_container(predictor: Predictor) -> dict[str, Any]:
+    """The container that holds the models.
+
+    Raises:
+        Missing: the predictor has none (it uses a serving runtime).
+    """
+    containers: list[dict[str, Any]] = predictor.get("containers") or []
+    for container in containers:
+        if len(containers) == 1 or container.get("name") == "kserve-container":
+            return container
+    raise Missing("the predictor has no container of its own")
+
+
+def held_models(predictor: Predictor) -> dict[str, str]:
+    """Revision by model from ``--model=NAME=REVISION`` arguments; empty where there are none."""
+    if not predictor.get("containers"):
+        return {}
+    return models_in(predictor_container(predictor).get("args") or [])
+
+
+def models_in(arguments: list[str]) -> dict[str, str]:
+    found = {}
+    for argument in arguments:
+        if argument.startswith(OPTION):
+            name, _, revision = argument.removeprefix(OPTION).partition("=")
+            found[name] = revision
+    return found
+
+
+def with_revision(predictor: Predictor, model: str, revision: str, image: str = "") -> Predictor:
+    """The predictor with another revision of one model, and another image where one is given.
+
+    Raises:
+        Missing: it does not hold the model.
+    """
+    changed = copy.deepcopy(predictor)
+    container = predictor_container(changed)
+    if model not in held_models(changed):
+        raise Missing(f"the predictor does not hold {model}; it holds: {_names(changed)}")
+    container["args"] = [
+        f"{OPTION}{model}={revision}" if argument.startswith(f"{OPTION}{model}=") else argument
+        for argument in container["args"]
+    ]
+    if image:
+        container["image"] = image
+    return changed
+
+
+def _names(predictor: Predictor) -> str:
+    return ", ".join(held_models(predictor)) or "no model"

@@ -1,0 +1,75 @@
+"""Asking a predictor's pods, one by one, over the API server: what they hold, what they count."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from typing import Any
+
+from rollout.cards import Expected
+from rollout.cluster import Cluster
+from rollout.errors import Missing, Refused, Unreachable
+from rollout.knative import is_ready, pods_of
+
+REST_PORT = 8080
+"""The predictor's REST port: not declared in its pod, so nothing but this and probes uses it."""
+
+
+def check_models(cluster: Cluster, revision: str, models: list[Expected]) -> dict[str, str]:
+    """Ask a pod of a Knative revision for an answer of every model it must hold.
+
+    Returns:
+        The digest by model that the pod answers with; empty where no pod is up any more.
+
+    Raises:
+        Refused: a model does not answer, or as another revision, artefact or contract.
+    """
+    for pod in pods_of(cluster, revision):
+        if is_ready(pod):
+            name = pod["metadata"]["name"]
+            return {item.model: _check(cluster, name, item) for item in models}
+    return {}
+
+
+def _check(cluster: Cluster, pod: str, item: Expected) -> str:
+    if item.card is None:
+        _ask(cluster, pod, f"/v2/models/{item.model}/ready", item.model)
+        return ""
+    spec = item.card.contract.input
+    shape = [1, *spec.shape]
+    tensor = {
+        "name": spec.name,
+        "datatype": spec.dtype,
+        "shape": shape,
+        "data": [0.0] * prod(shape),
+    }
+    body = {"inputs": [tensor]}
+    answer = _ask(cluster, pod, f"/v2/models/{item.model}/infer", item.model, body)
+    parameters = answer.get("parameters") or {}
+    digest = str(parameters.get("model_digest", ""))
+    found = {
+        "revision": (str(answer.get("model_version", "")), item.revision),
+        "digest": (digest, item.digest),
+        "contract": (str(parameters.get("contract_digest", "")), item.contract),
+    }
+    for what, (is_, must) in found.items():
+        if must and is_ != must:
+            raise Refused(f"{item.model}: pod {pod} answers with {what} {is_}, not {must}")
+    return digest
+
+
+def _ask(
+    cluster: Cluster, pod: str, path: str, model: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    try:
+        answer = json.loads(cluster.ask_pod(pod, REST_PORT, path, body))
+    except Missing as error:
+        raise Refused(f"{model} is not in pod {pod}: {error}") from None
+    except Unreachable as error:
+        raise Refused(
+            f"{model} does not answer in pod {pod}: {error} (the API server asks it on port "
+            f"{REST_PORT}; does a network policy let it?)"
+        ) from None
+    except ValueError:
+        raise Refused(f"{model} does not answer with JSON in pod {pod}") from None
+    return answer if isinstance(answer, dict) else {}

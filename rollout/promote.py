@@ -1,0 +1,80 @@
+"""Promotion: the canary gets everything and becomes what the next one is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rollout.context import Context
+from rollout.errors import Busy, Missing, Refused
+from rollout.inferenceservice import held_models
+from rollout.knative import read_revision
+from rollout.record import Action, Entry, Operation, Record, Step
+
+
+def promote(ctx: Context, why: str = "") -> Entry:
+    """Promote the open canary, or go on with a promotion that was interrupted.
+
+    Returns:
+        The new history entry.
+
+    Raises:
+        Missing: no canary is open.
+        Busy: the canary has not started yet, or is being taken back.
+        Refused: its Knative revision is not ready any more.
+    """
+    with ctx.ledger.locked() as record:
+        operation = _promotable(record)
+        if operation.step is Step.OPEN:
+            condition = read_revision(ctx.cluster, operation.candidate).condition
+            if condition.ready is not True:
+                raise Refused(
+                    f"{operation.candidate} is not ready ({condition.reason}); not promoted"
+                )
+            operation = ctx.update(step=Step.SETTLING, why=why or operation.why)
+        digests = ctx.transition.check(
+            operation.candidate, ctx.expected_of(held_models(operation.after))
+        )
+        ctx.transition.settle(operation.after, operation.candidate)
+
+        def close(record: Record) -> Record:
+            from_cards = {
+                item.model: item.digest for item in ctx.expected_of(held_models(operation.after))
+            }
+            return replace(
+                record.with_entry(
+                    Action.PROMOTED,
+                    ctx.clock.moment(),
+                    ctx.by,
+                    operation.why,
+                    operation.model,
+                    operation.revision,
+                    operation.digest,
+                    operation.candidate,
+                    predictor=operation.after,
+                    digests=digests or from_cards,
+                ),
+                operation=None,
+            )
+
+        return ctx.ledger.change(close).history[-1]
+
+
+def plan_promotion(ctx: Context) -> list[str]:
+    """What ``promote`` would do."""
+    operation = _promotable(ctx.ledger.read())
+    return [
+        f"give all traffic to {operation.candidate} ({operation.model}/{operation.revision}) "
+        "by taking canaryTrafficPercent away",
+        "wait until KServe calls it rolled out, and write it into the history",
+    ]
+
+
+def _promotable(record: Record) -> Operation:
+    operation = record.operation
+    if operation is None or operation.target is not None:
+        raise Missing("no canary is open")
+    if operation.step is Step.STAGING:
+        raise Busy(f"{operation.title} has not started yet; `canary` goes on with that")
+    if operation.step is Step.RESTORING:
+        raise Busy(f"{operation.title} is being taken back; `rollback` goes on with that")
+    return operation

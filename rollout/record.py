@@ -1,0 +1,244 @@
+"""What a rollout writes down: the lock, the step in progress, and what has happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from rollout.errors import Missing
+from rollout.inferenceservice import Predictor, held_models
+
+KEPT_ENTRIES = 200
+KEPT_WHY = 1000
+"""Characters of a reason: log lines may be long, and a ConfigMap takes 1 MiB in all."""
+KEPT_STABLE = 50
+"""Entries with a predictor's spec, which are what one can roll back to."""
+
+
+class Step(str, Enum):
+    """Where a change of the predictor stands; written before the step is taken."""
+
+    STAGING = "staging"
+    """The new predictor is written, at 0 %, and has not been found good yet."""
+    OPEN = "open"
+    """A canary has its share, and waits for a promotion or a rollback."""
+    SETTLING = "settling"
+    """The new predictor is good and gets all traffic."""
+    RESTORING = "restoring"
+    """The new predictor was no good or not wanted: the old one is put back."""
+
+
+class Action(str, Enum):
+    """What a history entry tells of."""
+
+    FOUND = "found"
+    CHANGED = "changed elsewhere"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+    ABANDONED = "canary rolled back"
+    REFUSED = "refused"
+    FAILED = "failed to start"
+
+
+STABLE = (Action.FOUND, Action.CHANGED, Action.PROMOTED, Action.ROLLED_BACK)
+"""Entries that tell of a state of the whole predictor."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Who is at work; ``renewed`` counts up, so that others can see that it does not."""
+
+    holder: str
+    since: str
+    renewed: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One change of the predictor under way.
+
+    Attributes:
+        step: see ``Step``.
+        model, revision: what is new; ``was`` is the model's revision before.
+        digest: of the new revision's ``model.json``; empty where its card is not at hand.
+        percent: of the canary, as asked; None for a rollback.
+        before, after: the predictor's spec without the split.
+        stable: the Knative revision that has the traffic while ``after`` starts.
+        candidate: the Knative revision of ``after``; empty until it is known.
+        created_before: KServe's ``latestCreatedRevision`` before the last write.
+        generation: the InferenceService's after our last write.
+        by, since, why: for the history.
+        target: history entry that a rollback goes to; None for a canary.
+        progress: what ``auto`` needs to go on after an interruption.
+    """
+
+    step: Step
+    model: str
+    revision: str
+    was: str
+    digest: str
+    percent: int | None
+    before: Predictor
+    after: Predictor
+    stable: str
+    candidate: str
+    created_before: str
+    generation: int
+    by: str
+    since: str
+    why: str
+    target: int | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        if self.target is None:
+            return f"the canary of {self.model}/{self.revision}"
+        return f"the rollback to entry {self.target}"
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Operation:
+        return cls(**{**document, "step": Step(document["step"])})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the history.
+
+    Attributes:
+        models: revision by model that the predictor holds from here on (stable entries).
+        digests: of those revisions, as their pods answered.
+        spec: key of the predictor's spec in ``Record.specs`` (stable entries).
+        parent: the stable entry beneath this one: where a rollback goes.
+        restores: the entry that a rollback went back to.
+    """
+
+    number: int
+    at: str
+    by: str
+    action: Action
+    model: str
+    revision: str
+    digest: str
+    why: str
+    knative_revision: str = ""
+    models: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    spec: str = ""
+    parent: int | None = None
+    restores: int | None = None
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Entry:
+        return cls(**{**document, "action": Action(document["action"])})
+
+
+@dataclass(frozen=True)
+class Record:
+    """All of it, as one object that is swapped as a whole."""
+
+    lock: Lock | None = None
+    operation: Operation | None = None
+    history: tuple[Entry, ...] = ()
+    specs: dict[str, Predictor] = field(default_factory=dict)
+
+    @property
+    def current(self) -> Entry | None:
+        """The newest stable entry."""
+        return next((e for e in reversed(self.history) if e.action in STABLE), None)
+
+    def entry(self, number: int) -> Entry:
+        for entry in self.history:
+            if entry.number == number:
+                return entry
+        raise Missing(f"the history has no entry {number}")
+
+    def steps_back(self, steps: int) -> Entry:
+        """The stable entry that many steps beneath the current one; 0 is the current.
+
+        Raises:
+            Missing: the history does not reach that far.
+        """
+        entry = self.current
+        for done in range(steps):
+            if entry is None or entry.parent is None:
+                raise Missing(f"the history reaches {done} step(s) back, not {steps}")
+            entry = self.entry(entry.parent)
+        if entry is None:
+            raise Missing("the history is empty")
+        return entry
+
+    def predictor_of(self, entry: Entry) -> Predictor:
+        """The predictor's spec of a stable entry.
+
+        Raises:
+            Missing: the entry is so old that it is no longer kept.
+        """
+        if entry.spec not in self.specs:
+            raise Missing(f"entry {entry.number} is too old: its spec is no longer kept")
+        return self.specs[entry.spec]
+
+    def with_entry(
+        self,
+        action: Action,
+        at: str,
+        by: str,
+        why: str,
+        model: str = "",
+        revision: str = "",
+        digest: str = "",
+        knative_revision: str = "",
+        predictor: Predictor | None = None,
+        digests: dict[str, str] | None = None,
+        restores: Entry | None = None,
+    ) -> Record:
+        """One entry more; a stable one (with ``predictor``) becomes the current."""
+        number = self.history[-1].number + 1 if self.history else 1
+        why = why if len(why) <= KEPT_WHY else why[: KEPT_WHY - 1] + "…"
+        entry = Entry(number, at, by, action, model, revision, digest, why, knative_revision)
+        specs = self.specs
+        if predictor is not None:
+            key = spec_key(predictor)
+            specs = {**specs, key: predictor}
+            beneath = self.current.number if self.current else None
+            entry = replace(
+                entry,
+                models=held_models(predictor),
+                digests=digests or {},
+                spec=key,
+                parent=restores.parent if restores else beneath,
+                restores=restores.number if restores else None,
+            )
+        history = (*self.history, entry)[-KEPT_ENTRIES:]
+        stable = [e.spec for e in history if e.action in STABLE][-KEPT_STABLE:]
+        return replace(self, history=history, specs={k: v for k, v in specs.items() if k in stable})
+
+    def to_data(self) -> dict[str, str]:
+        """As a ConfigMap's ``data``: one JSON document a key."""
+        parts = {
+            "lock": None if self.lock is None else asdict(self.lock),
+            "operation": None if self.operation is None else asdict(self.operation),
+            "history": [asdict(entry) for entry in self.history],
+            "specs": self.specs,
+        }
+        return {name: json.dumps(part, separators=(",", ":")) for name, part in parts.items()}
+
+    @classmethod
+    def from_data(cls, data: dict[str, str]) -> Record:
+        lock = json.loads(data.get("lock", "null"))
+        operation = json.loads(data.get("operation", "null"))
+        return cls(
+            lock=None if lock is None else Lock(**lock),
+            operation=None if operation is None else Operation.read(operation),
+            history=tuple(Entry.read(item) for item in json.loads(data.get("history", "[]"))),
+            specs=json.loads(data.get("specs", "{}")),
+        )
+
+
+def spec_key(predictor: Predictor) -> str:
+    """A short name for a predictor's spec, the same for the same content."""
+    canonical = json.dumps(predictor, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

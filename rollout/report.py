@@ -1,0 +1,147 @@
+"""What ``auto`` leaves behind: why it decided so, as a table and a plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.auto import Outcome
+from rollout.evidence import Calls, wilson
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Z95 = 1.96
+
+
+def write_report(outcome: Outcome, folder: Path) -> Path:
+    """Write ``report.md``, ``report.svg`` and ``report.json``; gives the first's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(
+        json.dumps(outcome.to_json(), indent=2) + "\n", encoding="utf-8"
+    )
+    if outcome.holds:
+        draw(outcome, folder / "report.svg")
+    path = folder / "report.md"
+    path.write_text(to_markdown(outcome), encoding="utf-8")
+    return path
+
+
+def to_markdown(outcome: Outcome) -> str:
+    verdict = "promoted" if outcome.promoted else "refused"
+    lines = [
+        f"# {outcome.model}/{outcome.revision}: {verdict}",
+        "",
+        f"{outcome.reason}.",
+        "",
+    ]
+    gate = outcome.gate
+    if gate is not None:
+        lines += [
+            "## At the gate, at 0 %",
+            "",
+            f"{gate.images} labelled images to both, {gate.agreement} answered alike; only stable "
+            f"right on {gate.stable_only}, only the new one on {gate.canary_only}.",
+            "",
+            "| | revision | right | no answer | 50 % within | 95 % within |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for name, side in (("stable", gate.stable), ("new", gate.canary)):
+            lines.append(
+                f"| {name} | {', '.join(side.revisions)} | {side.correct} | {side.failures} | "
+                f"{side.p50_ms:.1f} ms | {side.p95_ms:.1f} ms |"
+            )
+        lines.append("")
+    if outcome.holds:
+        lines += [
+            "## Step by step",
+            "",
+            "Counted: the predictor's own counters. Labelled: requests sent to the public URL.",
+            "",
+            "| asked | held | counted, canary | its share | failed | labelled right, canary | "
+            "stable | of no revision | 95 % within, canary | stable |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for hold in outcome.holds:
+            found = hold.evidence
+            lines.append(
+                f"| {hold.percent} % | {hold.seconds:.0f} s | {found.counted_canary.total} | "
+                f"{found.share:.1%} | {found.counted_canary.failed} | {_right(found.canary)} | "
+                f"{_right(found.stable)} | {found.unowned} | {_p95(found.canary)} | "
+                f"{_p95(found.stable)} |"
+            )
+        lines += ["", "![shares, accuracy and time by step](report.svg)", ""]
+    return "\n".join(lines)
+
+
+def draw(outcome: Outcome, path: Path) -> None:
+    """Share, accuracy and 95th percentile by step, with 95 % intervals where they are shares."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    share, accuracy, times = figure.subplots(1, 3)
+    steps = [hold.percent for hold in outcome.holds]
+    places = range(len(steps))
+    share.plot(places, steps, "k_", markersize=22, label="asked")
+    _shares(
+        share,
+        [
+            (
+                hold.evidence.counted_canary.total,
+                hold.evidence.counted_canary.total + hold.evidence.counted_stable.total,
+            )
+            for hold in outcome.holds
+        ],
+        "counted",
+        "C1",
+        0.0,
+    )
+    share.set_title("share of calls, %")
+    for name, colour, shift in (("stable", "C0", -0.08), ("canary", "C1", 0.08)):
+        sides: list[Calls] = [getattr(hold.evidence, name) for hold in outcome.holds]
+        _shares(accuracy, [(s.correct, s.labelled) for s in sides], name, colour, shift)
+        known = [(i + shift, s) for i, s in zip(places, sides, strict=True) if s.seconds.total]
+        times.plot(
+            [x for x, _ in known],
+            [1000 * s.seconds.quantile(0.95) for _, s in known],
+            "o",
+            color=colour,
+            label=name,
+        )
+    accuracy.set_title("labelled images right, %")
+    times.set_title("95 % of requests within, ms")
+    times.set_ylim(bottom=0)
+    for axes in (share, accuracy, times):
+        axes.set_xticks(list(places), [f"{step} %" for step in steps])
+        axes.set_xlim(-0.5, len(steps) - 0.5)
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def _shares(
+    axes: Axes, counts: list[tuple[int, int]], label: str, colour: str, shift: float
+) -> None:
+    points: list[tuple[float, float, float, float]] = []
+    for place, (part, whole) in enumerate(counts):
+        if whole:
+            low, high = wilson(part, whole, Z95)
+            middle = part / whole
+            points.append(
+                (place + shift, 100 * middle, 100 * (middle - low), 100 * (high - middle))
+            )
+    if points:
+        x, y, below, above = zip(*points, strict=True)
+        errors: Any = [[max(0.0, e) for e in below], [max(0.0, e) for e in above]]
+        axes.errorbar(x, y, yerr=errors, fmt="o", capsize=3, color=colour, label=label)
+
+
+def _right(calls: Calls) -> str:
+    if not calls.labelled:
+        return "–"
+    return f"{calls.correct} of {calls.labelled} ({calls.correct / calls.labelled:.1%})"
+
+
+def _p95(calls: Calls) -> str:
+    return f"{1000 * calls.seconds.quantile(0.95):.0f} ms" if calls.seconds.total else "–"

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.commands import ROOT, ClusterError
+from cluster.images import Build, build_all, find_builder, project_version
+from tests.cluster.conftest import Tools
+
+
+def build(builder: str = "", tag: str = "1.2", *arguments: str) -> Build:
+    return Build("dev.local", tag, builder, "", arguments, "vision")
+
+
+def test_both_are_built_and_loaded(tools: Tools) -> None:
+    tools.add("docker")
+    tools.add("minikube", ("^status", "Running"))
+    tools.add("git", ("rev-parse", "abc123"))
+    build_all(build("", "1.2", "--build-arg", "BASE_IMAGE=x"))
+    built = [call for call in tools.calls if call.startswith("docker build")]
+    assert len(built) == 2
+    for component, call in zip(("predictor", "transformer"), built, strict=True):
+        assert call == (
+            "docker build --build-arg VERSION=1.2 --build-arg COMMIT=abc123 "
+            f"--build-arg BASE_IMAGE=x -t dev.local/vision-{component}:1.2 "
+            f"-f Dockerfile.{component} {ROOT}"
+        )
+    saved = [call for call in tools.calls if call.startswith("docker save")]
+    loaded = [call for call in tools.calls if " image load " in call]
+    assert len(saved) == len(loaded) == 2
+    assert loaded[0].startswith("minikube --profile vision image load /")
+
+
+def test_another_wheel_index_is_the_predictors_alone(tools: Tools) -> None:
+    tools.add("docker")
+    build_all(Build("dev.local", "1.2", "", "https://wheels", (), "vision"))
+    predictor, transformer = (call for call in tools.calls if call.startswith("docker build"))
+    assert "--build-arg TORCH_INDEX=https://wheels " in predictor
+    assert "TORCH_INDEX" not in transformer
+
+
+def test_a_changed_tree_is_said_in_the_label(tools: Tools) -> None:
+    tools.add("podman")
+    tools.add("git", ("rev-parse", "abc123"), ("status", " M Makefile"))
+    build_all(build())
+    assert "--build-arg COMMIT=abc123-dirty" in "\n".join(tools.calls)
+
+
+def test_buildah_and_no_minikube(tools: Tools) -> None:
+    tools.add("buildah")
+    build_all(build("buildah"))
+    assert [call.split()[:3] for call in tools.calls] == [["buildah", "bud", "--layers"]] * 2
+    assert "COMMIT=unknown" in tools.calls[0]
+
+
+def test_buildah_pushes_into_an_archive(tools: Tools) -> None:
+    tools.add("buildah")
+    tools.add("minikube", ("^status", "Running"))
+    build_all(build())
+    pushed = [call for call in tools.calls if call.startswith("buildah push")]
+    assert re.fullmatch(
+        r"buildah push dev.local/vision-predictor:1.2 "
+        r"docker-archive:/\S+/image.tar:dev.local/vision-predictor:1.2",
+        pushed[0],
+    )
+
+
+def test_minikube_builds_where_nothing_else_can(tools: Tools) -> None:
+    tools.add("docker", ("info", "no daemon", 1))
+    tools.add("minikube")
+    assert find_builder() == "minikube"
+    build_all(build())
+    built = [call for call in tools.calls if "image build" in call]
+    assert "--build-opt=build-arg=VERSION=1.2" in built[0]
+    assert not any("image load" in call for call in tools.calls)
+
+
+def test_no_builder_and_no_version(tools: Tools) -> None:
+    with pytest.raises(ClusterError, match="none of docker, podman, buildah, minikube"):
+        build_all(build())
+    with pytest.raises(ClusterError, match="TAG=latest"):
+        build_all(build(tag="latest"))
+
+
+@pytest.mark.parametrize("overlay", ["minikube", "per-model", "production"])
+def test_overlays_name_the_tag_that_is_built(overlay: str) -> None:
+    path = ROOT / "manifests" / "overlays" / overlay / "kustomization.yaml"
+    tags = {image["newTag"] for image in yaml.safe_load(path.read_text())["images"]}
+    assert tags == {project_version()}
+
+
+@pytest.mark.parametrize("component", ["predictor", "transformer"])
+def test_the_image_starts_what_the_manifest_starts(component: str) -> None:
+    text = (ROOT / f"Dockerfile.{component}").read_text()
+    isvc = yaml.safe_load((ROOT / "manifests" / "base" / "inferenceservice.yaml").read_text())
+    (container,) = isvc["spec"][component]["containers"]
+    entry = ", ".join(f'"{part}"' for part in container["command"])
+    assert f"ENTRYPOINT [{entry}]" in text
+    user = container["securityContext"]["runAsUser"]
+    assert f"USER {user}:{user}" in text
+    assert "--require-hashes" in text
+
+
+@pytest.mark.parametrize("component", ["predictor", "transformer"])
+def test_what_the_image_copies_is_in_the_build_context(component: str) -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = [Path(line[1:]) for line in ignored if line.startswith("!")]
+    text = (ROOT / f"Dockerfile.{component}").read_text()
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)
+        for word in line.split()[:-1]
+    ]
+    assert copied
+    for path in copied:
+        above = [Path(path), *Path(path).parents]
+        assert any(p.match(str(pattern)) for p in above for pattern in allowed), path

@@ -1,0 +1,291 @@
+"""Every overlay and every listed combination of components, as a cluster would see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from artifact import revisions_of
+from tests.manifests.knative import refusals
+from tests.manifests.rendering import (
+    MANIFESTS,
+    Document,
+    combination,
+    components_of,
+    of_kind,
+    render,
+)
+from tests.manifests.schema import faults
+
+OVERLAYS = ("base", "overlays/minikube", "overlays/per-model", "overlays/production")
+
+COMPONENTS = (
+    "accounts",
+    "always-on",
+    "cards",
+    "gpu",
+    "high-availability",
+    "object-storage",
+    "rollout",
+)
+
+COMBINATIONS = (
+    *(("overlays/minikube", (name,)) for name in COMPONENTS),
+    ("overlays/minikube", ("object-storage", "cards")),
+    ("overlays/minikube", ("object-storage", "cards", "gpu", "always-on", "rollout")),
+    ("overlays/minikube", ("object-storage", "cards", "gpu", "high-availability", "rollout")),
+    ("overlays/per-model", ("always-on", "gpu", "object-storage", "rollout")),
+    ("overlays/production", ("object-storage", "cards")),
+    ("overlays/production", ("gpu", "rollout")),
+    ("overlays/production", ("accounts", "object-storage", "rollout")),
+)
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def declared_flags(components: Iterator[str] | tuple[str, ...]) -> frozenset[str]:
+    """The config-features flags that the components' READMEs ask for."""
+    found: set[str] = set()
+    for name in components:
+        text = (MANIFESTS / "components" / name / "README.md").read_text()
+        found |= set(re.findall(r"^- `([a-z0-9.-]+): enabled`$", text, re.MULTILINE))
+    return frozenset(found)
+
+
+def parts(documents: list[Document]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Predictor and transformer of every InferenceService."""
+    for document in of_kind(documents, "InferenceService"):
+        for name in ("predictor", "transformer"):
+            yield f"{document['metadata']['name']}-{name}", document["spec"][name]
+
+
+def check(documents: list[Document], flags: frozenset[str]) -> None:
+    assert [fault for document in documents for fault in faults(document)] == []
+    for name, component in parts(documents):
+        assert [f"{name}: {refusal}" for refusal in refusals(component, flags)] == []
+    for document in documents:
+        if document["kind"] != "Namespace":
+            assert document["metadata"]["namespace"] == "vision", document["metadata"]
+    identities = [(d["kind"], d["metadata"]["name"]) for d in documents]
+    assert len(identities) == len(set(identities))
+
+
+def test_all_overlays_and_components_are_listed() -> None:
+    overlays = {f"overlays/{p.name}" for p in (MANIFESTS / "overlays").iterdir()}
+    assert {"base", *overlays} == set(OVERLAYS)
+    assert {p.name for p in (MANIFESTS / "components").iterdir()} == set(COMPONENTS)
+    for name in COMPONENTS:
+        readme = (MANIFESTS / "components" / name / "README.md").read_text()
+        assert "Knative flags" in readme, f"{name} does not say which flags it needs"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_is_valid(overlay: str) -> None:
+    flags = declared_flags(components_of(MANIFESTS / overlay))
+    check(render(MANIFESTS / overlay), flags)
+
+
+@pytest.mark.parametrize(("overlay", "components"), COMBINATIONS)
+def test_a_combination_is_valid(overlay: str, components: tuple[str, ...], tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, overlay, components))
+    flags = declared_flags(components) | declared_flags(components_of(MANIFESTS / overlay))
+    check(documents, flags)
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_declares_no_flag_in_vain(name: str, tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, "base", (name,)))
+    for flag in declared_flags((name,)):
+        without = declared_flags((name,)) - {flag}
+        assert [r for _, c in parts(documents) for r in refusals(c, without)], flag
+
+
+@pytest.mark.parametrize("overlay", ["base", "overlays/minikube", "overlays/per-model"])
+def test_no_flag_is_needed_without_components(overlay: str) -> None:
+    for _, component in parts(render(MANIFESTS / overlay)):
+        assert refusals(component) == []
+
+
+def test_one_inferenceservice_holds_all_models_or_each_has_its_own() -> None:
+    (both,) = of_kind(render(MANIFESTS / "overlays/minikube"), "InferenceService")
+    assert models(both, "predictor") == ["fashion-mnist=1", "mnist=1"]
+    assert models(both, "transformer") == ["fashion-mnist", "mnist"]
+    separate = of_kind(render(MANIFESTS / "overlays/per-model"), "InferenceService")
+    assert {d["metadata"]["name"]: models(d, "predictor") for d in separate} == {
+        "fashion-mnist": ["fashion-mnist=1"],
+        "mnist": ["mnist=1"],
+    }
+    for document in separate:
+        assert models(document, "transformer") == [document["metadata"]["name"]]
+
+
+def models(isvc: Document, component: str) -> list[str]:
+    (container,) = isvc["spec"][component]["containers"]
+    return [a.removeprefix("--model=") for a in container["args"] if a.startswith("--model=")]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_models_come_first_sorted_and_shipped(overlay: str) -> None:
+    for isvc in of_kind(render(MANIFESTS / overlay), "InferenceService"):
+        (container,) = isvc["spec"]["predictor"]["containers"]
+        held = models(isvc, "predictor")
+        assert container["args"][: len(held)] == [f"--model={model}" for model in sorted(held)]
+        assert [m.split("=")[0] for m in held] == models(isvc, "transformer")
+        for name, revision in (model.split("=") for model in held):
+            assert revision in revisions_of(MODELS, name)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((MANIFESTS / "overlays").glob("**/revisions.yaml")), ids=str
+)
+def test_the_revision_file_names_every_model_of_its_overlay(path: Path) -> None:
+    patch = yaml.safe_load(path.read_text())
+    documents = of_kind(render(path.parent), "InferenceService")
+    (isvc,) = documents
+    assert [item["value"] for item in patch] == [
+        f"--model={model}" for model in models(isvc, "predictor")
+    ]
+    assert [(item["op"], item["path"]) for item in patch] == [
+        ("replace", f"/spec/predictor/containers/0/args/{i}") for i in range(len(patch))
+    ]
+
+
+def test_another_revision_is_what_the_file_says(tmp_path: Path) -> None:
+    folder = combination(tmp_path, "overlays/minikube", ())
+    path = tmp_path / "manifests" / "overlays" / "minikube" / "revisions.yaml"
+    path.write_text(path.read_text().replace("fashion-mnist=1", "fashion-mnist=2"))
+    (isvc,) = of_kind(render(folder), "InferenceService")
+    assert models(isvc, "predictor") == ["fashion-mnist=2", "mnist=1"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_container_is_restricted_and_bounded(overlay: str) -> None:
+    for name, component in parts(render(MANIFESTS / overlay)):
+        assert component["serviceAccountName"] == "vision"
+        assert component["automountServiceAccountToken"] is False
+        (container,) = component["containers"]
+        assert container["securityContext"] == {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }, name
+        for kind in ("requests", "limits"):
+            assert set(container["resources"][kind]) >= {"cpu", "memory"}
+        assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8080}
+        assert "--workers=1" in container["args"]  # KServe would add one a containerConcurrency
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_predictor_is_grpc_and_closed_to_the_outside(overlay: str) -> None:
+    for isvc in of_kind(render(MANIFESTS / overlay), "InferenceService"):
+        annotations = isvc["metadata"]["annotations"]
+        assert annotations["serving.kserve.io/deploymentMode"] == "Knative"
+        assert annotations["serving.kserve.io/enable-tag-routing"] == "true"
+        predictor = isvc["spec"]["predictor"]
+        assert predictor["labels"] == {"networking.knative.dev/visibility": "cluster-local"}
+        (port,) = predictor["containers"][0]["ports"]
+        assert (port["name"], port["containerPort"]) == ("h2c", 8081)
+        (port,) = isvc["spec"]["transformer"]["containers"][0]["ports"]
+        assert (port["name"], port["containerPort"]) == ("http1", 8080)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_liveness_is_asked_of_http(overlay: str) -> None:
+    for name, component in parts(render(MANIFESTS / overlay)):
+        (container,) = component["containers"]
+        probe = container["livenessProbe"]
+        if name.endswith("transformer"):
+            assert probe["httpGet"] == {"path": "/v2/health/live", "port": 8080}
+        else:
+            *_, script, port = probe["exec"]["command"]
+            assert (MANIFESTS.parent / script).exists()
+            assert f"--http_port={port}" in container["args"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_hop_may_take_as_long_as_the_request_around_it(overlay: str) -> None:
+    for isvc in of_kind(render(MANIFESTS / overlay), "InferenceService"):
+        spec = isvc["spec"]
+        (container,) = spec["transformer"]["containers"]
+        environment = {item["name"]: item.get("value") for item in container["env"]}
+        hop = float(environment.get("PREDICTOR_TIMEOUT_SECONDS") or 20)
+        assert hop < spec["transformer"]["timeout"]
+        assert hop <= spec["predictor"]["timeout"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_images_have_a_tag_and_it_is_not_latest(overlay: str) -> None:
+    for name, component in parts(render(MANIFESTS / overlay)):
+        (container,) = component["containers"]
+        if overlay != "base":
+            tag = container["image"].rpartition(":")[2]
+            assert "/" not in tag, name
+            assert tag != "latest"
+
+
+def test_scale_to_zero_and_always_on(tmp_path: Path) -> None:
+    def replicas(documents: list[Document]) -> set[int]:
+        return {component["minReplicas"] for _, component in parts(documents)}
+
+    assert replicas(render(MANIFESTS / "overlays/minikube")) == {0}
+    assert replicas(render(MANIFESTS / "overlays/production")) == {2}
+    assert replicas(render(combination(tmp_path, "overlays/minikube", ("always-on",)))) == {1}
+
+
+def test_nothing_is_open_that_no_policy_names() -> None:
+    policies = of_kind(render(MANIFESTS / "overlays/minikube"), "NetworkPolicy")
+    by_name = {policy["metadata"]["name"]: policy["spec"] for policy in policies}
+    assert by_name["nothing"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (call,) = by_name["calls"]["ingress"]
+    assert [port["port"] for port in call["ports"]] == [8012, 8013, 9090]
+    (source,) = call["from"]
+    (expression,) = source["namespaceSelector"]["matchExpressions"]
+    assert sorted(expression["values"]) == ["knative-serving", "kourier-system"]
+    egress = {
+        name: {port["port"] for rule in spec.get("egress", []) for port in rule["ports"]}
+        for name, spec in by_name.items()
+    }
+    assert egress == {"nothing": set(), "calls": set(), "names": {53}, "hop": {8081}}
+    assert "predictor" not in by_name["hop"]["podSelector"]["matchExpressions"][0]["values"]
+
+
+def test_the_download_gets_its_secret_by_reference(tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, "overlays/minikube", ("object-storage",)))
+    assert of_kind(documents, "Secret") == []
+    (account,) = of_kind(documents, "ServiceAccount")
+    assert account["secrets"] == [{"name": "object-storage"}]
+    (isvc,) = of_kind(documents, "InferenceService")
+    (container,) = isvc["spec"]["predictor"]["containers"]
+    environment = {item["name"]: item["value"] for item in container["env"]}
+    assert environment["STORAGE_URI"].startswith("s3://")
+    assert environment["MODEL_ROOT"] == "/mnt/models"
+
+
+def test_the_rollout_account_reads_no_secrets_and_changes_little(tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, "overlays/minikube", ("rollout",)))
+    (role,) = of_kind(documents, "Role")
+    granted = {
+        resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
+    }
+    assert "secrets" not in granted
+    assert not any("*" in verbs for verbs in granted.values())
+    writing = {name for name, verbs in granted.items() if verbs - {"get", "list", "watch"}}
+    assert writing == {
+        "inferenceservices",
+        "inferenceservices/status",
+        "configmaps",
+        "jobs",
+        "pods/proxy",
+    }
+    (binding,) = of_kind(documents, "RoleBinding")
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "rollout", "namespace": "vision"}
+    ]

@@ -1,0 +1,150 @@
+"""A gateway before a transformer before the fake cluster's pods: it splits as the Route says."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+from PIL import Image
+
+from artifact import open_revision
+from tests.rollout.fake_cluster import FakeCluster
+
+BOUNDS = (0.01, 0.1, 1.0)
+
+
+@dataclass
+class Quality:
+    """How a revision of the model answers.
+
+    Attributes:
+        wrong_every: one in so many answers is wrong; 0: none.
+        fail_every: one in so many calls fails in its pod; 0: none.
+        lost_every: one in so many calls comes to nothing before any pod saw it; 0: none.
+        strange_every: one in so many answers comes from another artefact; 0: none.
+    """
+
+    wrong_every: int = 0
+    fail_every: int = 0
+    lost_every: int = 0
+    strange_every: int = 0
+
+
+@dataclass
+class FakeGateway:
+    """Answers ``:predict`` of one model; the label of an image is its first pixel's class."""
+
+    fake: FakeCluster
+    model: str
+    qualities: dict[str, Quality] = field(default_factory=dict)
+    others_rate: int = 0
+    hosts: set[str] = field(default_factory=set)
+    calls: dict[str, int] = field(default_factory=dict)
+    counted: dict[str, dict[str, int]] = field(default_factory=dict)
+    debts: dict[str, float] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, body: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
+        with self.lock, self.fake.lock:
+            for _ in range(self.others_rate):
+                self._call(None)
+            return self._call(body)
+
+    def _call(self, body: bytes | None) -> tuple[int, dict[str, str], dict[str, object]]:
+        knative = self._choose()
+        revision = self.fake.models_of(knative)[self.model]
+        number = self.calls[revision] = self.calls.get(revision, 0) + 1
+        quality = self.qualities.get(revision, Quality())
+        if _due(number, quality.lost_every):
+            return 503, {}, {"error": "no healthy upstream"}
+        counts = self.counted.setdefault(knative, {})
+        code = "INTERNAL" if _due(number, quality.fail_every) else "OK"
+        counts[code] = counts.get(code, 0) + 1
+        self.fake.metrics[knative] = self._metrics(revision, counts)
+        if code != "OK":
+            return 502, {}, {"error": "the predictor failed"}
+        card = open_revision(self.fake.cards, self.model, revision)
+        label = 0
+        if body is not None:
+            (instance,) = json.loads(body)["instances"]
+            picture = Image.open(io.BytesIO(base64.b64decode(instance["base64"])))
+            label = int(np.asarray(picture)[0, 0])
+        if _due(number, quality.wrong_every):
+            label = (label + 1) % 10
+        digest = "sha256:strange" if _due(number, quality.strange_every) else card.digest
+        headers = {"x-model-revision": revision, "x-model-digest": digest}
+        labels = card.card.contract.labels
+        return 200, headers, {"predictions": [{"label": labels[label]}], "model_version": revision}
+
+    def _choose(self) -> str:
+        """By largest debt: the shares come out exact."""
+        for name, percent in self.fake.split.items():
+            self.debts[name] = self.debts.get(name, 0.0) + percent
+        name = max(self.fake.split, key=lambda n: self.debts[n])
+        self.debts[name] -= 100
+        return name
+
+    def _metrics(self, revision: str, counts: dict[str, int]) -> str:
+        labels = f'model_name="{self.model}",protocol="grpc"'
+        lines = ["# TYPE vision_requests counter"]
+        for code, count in counts.items():
+            owner = revision if code == "OK" else ""
+            lines.append(
+                f'vision_requests_total{{{labels},revision="{owner}",code="{code}"}} {count}.0'
+            )
+        lines.append(
+            f'vision_requests_total{{model_name="{self.model}",protocol="v2",'
+            f'revision="{revision}",code="200"}} 7.0'
+        )
+        lines.append("# TYPE vision_request_seconds histogram")
+        for bound in (*BOUNDS, "+Inf"):
+            lines.append(
+                f'vision_request_seconds_bucket{{{labels},revision="{revision}",le="{bound}"}} '
+                f"{counts.get('OK', 0)}.0"
+            )
+        return "\n".join(lines) + "\n"
+
+
+def _due(number: int, every: int) -> bool:
+    return every > 0 and number % every == 0
+
+
+@contextmanager
+def gateway_server(gateway: FakeGateway) -> Iterator[str]:
+    """Serve ``gateway`` on a loopback port; gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            gateway.hosts.add(self.headers["Host"])
+            status, headers, document = gateway.answer(body)
+            data = json.dumps(document).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,87 @@
+"""The predictor's counters: read per pod, through restarts and goings."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from rollout.cluster import Cluster
+from rollout.counters import REQUESTS, Counters, parse
+from rollout.errors import Unreachable
+from serving import metrics
+from tests.rollout.conftest import Shell
+from tests.rollout.fake_cluster import NAMESPACE, FakeCluster
+
+R1 = "vision-predictor-00001"
+
+
+def text(ok: int, failed: int = 0, slow: int = 0) -> str:
+    labels = 'model_name="m",protocol="grpc"'
+    return f"""
+vision_requests_total{{{labels},revision="1",code="OK"}} {ok}
+vision_requests_total{{{labels},revision="",code="INTERNAL"}} {failed}
+vision_request_seconds_bucket{{{labels},revision="1",le="0.1"}} {ok - slow}
+vision_request_seconds_bucket{{{labels},revision="1",le="1.0"}} {ok}
+vision_request_seconds_bucket{{{labels},revision="1",le="+Inf"}} {ok}
+vision_requests_total{{model_name="other",protocol="grpc",revision="1",code="OK"}} 99
+vision_requests_total{{model_name="m",protocol="v2",revision="1",code="200"}} 99
+"""
+
+
+@pytest.fixture
+def counters(shell: Shell) -> Counters:
+    return Counters(Cluster(shell.api, NAMESPACE), "m", [R1])
+
+
+def test_only_what_came_since_the_start_counts(fake: FakeCluster, counters: Counters) -> None:
+    fake.metrics[R1] = text(100, 5)
+    counters.start()
+    fake.metrics[R1] = text(130, 6, slow=3)
+    counters.read()
+    calls = counters.calls[R1]
+    assert (calls.total, calls.failed) == (31, 1)
+    assert calls.seconds.counts == {0.1: 27, 1.0: 3, float("inf"): 0}
+    counters.read()
+    assert calls.total == 31
+
+
+def test_a_restart_begins_at_nought(fake: FakeCluster, counters: Counters) -> None:
+    fake.metrics[R1] = text(100)
+    counters.start()
+    fake.metrics[R1] = text(110)
+    counters.read()
+    fake.metrics[R1] = text(4)
+    counters.read()
+    assert counters.calls[R1].total == 14
+
+
+def test_what_a_pod_counted_stays_when_it_goes(fake: FakeCluster, counters: Counters) -> None:
+    fake.metrics[R1] = text(0)
+    counters.start()
+    fake.metrics[R1] = text(10)
+    counters.read()
+    fake.scale_to_zero(R1)
+    counters.read()
+    assert counters.calls[R1].total == 10
+
+
+def test_counters_that_cannot_be_read_at_the_start_are_told(
+    fake: FakeCluster, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "_proxy", lambda *_: (503, {"message": "no route to the pod"}))
+    with pytest.raises(Unreachable, match="no route to the pod"):
+        counters.start()
+
+
+def test_the_servers_own_metrics_are_read() -> None:
+    """Names and labels as `serving.metrics` has them."""
+    registry = CollectorRegistry()
+    registry.register(metrics.REQUESTS)
+    registry.register(metrics.SECONDS)
+    metrics.REQUESTS.labels("counted", "1", "grpc", "OK").inc(3)
+    metrics.REQUESTS.labels("counted", "", "grpc", "INTERNAL").inc()
+    metrics.SECONDS.labels("counted", "1", "grpc").observe(0.02)
+    found = parse(generate_latest(registry).decode(), "counted")
+    assert found[REQUESTS, "OK"] == 3
+    assert found[REQUESTS, "INTERNAL"] == 1
+    assert sum(value for (name, _), value in found.items() if "bucket" in name) > 0

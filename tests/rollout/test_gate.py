@@ -1,0 +1,216 @@
+"""The gate's program against two predictors on real sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+    GRPCInferenceServiceServicer,
+    add_GRPCInferenceServiceServicer_to_server,
+)
+
+from artifact import open_revision
+from rollout.cards import Expected
+from rollout.errors import Refused
+from rollout.gate import Comparison, gateway_hop, main
+from rollout.gate_job import gate_config_map, gate_job, tag_hosts
+from rollout.inferenceservice import Target
+from rollout.labelled import LabelledSet
+from serving.model import CONTRACT_DIGEST
+from transformer.hop import PredictorHop
+
+STABLE, CANARY = "prev-vision-predictor.vision", "latest-vision-predictor.vision"
+
+
+@dataclass
+class Predictor(GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """One revision; the class of an image is its first pixel's.
+
+    Attributes:
+        wrong: classes that it gets wrong.
+        asleep: calls that it refuses before it answers.
+        broken: classes that it gives no answer to.
+        order: shared by both, for who was asked when.
+    """
+
+    revision: str
+    order: list[str]
+    wrong: set[int] = field(default_factory=set)
+    asleep: int = 0
+    broken: set[int] = field(default_factory=set)
+    contracts: set[str] = field(default_factory=set)
+    port: int = 0
+
+    def ModelInfer(self, request: Any, context: Any) -> Any:
+        self.order.append(self.revision)
+        if self.asleep > 0:
+            self.asleep -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "waking")
+        self.contracts.add(request.parameters[CONTRACT_DIGEST].string_param)
+        tensor = np.frombuffer(request.raw_input_contents[0], np.float32)
+        number = round(float(tensor[0] * 0.3081 + 0.1307) * 255)
+        if number in self.broken:
+            context.abort(grpc.StatusCode.INTERNAL, "boom")
+        scores = np.zeros((1, 10), np.float32)
+        scores[0, (number + 1) % 10 if number in self.wrong else number] = 1.0
+        return pb.ModelInferResponse(
+            model_name=request.model_name,
+            model_version=self.revision,
+            parameters={"model_digest": pb.InferParameter(string_param="sha256:" + self.revision)},
+            outputs=[
+                pb.ModelInferResponse.InferOutputTensor(
+                    name="probabilities", datatype="FP32", shape=[1, 10]
+                )
+            ],
+            raw_output_contents=[scores.tobytes()],
+        )
+
+
+@dataclass
+class Both:
+    stable: Predictor
+    canary: Predictor
+
+
+@pytest.fixture
+def both() -> Iterator[Both]:
+    order: list[str] = []
+    found = Both(Predictor("1", order), Predictor("2", order))
+    servers = []
+    for predictor in (found.stable, found.canary):
+        server = grpc.server(ThreadPoolExecutor(2))
+        add_GRPCInferenceServiceServicer_to_server(predictor, server)
+        predictor.port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        servers.append(server)
+    yield found
+    for server in servers:
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def files(cards: Path, tmp_path: Path) -> list[str]:
+    labels = np.arange(100) % 10
+    images = np.zeros((100, 28, 28), np.uint8)
+    images[:, 0, 0] = labels
+    images[:, 14, 14] = 255
+    (tmp_path / "set.npz").write_bytes(LabelledSet(images, labels).to_bytes())
+    card = cards / "mnist" / "2" / "model.json"
+    return ["--set", str(tmp_path / "set.npz"), "--card", str(card)]
+
+
+def run(
+    both: Both, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: str
+) -> tuple[int, str]:
+    """Exit status and termination message; loopback in place of what the cluster's DNS gives."""
+    ports = {STABLE: both.stable.port, CANARY: both.canary.port}
+
+    def local(address: str) -> PredictorHop:
+        settings = gateway_hop(address)._settings
+        assert (settings.target, settings.authority) == (f"{address}:80", address)
+        return PredictorHop(replace(settings, target=f"127.0.0.1:{ports[address]}"))
+
+    monkeypatch.setattr("rollout.gate.gateway_hop", local)
+    log = tmp_path / "termination-log"
+    log.touch()
+    status = main([*files, "--stable", STABLE, "--canary", CANARY, *more], log)
+    return status, log.read_text()
+
+
+def test_both_are_asked_the_same_and_compared(
+    both: Both,
+    files: list[str],
+    cards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both.stable.wrong, both.canary.wrong = {1, 2}, {2, 3, 4}
+    status, message = run(both, files, tmp_path, monkeypatch)
+    assert status == 0
+    assert capsys.readouterr().out.strip() == message
+    assert len(message) < 4096
+    found = Comparison.from_json(message)
+    assert (found.images, found.stable.correct, found.canary.correct) == (100, 80, 70)
+    assert (found.stable_only, found.canary_only, found.agreement) == (20, 10, 70)
+    assert (found.stable.revisions, found.canary.revisions) == (["1"], ["2"])
+    assert found.canary.digests == ["sha256:2"]
+    assert 0 < found.stable.p50_ms <= found.stable.p95_ms
+    contract = open_revision(cards, "mnist", "2").card.contract.digest
+    assert both.stable.contracts == both.canary.contracts == {contract}
+    timed = both.stable.order[-200:]
+    pairs = [tuple(timed[i : i + 2]) for i in range(0, 200, 2)]
+    assert pairs == [("2", "1"), ("1", "2")] * 50
+
+
+def test_what_sleeps_is_woken(
+    both: Both, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.canary.asleep = 2
+    status, message = run(both, files, tmp_path, monkeypatch)
+    assert status == 0
+    assert Comparison.from_json(message).canary.failures == 0
+
+
+def test_what_does_not_wake_is_told(
+    both: Both, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.canary.asleep = 10**6
+    status, message = run(both, files, tmp_path, monkeypatch, "--wake-seconds", "0.2")
+    assert status == 1
+    assert message == "Unavailable: the predictor cannot be reached"
+
+
+def test_images_without_an_answer_are_counted(
+    both: Both, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.canary.broken = {7}
+    _, message = run(both, files, tmp_path, monkeypatch)
+    found = Comparison.from_json(message)
+    assert (found.canary.failures, found.canary.correct) == (10, 90)
+    assert found.stable_only == 10
+    assert found.agreement == 90
+    assert len(found.canary.errors) == 3
+
+
+def test_the_job_fits_a_restricted_namespace() -> None:
+    job = gate_job("vision-gate", "dev.local/t:1", "prev.host", "latest.host")
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    security = container["securityContext"]
+    assert security["runAsNonRoot"]
+    assert security["readOnlyRootFilesystem"]
+    assert not security["allowPrivilegeEscalation"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not pod["automountServiceAccountToken"]
+    assert job["spec"]["backoffLimit"] == 0
+    assert json.dumps(job)
+
+
+def test_a_set_too_large_for_a_config_map(cards: Path) -> None:
+    card = Expected("mnist", "1", "", open_revision(cards, "mnist", "1").card).card
+    assert card is not None
+    noise = np.random.default_rng(0).integers(0, 255, (1500, 28, 28), np.uint8)
+    questions = LabelledSet(noise, np.zeros(1500, np.int64))
+    with pytest.raises(Refused, match="use fewer images"):
+        gate_config_map("vision-gate", card, questions)
+    small = gate_config_map("vision-gate", card, questions.sample(500, 0))
+    assert set(small["binaryData"]) == {"labelled.npz"}
+
+
+def test_tag_hosts() -> None:
+    latest = Target("r2", 0, "latest", True, "http://latest-p.ns.svc.cluster.local")
+    prev = Target("r1", 100, "prev", False, "http://prev-p.ns.svc.cluster.local")
+    assert tag_hosts((latest, prev))["prev"] == "prev-p.ns.svc.cluster.local"
+    with pytest.raises(Exception, match="no tag 'prev'"):
+        tag_hosts((latest,))

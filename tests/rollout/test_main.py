@@ -1,0 +1,79 @@
+"""Arguments, output and exit statuses of the commands."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from rollout import errors
+from tests.conftest import ROOT
+from tests.rollout.conftest import Shell
+
+
+def test_status_as_a_table_and_as_json(shell: Shell) -> None:
+    assert shell("status") == 0
+    assert shell.out.splitlines() == [
+        "InferenceService vision in namespace vision: fashion-mnist/1, mnist/1",
+        "settled: nothing is under way",
+        "",
+        "KNATIVE REVISION        ROLE    TRAFFIC  READY  PODS  MODELS",
+        "vision-predictor-00001  stable  100 %    yes    1/1   fashion-mnist/1, mnist/1",
+    ]
+    document = shell.json("status")
+    assert document["stable"] == document["latest"] == "vision-predictor-00001"
+    assert document["url"] == "http://vision-transformer.vision.example.com"
+
+
+def test_errors_as_json(shell: Shell) -> None:
+    assert shell("promote", "--output", "json") == 9
+    found = json.loads(shell.out)
+    assert found == {"error": "no canary is open", "kind": "Missing", "status": 9}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["canary", "mnist"],
+        ["canary", "mnist", "2", "--traffic", "100"],
+        ["canary", "mnist", "2", "--traffic", "-1"],
+        ["rollback", "--steps", "0"],
+        ["auto", "mnist", "2", "--steps", "50,25,100"],
+        ["auto", "mnist", "2", "--steps", "5,50"],
+        ["deploy-check"],
+        [],
+    ],
+)
+def test_wrong_arguments(shell: Shell, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        shell(*arguments)
+    assert caught.value.code == 2
+
+
+def test_the_history_names_who_when_what_and_why(shell: Shell) -> None:
+    assert shell("canary", "mnist", "2", "--why", "more data") == 0
+    assert shell("promote") == 0
+    assert shell("history") == 0
+    head, _, last = shell.out.splitlines()
+    assert head.split()[:4] == ["NUMBER", "WHEN", "WHO", "WHAT"]
+    assert re.search(r"^2 .*Z  tester .*promoted +mnist/2 +[0-9a-f]{12} .*more data$", last)
+
+
+def test_every_exit_status_is_documented_and_its_own() -> None:
+    kinds = [k for k in vars(errors).values() if isinstance(k, type)]
+    statuses = [k.status for k in kinds if issubclass(k, errors.RolloutError)]
+    assert len(set(statuses)) == len(statuses)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Rollout\n")[2].partition("\n## ")[0]
+    for status in [0, 2, 130, *statuses]:
+        assert re.search(rf"^\| {status} \|", section, re.MULTILINE) or status == 1, status
+
+
+def test_every_option_that_a_rollout_has_is_documented() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Rollout\n")[2].partition("\n## ")[0]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in ("canary", "status", "promote", "rollback", "history", "rollout", "test-cluster"):
+        assert f"make {name}" in section
+        assert re.search(rf"^{name}: ", makefile, re.MULTILINE)
