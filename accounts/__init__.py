@@ -1,0 +1,4 @@
+"""Who may use the service, what they used and what it costs: people, keys, usage, bills.
+
+See ``README.md`` beside this file for the design.
+"""

@@ -1,0 +1,81 @@
+"""``python -m accounts``: what operators do from a shell or a scheduled job."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from accounts import audit, events, invoices
+from accounts.clock import DAY_MS, month_bounds, month_of, now_ms
+from accounts.database import Database, back_up, open_database
+from accounts.errors import AccountsError
+from accounts.migration import migrate
+from accounts.people import ROLES, forget_old, set_role
+from accounts.prices import PriceListError, read_prices
+from accounts.settings import AccountsSettings, SettingError, read_settings
+from accounts.throttle import forget_attempts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m accounts", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="bring the database's tables up to date")
+    role = commands.add_parser("role", help="make somebody an operator, or a user again")
+    role.add_argument("email")
+    role.add_argument("role", choices=ROLES)
+    bills = commands.add_parser("invoices", help="issue the bills of a month that is over")
+    bills.add_argument("month", nargs="?", help="such as 2026-11; the last one if not given")
+    commands.add_parser("reconcile", help="compare billed events with windows; 1 if they differ")
+    commands.add_parser("retain", help="delete events, sessions and tokens that are too old")
+    backup = commands.add_parser("backup", help="copy an SQLite database while it is in use")
+    backup.add_argument("file", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        settings = read_settings(os.environ)
+        return run(options, settings)
+    except (AccountsError, SettingError, PriceListError, ValueError) as error:
+        print(f"accounts: {error}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace, settings: AccountsSettings) -> int:
+    """The exit status of a command."""
+    url = settings.database_url.get_secret_value()
+    if options.command == "migrate":
+        migrate(url)
+        return 0
+    engine = open_database(url)
+    if options.command == "backup":
+        back_up(engine, options.file)
+        return 0
+    database = Database(engine)
+    if options.command == "role":
+        with database.write() as session:
+            set_role(session, options.email, options.role, audit.SHELL)
+    elif options.command == "invoices":
+        month = options.month or month_of(month_bounds(month_of(now_ms()))[0] - 1)
+        prices = read_prices(settings.prices_file)
+        with database.write() as session:
+            for bill in invoices.issue_all(session, month, prices):
+                print(bill.number, bill.account_id, bill.shown(bill.total_minor))
+    elif options.command == "reconcile":
+        with database.read() as session:
+            found = events.reconcile(session)
+        for name, value in asdict(found).items():
+            print(f"{name:12} {value}")
+        return int(found.difference != 0)
+    else:
+        before = now_ms() - settings.event_days * DAY_MS
+        with database.write() as session:
+            forget_old(session)
+            forget_attempts(session, now_ms() - DAY_MS)
+        with database.write() as session:
+            print(events.delete_old(session, before), "events deleted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""The JSON API, under ``/api/v1``.
+
+A session's token is sent as ``authorization: Bearer``, never as a cookie, so that no page of
+somebody else can act in a person's name here.
+"""
+
+# Without postponed annotations: FastAPI could not resolve those that name what is in a function.
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from accounts import events, invoices, keys, usage
+from accounts.clock import DAY_MS, month_bounds, month_of, now_ms
+from accounts.errors import NotAllowed, NotLoggedIn, Refused
+from accounts.invoice_pdf import invoice_pdf
+from accounts.people import Login
+from accounts.service import Service
+
+Format = Literal["json", "csv", "pdf"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Registration(Body):
+    email: str
+    password: SecretStr
+
+
+class Verification(Body):
+    token: str
+    password: SecretStr
+
+
+class PasswordChange(Body):
+    old: SecretStr
+    new: SecretStr
+
+
+class Closing(Body):
+    password: SecretStr
+
+
+class NewKey(Body):
+    name: str
+    scopes: list[str] = [keys.ALL_MODELS]
+    days: int | None = None
+    quota_requests: int | None = None
+    rate_per_second: int = keys.DEFAULT_RATE
+
+
+def month_or_refuse(month: str) -> str:
+    """Raises Refused if it is no month."""
+    try:
+        month_bounds(month)
+    except ValueError:
+        raise Refused(f"{month[:20]!r} is no month such as 2026-11", "month") from None
+    return month
+
+
+def bill_response(bill: invoices.Bill, form: str) -> Response:
+    """A bill as a file of a form."""
+    name = f"invoice-{bill.month}.{form}"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    if form == "pdf":
+        return Response(invoice_pdf(bill), media_type="application/pdf", headers=headers)
+    if form == "csv":
+        return Response(invoices.as_csv(bill), media_type="text/csv", headers=headers)
+    return Response(json.dumps(bill.as_json()), media_type="application/json")
+
+
+def events_as_csv(found: Iterator[events.RawEvent]) -> Iterator[str]:
+    """A header, then a line an event."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(events.EVENT_FIELDS)
+    for event in found:
+        writer.writerow(asdict(event).values())
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def api(service: Service) -> APIRouter:
+    """The routes, on a service."""
+    router = APIRouter(prefix="/api/v1")
+    database, people = service.database, service.people
+
+    def token(request: Request) -> str:
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            raise NotLoggedIn
+        return text.strip()
+
+    def who(text: Annotated[str, Depends(token)]) -> Login:
+        with database.read() as session:
+            return people.who(session, text)
+
+    Who = Annotated[Login, Depends(who)]
+
+    def operator(login: Who) -> Login:
+        if not login.operator:
+            raise NotAllowed("that is for operators")
+        return login
+
+    Operator = Annotated[Login, Depends(operator)]
+    From = Annotated[int | None, Query(alias="from")]
+    To = Annotated[int | None, Query(alias="to")]
+
+    def span(start: int | None, end: int | None) -> tuple[int, int]:
+        end = now_ms() + DAY_MS if end is None else end
+        return (end - 31 * DAY_MS if start is None else start), end
+
+    @router.post("/registrations", status_code=202)
+    def register(body: Registration, request: Request) -> dict[str, str]:
+        with database.write() as session:
+            people.register(
+                session, body.email, body.password.get_secret_value(), service.client(request)
+            )
+        return {"next": "open the link in the mail"}
+
+    @router.post("/verifications", status_code=204)
+    def verify(body: Verification) -> None:
+        with database.write() as session:
+            people.verify(session, body.token, body.password.get_secret_value())
+
+    @router.post("/sessions", status_code=201)
+    def log_in(body: Registration, request: Request) -> dict[str, Any]:
+        with database.write() as session:
+            opened = people.log_in(
+                session, body.email, body.password.get_secret_value(), service.client(request)
+            )
+        return {"token": opened.token, "expires_ms": opened.expires_ms}
+
+    @router.delete("/sessions/current", status_code=204)
+    def log_out(text: Annotated[str, Depends(token)]) -> None:
+        with database.write() as session:
+            people.log_out(session, text)
+
+    @router.get("/account")
+    def account(login: Who) -> dict[str, str]:
+        return {"id": login.account_id, "email": login.email, "role": login.role}
+
+    @router.post("/account/password", status_code=204)
+    def change_password(body: PasswordChange, login: Who) -> None:
+        with database.write() as session:
+            people.change_password(
+                session,
+                login.account_id,
+                body.old.get_secret_value(),
+                body.new.get_secret_value(),
+            )
+
+    @router.post("/account/closing", status_code=204)
+    def close(body: Closing, login: Who) -> None:
+        with database.write() as session:
+            people.close(session, login.account_id, body.password.get_secret_value())
+
+    @router.get("/keys")
+    def list_keys(login: Who) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [asdict(key) for key in keys.list_keys(session, login.account_id)]
+
+    @router.post("/keys", status_code=201)
+    def make_key(body: NewKey, login: Who) -> dict[str, str]:
+        wish = keys.KeyRequest(
+            body.name, tuple(body.scopes), body.days, body.quota_requests, body.rate_per_second
+        )
+        with database.write() as session:
+            return asdict(keys.make_key(session, login.account_id, wish))
+
+    @router.post("/keys/{key_id}/rotation", status_code=201)
+    def rotate_key(key_id: str, login: Who) -> dict[str, str]:
+        with database.write() as session:
+            return asdict(keys.rotate_key(session, login.account_id, key_id))
+
+    @router.delete("/keys/{key_id}", status_code=204)
+    def revoke_key(key_id: str, login: Who) -> None:
+        with database.write() as session:
+            keys.revoke_key(session, login.account_id, key_id)
+
+    @router.get("/usage")
+    def windows(
+        login: Who, start: From = None, end: To = None, size: usage.WindowSize = "day"
+    ) -> list[dict[str, Any]]:
+        with database.read() as session:
+            found = usage.windows(session, login.account_id, *span(start, end), size)
+        return [asdict(window) for window in found]
+
+    @router.get("/events")
+    def export(
+        login: Who, start: From = None, end: To = None, form: Literal["ndjson", "csv"] = "ndjson"
+    ) -> Response:
+        return _export(login.account_id, start, end, form)
+
+    @router.get("/events/unknown")
+    def unknown(login: Who) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [asdict(event) for event in events.unknown(session, login.account_id)]
+
+    @router.get("/invoices")
+    def list_invoices(login: Who) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [bill.as_json() for bill in invoices.issued(session, login.account_id)]
+
+    @router.get("/invoices/{month}")
+    def invoice(month: str, login: Who, form: Format = "json") -> Response:
+        return bill_response(bill_of(service, login.account_id, month), form)
+
+    @router.get("/operator/accounts")
+    def totals(_: Operator, start: From = None, end: To = None) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [asdict(row) for row in usage.per_account(session, *span(start, end))]
+
+    @router.get("/operator/revisions")
+    def revisions(_: Operator, start: From = None, end: To = None) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [asdict(row) for row in usage.per_revision(session, *span(start, end))]
+
+    @router.get("/operator/reconciliation")
+    def reconciliation(_: Operator) -> dict[str, Any]:
+        with database.read() as session:
+            return asdict(events.reconcile(session))
+
+    @router.get("/operator/events")
+    def export_all(
+        _: Operator, start: From = None, end: To = None, form: Literal["ndjson", "csv"] = "ndjson"
+    ) -> Response:
+        return _export(None, start, end, form)
+
+    @router.get("/operator/events/unknown")
+    def all_unknown(_: Operator) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [asdict(event) for event in events.unknown(session)]
+
+    def _export(account_id: str | None, start: int | None, end: int | None, form: str) -> Response:
+        first, last = span(start, end)
+
+        def lines() -> Iterator[str]:
+            with database.read() as session:
+                found = events.export(session, first, last, account_id)
+                if form == "csv":
+                    yield from events_as_csv(found)
+                else:
+                    for event in found:
+                        yield json.dumps(asdict(event)) + "\n"
+
+        media_type = "text/csv" if form == "csv" else "application/x-ndjson"
+        return StreamingResponse(lines(), media_type=media_type)
+
+    return router
+
+
+def bill_of(service: Service, account_id: str, month: str) -> invoices.Bill:
+    """The issued bill of a month that is over, what has come together in the present one.
+
+    Raises:
+        Refused: no month, one to come, or one before the price list.
+    """
+    month = month_or_refuse(month)
+    present = month_of(now_ms())
+    if month > present:
+        raise Refused("that month is to come", "month")
+    with service.database.write() as session:
+        if invoices.is_over(month):
+            return invoices.issue(session, account_id, month, service.prices)
+        return invoices.bill_so_far(session, account_id, month, service.prices)

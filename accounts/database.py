@@ -1,0 +1,100 @@
+"""Connections to SQLite (one file, WAL) or to MariaDB and MySQL 8."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+BUSY_SECONDS = 10.0
+
+
+def open_database(url: str, pool_size: int = 5) -> Engine:
+    """An engine on ``sqlite:////folder/file.db`` or ``mysql+pymysql://user:password@host/name``.
+
+    On SQLite every transaction takes the write lock when it begins: a reader that turns writer
+    half-way cannot wait for the lock and would fail instead. Readers say ``read_only`` in their
+    execution options and take none.
+
+    Raises:
+        ValueError: another kind of database.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, pool_size=pool_size, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.get_backend_name() in ("mysql", "mariadb"):
+        return create_engine(
+            parsed.update_query_dict({"charset": "utf8mb4"}),
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            # Two transactions that look for different new rows must not lock each other's gaps.
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
+        )
+    raise ValueError(f"{parsed.get_backend_name()} is none of sqlite, mysql, mariadb")
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    # The driver's own transactions begin late; ours begin in _begin_sqlite.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def back_up(engine: Engine, file: Path) -> None:
+    """Copy an SQLite database as it is at one moment, while others read and write.
+
+    Raises:
+        ValueError: it is no SQLite, or ``file`` exists.
+    """
+    if engine.dialect.name != "sqlite":
+        raise ValueError("this copies SQLite; MariaDB and MySQL have mariadb-dump")
+    if file.exists():
+        raise ValueError(f"{file} exists")
+    raw = engine.raw_connection()
+    try:
+        source = raw.driver_connection
+        assert isinstance(source, sqlite3.Connection)
+        with contextlib.closing(sqlite3.connect(file)) as copy:
+            source.backup(copy)
+    finally:
+        raw.close()
+
+
+class Database:
+    """Sessions that read and sessions that write, from one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._writers = sessionmaker(engine)
+        self._readers = sessionmaker(engine.execution_options(read_only=True))
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """Nothing that is done in it is kept."""
+        with self._readers() as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """Committed at the end, rolled back by an exception."""
+        with self._writers() as session:
+            yield session
+            session.commit()

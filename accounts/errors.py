@@ -1,0 +1,90 @@
+"""Errors that a person may see; each owns its HTTP status.
+
+AccountsError
+├── Refused              400   a value that cannot be taken; says which
+├── NotLoggedIn          401
+├── WrongLogin           401   says the same whatever was wrong
+├── NotAllowed           403
+├── NoSuchThing          404   also for what belongs to somebody else
+├── Conflict             409
+└── TooMany              429   with Retry-After
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AccountsError(Exception):
+    """Base of all errors that are rendered.
+
+    Args:
+        message: for people.
+        field: the form field at fault, where one is.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The one shape of every error body, that of the model servers too."""
+        document: dict[str, Any] = {"error": self.message, "code": self.code}
+        if self.field is not None:
+            document["field"] = self.field
+        return document
+
+
+class Refused(AccountsError):
+    status = 400
+    code = "refused"
+
+
+class NotLoggedIn(AccountsError):
+    status = 401
+    code = "not_logged_in"
+
+    def __init__(self, message: str = "log in first") -> None:
+        super().__init__(message)
+
+
+class WrongLogin(AccountsError):
+    status = 401
+    code = "wrong_login"
+
+    def __init__(self) -> None:
+        super().__init__("the address or the password is wrong, or the address is not verified yet")
+
+
+class NotAllowed(AccountsError):
+    status = 403
+    code = "not_allowed"
+
+
+class NoSuchThing(AccountsError):
+    status = 404
+    code = "not_found"
+
+
+class Conflict(AccountsError):
+    status = 409
+    code = "conflict"
+
+
+class TooMany(AccountsError):
+    status = 429
+    code = "too_many_attempts"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many attempts; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(self.retry_after_seconds)}

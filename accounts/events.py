@@ -1,0 +1,162 @@
+"""Raw events: listed, exported, reconciled with what was billed, deleted when they are old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from accounts.clock import SECOND_MS, now_ms
+from accounts.tables import BILLED, FAILED, INTENT, Event, UsageHour
+
+UNKNOWN_AFTER_SECONDS = 120
+"""An intent that is older will not be completed: no request takes that long."""
+PAGE = 1000
+DELETED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class RawEvent:
+    """One request, as exported. ``state`` is billed, failed, open or unknown."""
+
+    request_id: str
+    account_id: str
+    key_id: str
+    model: str
+    revision: str
+    state: str
+    status: int
+    attempts: int
+    instances: int
+    pixels: int
+    request_bytes: int
+    response_bytes: int
+    milliseconds: int
+    started_ms: int
+    completed_ms: int | None
+
+
+EVENT_FIELDS = tuple(field.name for field in fields(RawEvent))
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """Whether windows and events say the same, over the events that are still kept."""
+
+    recorded: int
+    billed: int
+    failed: int
+    unknown: int
+    open: int
+    in_windows: int
+    difference: int
+
+
+def unknown(session: Session, account_id: str | None = None) -> list[RawEvent]:
+    """Intents that nobody completed: never billed; the client saw no answer. Newest first."""
+    query = (
+        select(Event)
+        .where(Event.state == INTENT, Event.started_ms < _unknown_before(), *_of(account_id))
+        .order_by(Event.started_ms.desc())
+        .limit(PAGE)
+    )
+    return [_raw(event) for event in session.scalars(query)]
+
+
+def latest(session: Session, account_id: str, count: int) -> list[RawEvent]:
+    """The newest events of an account that were completed."""
+    query = (
+        select(Event)
+        .where(Event.account_id == account_id, Event.completed_ms.is_not(None))
+        .order_by(Event.completed_ms.desc())
+        .limit(min(count, PAGE))
+    )
+    return [_raw(event) for event in session.scalars(query)]
+
+
+def export(
+    session: Session, start_ms: int, end_ms: int, account_id: str | None = None
+) -> Iterator[RawEvent]:
+    """Every event that began in [start, end), by account and id; pages of ``PAGE`` rows."""
+    after: tuple[str, str] | None = None
+    while True:
+        query = (
+            select(Event)
+            .where(Event.started_ms >= start_ms, Event.started_ms < end_ms, *_of(account_id))
+            .order_by(Event.account_id, Event.request_id)
+            .limit(PAGE)
+        )
+        if after is not None:
+            query = query.where(
+                (Event.account_id > after[0])
+                | ((Event.account_id == after[0]) & (Event.request_id > after[1]))
+            )
+        page = session.scalars(query).all()
+        for event in page:
+            yield _raw(event)
+        if len(page) < PAGE:
+            return
+        after = (page[-1].account_id, page[-1].request_id)
+        session.expunge_all()
+
+
+def reconcile(session: Session) -> Reconciliation:
+    """Compare the billed events with the windows that bills are made of.
+
+    ``difference`` is windows less events; retention makes it positive, nothing else may make it
+    other than 0.
+    """
+    counted = session.execute(select(Event.state, func.count()).group_by(Event.state)).all()
+    counts: dict[str, int] = {row[0]: row[1] for row in counted}
+    lost = session.scalar(
+        select(func.count()).where(Event.state == INTENT, Event.started_ms < _unknown_before())
+    )
+    in_windows = int(session.scalar(select(func.sum(UsageHour.requests))) or 0)
+    billed = counts.get(BILLED, 0)
+    return Reconciliation(
+        recorded=sum(counts.values()),
+        billed=billed,
+        failed=counts.get(FAILED, 0),
+        unknown=lost or 0,
+        open=counts.get(INTENT, 0) - (lost or 0),
+        in_windows=in_windows,
+        difference=in_windows - billed,
+    )
+
+
+def delete_old(session: Session, before_ms: int) -> int:
+    """Delete events that began before; windows and bills stay. Returns how many."""
+    deleted = 0
+    while True:
+        page = session.execute(
+            select(Event.account_id, Event.request_id)
+            .where(Event.state.in_((BILLED, FAILED, INTENT)), Event.started_ms < before_ms)
+            .limit(DELETED_AT_ONCE)
+        ).all()
+        for account_id, request_id in page:
+            session.execute(
+                delete(Event).where(Event.account_id == account_id, Event.request_id == request_id)
+            )
+        # Short transactions: the ledger waits for the write lock meanwhile.
+        session.commit()
+        deleted += len(page)
+        if len(page) < DELETED_AT_ONCE:
+            return deleted
+
+
+def _unknown_before() -> int:
+    return now_ms() - UNKNOWN_AFTER_SECONDS * SECOND_MS
+
+
+def _of(account_id: str | None) -> list[ColumnElement[bool]]:
+    return [] if account_id is None else [Event.account_id == account_id]
+
+
+def _raw(event: Event) -> RawEvent:
+    state = event.state
+    if state == INTENT:
+        state = "unknown" if event.started_ms < _unknown_before() else "open"
+    values = {name: getattr(event, name) for name in EVENT_FIELDS}
+    return RawEvent(**{**values, "state": state})

@@ -1,0 +1,195 @@
+"""Monthly bills: what windows say, times what the price list says, kept as they were issued."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from accounts import audit
+from accounts.clock import SECOND_MS, month_bounds, now_ms
+from accounts.errors import Conflict
+from accounts.prices import PriceList
+from accounts.tables import Account, Invoice, UsageHour
+from accounts.usage import ModelUsage, per_model
+
+CLOSING_SECONDS = 120
+"""A month is closed that long after its end: what was under way has been committed by then."""
+PIXELS_PER_MEGAPIXEL = 1_000_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """Quantities and the unit price are exact decimals as text; ``amount_minor`` is rounded, so
+    that the lines of a bill add up to its total.
+    """
+
+    model: str
+    unit: str
+    quantity: str
+    free: str
+    charged: str
+    unit_price: str
+    amount_minor: int
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A month's bill; ``number`` and ``issued_ms`` are None while the month goes on."""
+
+    number: int | None
+    account_id: str
+    email: str
+    month: str
+    issued_ms: int | None
+    currency: str
+    minor_digits: int
+    lines: tuple[Line, ...]
+    total_minor: int
+
+    def shown(self, amount_minor: int) -> str:
+        return f"{Decimal(amount_minor).scaleb(-self.minor_digits)} {self.currency}"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def lines_of(usage: list[ModelUsage], prices: PriceList, month: str) -> tuple[Line, ...]:
+    """One line a model and unit, in order."""
+    period = prices.of_month(month)
+    lines = []
+    for used in usage:
+        quantities = {
+            "request": Decimal(used.requests),
+            "instance": Decimal(used.instances),
+            "megapixel": Decimal(used.pixels) / PIXELS_PER_MEGAPIXEL,
+        }
+        for unit, unit_price in period.of(used.model).items():
+            quantity = quantities[unit]
+            charged = max(Decimal(0), quantity - unit_price.free)
+            lines.append(
+                Line(
+                    used.model,
+                    unit,
+                    str(quantity),
+                    str(quantity - charged),
+                    str(charged),
+                    str(unit_price.price),
+                    prices.minor(charged * unit_price.price),
+                )
+            )
+    return tuple(lines)
+
+
+def bill_so_far(session: Session, account_id: str, month: str, prices: PriceList) -> Bill:
+    """What a month has come to; not a bill that is owed yet."""
+    account = session.get_one(Account, account_id)
+    lines = lines_of(per_model(session, account_id, *month_bounds(month)), prices, month)
+    return Bill(
+        None,
+        account_id,
+        account.email or "",
+        month,
+        None,
+        prices.currency,
+        prices.minor_digits,
+        lines,
+        sum(line.amount_minor for line in lines),
+    )
+
+
+def is_over(month: str) -> bool:
+    """Whether everything that will be billed in a month has been committed."""
+    return now_ms() >= month_bounds(month)[1] + CLOSING_SECONDS * SECOND_MS
+
+
+def require_over(month: str) -> None:
+    """Raises Conflict if the month goes on."""
+    if not is_over(month):
+        raise Conflict(f"{month} is not over yet")
+
+
+def issue(session: Session, account_id: str, month: str, prices: PriceList) -> Bill:
+    """The bill of a month that is over, the same however often it is asked for.
+
+    Raises:
+        Conflict: the month is not over yet.
+    """
+    known = session.scalar(
+        select(Invoice).where(Invoice.account_id == account_id, Invoice.month == month)
+    )
+    if known is not None:
+        return _stored(known)
+    require_over(month)
+    draft = bill_so_far(session, account_id, month, prices)
+    row = Invoice(
+        account_id=account_id,
+        month=month,
+        issued_ms=now_ms(),
+        currency=draft.currency,
+        total_minor=draft.total_minor,
+        document="",
+    )
+    session.add(row)
+    session.flush()
+    bill = Bill(**{**vars(draft), "number": row.number, "issued_ms": row.issued_ms})
+    row.document = json.dumps(bill.as_json())
+    audit.record(session, "invoice issued", account_id, audit.SHELL, f"{month} {row.number}")
+    return bill
+
+
+def issue_all(session: Session, month: str, prices: PriceList) -> list[Bill]:
+    """The bills of everybody who used something in a month; raises Conflict."""
+    require_over(month)
+    start, end = month_bounds(month)
+    accounts = session.scalars(
+        select(UsageHour.account_id)
+        .where(UsageHour.hour_ms >= start, UsageHour.hour_ms < end, UsageHour.requests > 0)
+        .distinct()
+        .order_by(UsageHour.account_id)
+    ).all()
+    return [issue(session, account_id, month, prices) for account_id in accounts]
+
+
+def issued(session: Session, account_id: str) -> list[Bill]:
+    """An account's bills, newest first."""
+    rows = session.scalars(
+        select(Invoice).where(Invoice.account_id == account_id).order_by(Invoice.month.desc())
+    )
+    return [_stored(row) for row in rows]
+
+
+def as_csv(bill: Bill) -> str:
+    """One row a line, and the total in the last; amounts in minor units (RFC 4180)."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(
+        ["model", "unit", "quantity", "free", "charged", "unit_price", "amount_minor", "currency"]
+    )
+    for line in bill.lines:
+        writer.writerow(
+            [
+                line.model,
+                line.unit,
+                line.quantity,
+                line.free,
+                line.charged,
+                line.unit_price,
+                line.amount_minor,
+                bill.currency,
+            ]
+        )
+    writer.writerow(["total", "", "", "", "", "", bill.total_minor, bill.currency])
+    return buffer.getvalue()
+
+
+def _stored(row: Invoice) -> Bill:
+    document = json.loads(row.document)
+    document["lines"] = tuple(Line(**line) for line in document["lines"])
+    return Bill(**document)

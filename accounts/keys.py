@@ -1,0 +1,197 @@
+"""API keys: made, listed, rotated, revoked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from accounts import audit
+from accounts.clock import DAY_MS, month_of, now_ms
+from accounts.errors import Conflict, NoSuchThing, Refused
+from accounts.secret_tokens import new_api_key, new_id, token_hash
+from accounts.tables import ApiKey, QuotaMonth
+
+ALL_MODELS = "*"
+MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MOST_KEYS = 50
+MOST_SCOPES_CHARACTERS = 500
+HIGHEST_RATE = 1000
+DEFAULT_RATE = 50
+LONGEST_DAYS = 3650
+
+
+@dataclass(frozen=True)
+class KeyRequest:
+    """What is asked of a new key.
+
+    Attributes:
+        scopes: names of models, or ``("*",)``.
+        days: until it expires; None: never.
+        quota_requests: billed requests a calendar month; None: no limit.
+    """
+
+    name: str
+    scopes: tuple[str, ...] = (ALL_MODELS,)
+    days: int | None = None
+    quota_requests: int | None = None
+    rate_per_second: int = DEFAULT_RATE
+
+
+@dataclass(frozen=True)
+class ShownKey:
+    """A key as it is made: the only time that its text is seen."""
+
+    id: str
+    key: str
+
+
+@dataclass(frozen=True)
+class KeyView:
+    """A key as it is listed."""
+
+    id: str
+    name: str
+    hint: str
+    scopes: tuple[str, ...]
+    quota_requests: int | None
+    used_requests: int
+    rate_per_second: int
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+
+    @property
+    def works(self) -> bool:
+        return self.revoked_ms is None and (self.expires_ms is None or self.expires_ms > now_ms())
+
+
+def make_key(session: Session, account_id: str, asked: KeyRequest) -> ShownKey:
+    """Raises Refused or Conflict."""
+    _check(asked)
+    held = session.scalar(
+        select(func.count()).where(ApiKey.account_id == account_id, ApiKey.revoked_ms.is_(None))
+    )
+    if (held or 0) >= MOST_KEYS:
+        raise Conflict(f"an account has at most {MOST_KEYS} keys; revoke one first")
+    now = now_ms()
+    key_id = new_id("key")
+    shown = new_api_key()
+    session.add(
+        ApiKey(
+            id=key_id,
+            account_id=account_id,
+            family=key_id,
+            name=asked.name.strip(),
+            hash=token_hash(shown),
+            hint=hint(shown),
+            scopes=" ".join(asked.scopes),
+            quota_requests=asked.quota_requests,
+            rate_per_second=asked.rate_per_second,
+            created_ms=now,
+            expires_ms=None if asked.days is None else now + asked.days * DAY_MS,
+        )
+    )
+    audit.record(session, "key made", account_id, detail=f"{key_id} {asked.name.strip()}")
+    return ShownKey(key_id, shown)
+
+
+def list_keys(session: Session, account_id: str) -> list[KeyView]:
+    rows = session.execute(
+        select(ApiKey, QuotaMonth.requests)
+        .outerjoin(
+            QuotaMonth,
+            (QuotaMonth.family == ApiKey.family) & (QuotaMonth.month == month_of(now_ms())),
+        )
+        .where(ApiKey.account_id == account_id)
+        .order_by(ApiKey.created_ms.desc(), ApiKey.id)
+    )
+    return [
+        KeyView(
+            key.id,
+            key.name,
+            key.hint,
+            tuple(key.scopes.split()),
+            key.quota_requests,
+            used or 0,
+            key.rate_per_second,
+            key.created_ms,
+            key.expires_ms,
+            key.revoked_ms,
+        )
+        for key, used in rows
+    ]
+
+
+def rotate_key(session: Session, account_id: str, key_id: str) -> ShownKey:
+    """Another text for the same rights, expiry and quota; the old one works no longer.
+
+    Raises:
+        NoSuchThing: this account has no such working key.
+    """
+    old = _own_key(session, account_id, key_id)
+    if old.revoked_ms is not None:
+        raise NoSuchThing("that key is revoked")
+    new, shown = new_id("key"), new_api_key()
+    now = now_ms()
+    session.add(
+        ApiKey(
+            id=new,
+            account_id=account_id,
+            family=old.family,
+            name=old.name,
+            hash=token_hash(shown),
+            hint=hint(shown),
+            scopes=old.scopes,
+            quota_requests=old.quota_requests,
+            rate_per_second=old.rate_per_second,
+            created_ms=now,
+            expires_ms=old.expires_ms,
+        )
+    )
+    old.revoked_ms = now
+    audit.record(session, "key rotated", account_id, detail=f"{key_id} to {new}")
+    return ShownKey(new, shown)
+
+
+def revoke_key(session: Session, account_id: str, key_id: str, actor_id: str | None = None) -> None:
+    """Revoking a revoked key changes nothing.
+
+    Raises:
+        NoSuchThing: this account has no such key.
+    """
+    key = _own_key(session, account_id, key_id)
+    if key.revoked_ms is None:
+        key.revoked_ms = now_ms()
+        audit.record(session, "key revoked", account_id, actor_id, key_id)
+
+
+def hint(shown: str) -> str:
+    """Enough of a key to know it again, too little to guess it by."""
+    return f"{shown[:7]}…{shown[-4:]}"
+
+
+def _own_key(session: Session, account_id: str, key_id: str) -> ApiKey:
+    key = session.get(ApiKey, key_id, with_for_update=True)
+    if key is None or key.account_id != account_id:
+        raise NoSuchThing("there is no such key")
+    return key
+
+
+def _check(asked: KeyRequest) -> None:
+    name = asked.name.strip()
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise Refused("a key's name has 1 to 80 characters", "name")
+    if not asked.scopes or len(" ".join(asked.scopes)) > MOST_SCOPES_CHARACTERS:
+        raise Refused("a key is for one model or more, or for all", "scopes")
+    for scope in asked.scopes:
+        if scope != ALL_MODELS and not MODEL_NAME.fullmatch(scope):
+            raise Refused(f"{scope[:63]!r} is no model's name", "scopes")
+    if asked.days is not None and not 1 <= asked.days <= LONGEST_DAYS:
+        raise Refused(f"a key lasts 1 to {LONGEST_DAYS} days, or without end", "days")
+    if asked.quota_requests is not None and not 0 <= asked.quota_requests <= 10**12:
+        raise Refused("a quota is a number of requests a month", "quota_requests")
+    if not 1 <= asked.rate_per_second <= HIGHEST_RATE:
+        raise Refused(f"a rate is 1 to {HIGHEST_RATE} requests a second", "rate_per_second")

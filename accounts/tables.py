@@ -1,0 +1,192 @@
+"""The tables, as SQLAlchemy maps them.
+
+Times are whole milliseconds since 1970-01-01 UTC (``*_ms``): every database holds them alike.
+Secrets (session tokens, API keys, mailed tokens) are stored only as their SHA-256; passwords only
+as argon2id. Every text column that is compared is compared byte by byte, on MariaDB too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+BINARY_TEXT = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+SERIAL = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up by itself only in a column of type INTEGER."""
+
+INTENT, FAILED, BILLED = "intent", "failed", "billed"
+"""States of an event; see ``Event``."""
+
+
+class Base(DeclarativeBase):
+    __table_args__: Any = BINARY_TEXT
+
+
+class Account(Base):
+    """A person, or whoever pays for them. A closed one keeps its bills and loses its address."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    email: Mapped[str | None] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    subject: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """SHA-256 of issuer and subject, where the person logs in by OpenID Connect."""
+    role: Mapped[str] = mapped_column(String(16))
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    verified_ms: Mapped[int | None] = mapped_column(BigInteger)
+    closed_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class MailedToken(Base):
+    """A token that was mailed to prove an address; used once."""
+
+    __tablename__ = "mailed_tokens"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    purpose: Mapped[str] = mapped_column(String(16))
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+    used_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class LoginSession(Base):
+    """A browser that is logged in."""
+
+    __tablename__ = "sessions"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    csrf: Mapped[str] = mapped_column(String(64))
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class ApiKey(Base):
+    """An API key. ``family`` is the first key of a line of rotations: they share one quota."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    family: Mapped[str] = mapped_column(String(24))
+    name: Mapped[str] = mapped_column(String(80))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hint: Mapped[str] = mapped_column(String(16))
+    scopes: Mapped[str] = mapped_column(String(500))
+    """Names of models with spaces between; ``*`` is all of them."""
+    quota_requests: Mapped[int | None] = mapped_column(BigInteger)
+    """Billed requests a calendar month (UTC); None: as many as one likes."""
+    rate_per_second: Mapped[int] = mapped_column(Integer)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Event(Base):
+    """One metered request, whatever number of attempts it took.
+
+    ``intent`` is written before the request reaches a model. The answer's status makes it
+    ``billed`` (a prediction was given; final) or ``failed``; a repeat under the same request id
+    makes a failed one an intent again. An old intent is *unknown*: nobody saw an answer leave.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("events_by_completion", "account_id", "completed_ms"),
+        Index("events_by_state", "state", "started_ms"),
+        BINARY_TEXT,
+    )
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(BigInteger)
+    """Random; tells one's own intent from another's under the same request id."""
+    attempts: Mapped[int] = mapped_column(Integer)
+    answers: Mapped[int] = mapped_column(Integer)
+    """Predictions given under this id; one is billed."""
+    state: Mapped[str] = mapped_column(String(8))
+    key_id: Mapped[str] = mapped_column(String(24))
+    model: Mapped[str] = mapped_column(String(63))
+    revision: Mapped[str] = mapped_column(String(63))
+    status: Mapped[int] = mapped_column(Integer)
+    instances: Mapped[int] = mapped_column(Integer)
+    pixels: Mapped[int] = mapped_column(BigInteger)
+    request_bytes: Mapped[int] = mapped_column(BigInteger)
+    response_bytes: Mapped[int] = mapped_column(BigInteger)
+    milliseconds: Mapped[int] = mapped_column(Integer)
+    started_ms: Mapped[int] = mapped_column(BigInteger)
+    completed_ms: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class UsageHour(Base):
+    """What was billed in an hour (UTC); kept when its events are gone.
+
+    ``requests`` counts billed ones; ``failures`` counts attempts that ended in another status.
+    """
+
+    __tablename__ = "usage_hours"
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    hour_ms: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    key_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    revision: Mapped[str] = mapped_column(String(63), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(BigInteger)
+    instances: Mapped[int] = mapped_column(BigInteger)
+    pixels: Mapped[int] = mapped_column(BigInteger)
+    request_bytes: Mapped[int] = mapped_column(BigInteger)
+    response_bytes: Mapped[int] = mapped_column(BigInteger)
+    milliseconds: Mapped[int] = mapped_column(BigInteger)
+
+
+class QuotaMonth(Base):
+    """Billed requests of a family of keys in a calendar month (UTC)."""
+
+    __tablename__ = "quota_months"
+
+    family: Mapped[str] = mapped_column(String(24), primary_key=True)
+    month: Mapped[str] = mapped_column(String(7), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+
+
+class Invoice(Base):
+    """A month's bill as it was issued; never changed afterwards."""
+
+    __tablename__ = "invoices"
+    __table_args__ = (UniqueConstraint("account_id", "month"), BINARY_TEXT)
+
+    number: Mapped[int] = mapped_column(SERIAL, primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    month: Mapped[str] = mapped_column(String(7))
+    issued_ms: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(String(3))
+    total_minor: Mapped[int] = mapped_column(BigInteger)
+    document: Mapped[str] = mapped_column(Text)
+
+
+class AuditEntry(Base):
+    """Who did what to whom. Never holds a secret, nor an address of a closed account."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    actor_id: Mapped[str] = mapped_column(String(24), index=True)
+    account_id: Mapped[str] = mapped_column(String(24), index=True)
+    action: Mapped[str] = mapped_column(String(32))
+    detail: Mapped[str] = mapped_column(String(500))
+
+
+class Attempt(Base):
+    """A try at something that is limited (a login, a registration), by who tries."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index("attempts_by_subject", "subject", "at_ms"), BINARY_TEXT)
+
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
+    subject: Mapped[str] = mapped_column(String(64))
+    at_ms: Mapped[int] = mapped_column(BigInteger, index=True)

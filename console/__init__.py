@@ -1,0 +1,1 @@
+"""The web page: sign up, keys, try it on, usage, bills."""

@@ -1,0 +1,42 @@
+"""``python -m console``: the web process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+import uvicorn
+
+from accounts.logs import configure_logging
+from accounts.prices import PriceListError
+from accounts.service import build_service
+from accounts.settings import SettingError, read_settings
+from console.app import create_app
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
+    parser.add_argument("--host", default="0.0.0.0")
+    parser.add_argument("--port", type=int, default=8000)
+    options = parser.parse_args()
+    configure_logging()
+    try:
+        service = build_service(read_settings(os.environ))
+    except (SettingError, PriceListError) as error:
+        logging.getLogger("console").error("%s", error)
+        return 1
+    uvicorn.run(
+        create_app(service),
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The web process: the JSON API and the pages."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy import text
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from accounts.api import api
+from accounts.errors import AccountsError, NoSuchThing, NotLoggedIn, Refused
+from accounts.oidc import OpenIdProvider
+from accounts.service import Service
+from console.member import member_pages
+from console.operator import operator_pages
+from console.pages import Pages, see_other
+from console.provider import CALLBACK, provider_pages
+from console.security import header_middleware
+from console.sign_up import sign_up
+from console.visit import Visits
+
+STATIC = Path(__file__).parent / "static"
+TASKS = ("classification", "segmentation")
+
+logger = logging.getLogger("console")
+
+
+def create_app(service: Service, transport: httpx.BaseTransport | None = None) -> FastAPI:
+    """The application around a service.
+
+    Args:
+        transport: to the provider of logins in place of the network, for tests.
+    """
+    app = FastAPI(title="vision accounts", docs_url=None, redoc_url=None, openapi_url=None)
+    visits = Visits(service)
+    pages = Pages(service, visits)
+    app.middleware("http")(header_middleware(visits.secure))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(api(service))
+    app.include_router(sign_up(service, visits, pages))
+    app.include_router(member_pages(service, visits, pages))
+    app.include_router(operator_pages(service, visits, pages))
+    if service.settings.oidc_issuer:
+        provider = OpenIdProvider(
+            service.settings, service.settings.public_url + CALLBACK, transport
+        )
+        app.include_router(provider_pages(service, visits, pages, provider))
+    models = [_model(item) for item in service.settings.models.split()]
+
+    @app.get("/", include_in_schema=False)
+    def try_it_on(request: Request) -> Response:
+        return pages.render(request, visits.of(request), "try", models=models)
+
+    @app.get("/healthz", include_in_schema=False)
+    def health() -> Response:
+        with service.database.read() as session:
+            session.execute(text("SELECT 1"))
+        return JSONResponse({"ready": True})
+
+    def show(request: Request, error: AccountsError) -> Response:
+        if request.url.path.startswith("/api/"):
+            return JSONResponse(error.as_json(), error.status, error.headers())
+        if isinstance(error, NotLoggedIn):
+            return see_other("/login")
+        return pages.refused(request, visits.of(request), "problem", error)
+
+    @app.exception_handler(AccountsError)
+    def known(request: Request, error: AccountsError) -> Response:
+        return show(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    def misshapen(request: Request, error: RequestValidationError) -> Response:
+        # Never with its input, which may be a password.
+        first = error.errors()[0]
+        return show(request, Refused(first["msg"], str(first["loc"][-1])))
+
+    @app.exception_handler(HTTPException)
+    def other(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            return show(request, NoSuchThing("there is nothing at this URL"))
+        return JSONResponse(
+            {"error": str(error.detail), "code": "refused"}, error.status_code, error.headers
+        )
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> Response:
+        logger.error("unexpected error at %s", request.url.path, exc_info=error)
+        return JSONResponse({"error": "internal error", "code": "internal"}, 500)
+
+    return app
+
+
+def _model(item: str) -> tuple[str, str]:
+    """``name`` or ``name=task``."""
+    name, _, task = item.partition("=")
+    task = task or TASKS[0]
+    if task not in TASKS:
+        raise ValueError(f"MODELS: {task!r} is none of {', '.join(TASKS)}")
+    return name, task

@@ -1,0 +1,93 @@
+"""The record of a rollout, as it is kept in a ConfigMap, read over HTTP."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from accounts.settings import AccountsSettings
+
+SECONDS = 2.0
+MOST_ENTRIES = 10
+
+logger = logging.getLogger("console.canary")
+
+
+@dataclass(frozen=True)
+class Entry:
+    at: str
+    by: str
+    action: str
+    models: str
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Attributes:
+    problem: why nothing is known, where nothing is.
+    title: of the change under way; empty where there is none.
+    """
+
+    problem: str = ""
+    title: str = ""
+    step: str = ""
+    percent: int | None = None
+    by: str = ""
+    since: str = ""
+    why: str = ""
+    history: tuple[Entry, ...] = ()
+
+
+def read_canary(settings: AccountsSettings) -> Canary | None:
+    """None where no record is configured; never raises, for the rest of the page's sake."""
+    if not settings.rollout_url:
+        return None
+    try:
+        headers = {}
+        if settings.rollout_token_file is not None:
+            token = settings.rollout_token_file.read_text(encoding="utf-8").strip()
+            headers["authorization"] = f"Bearer {token}"
+        verify: Any = True
+        if settings.rollout_ca_file is not None:
+            import ssl
+
+            verify = ssl.create_default_context(cafile=str(settings.rollout_ca_file))
+        answer = httpx.get(settings.rollout_url, headers=headers, timeout=SECONDS, verify=verify)
+        if answer.status_code == 404:
+            return Canary(problem="no rollout has been made yet")
+        answer.raise_for_status()
+        return parse_record(answer.json()["data"])
+    except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError):
+        logger.exception("the rollout's record cannot be read")
+        return Canary(problem="the rollout's record cannot be read now")
+
+
+def parse_record(data: dict[str, str]) -> Canary:
+    """The parts of a record that the page shows; ``data`` has a JSON document a key."""
+    operation = json.loads(data.get("operation", "null")) or {}
+    history = json.loads(data.get("history", "[]"))
+    title = ""
+    if operation:
+        title = f"{operation['model']}: revision {operation['was']} to {operation['revision']}"
+    entries = tuple(
+        Entry(
+            str(item.get("at", "")),
+            str(item.get("by", "")),
+            str(item.get("action", "")),
+            ", ".join(f"{k}/{v}" for k, v in (item.get("models") or {}).items()),
+        )
+        for item in reversed(history[-MOST_ENTRIES:])
+    )
+    return Canary(
+        title=title,
+        step=str(operation.get("step", "")),
+        percent=operation.get("percent"),
+        by=str(operation.get("by", "")),
+        since=str(operation.get("since", "")),
+        why=str(operation.get("why", "")),
+        history=entries,
+    )

@@ -1,0 +1,52 @@
+"""The operators' page: who uses what, how traffic splits over revisions, what a canary does."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from accounts import events, usage
+from accounts.clock import DAY_MS, HOUR_MS, now_ms
+from accounts.errors import NoSuchThing, NotLoggedIn
+from accounts.service import Service
+from console.canary import Canary, read_canary
+from console.pages import Pages
+from console.visit import Visits
+
+SPANS = {"hour": 2 * HOUR_MS, "day": DAY_MS, "month": 31 * DAY_MS}
+
+
+def operator_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    database = service.database
+
+    @router.get("/operator")
+    def totals(request: Request, span: str = "day") -> Response:
+        visit = visits.of(request)
+        if visit.login is None:
+            raise NotLoggedIn
+        if not visit.login.operator or span not in SPANS:
+            # To everybody else the page does not exist.
+            raise NoSuchThing("there is nothing at this URL")
+        end = now_ms() + 1
+        start = (end - SPANS[span]) // HOUR_MS * HOUR_MS
+        with database.read() as session:
+            accounts = usage.per_account(session, start, end)
+            revisions = usage.per_revision(session, start, end)
+            reconciliation = events.reconcile(session)
+            unknown = events.unknown(session)
+        canary: Canary | None = read_canary(service.settings)
+        return pages.render(
+            request,
+            visit,
+            "operator",
+            span=span,
+            spans=list(SPANS),
+            accounts=accounts,
+            revisions=revisions,
+            reconciliation=reconciliation,
+            unknown=unknown,
+            canary=canary,
+        )
+
+    return router

@@ -1,0 +1,36 @@
+"""``python -m edge``: the check and the meter."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+import uvloop
+
+from accounts.database import open_database
+from accounts.logs import configure_logging
+from accounts.settings import SettingError, read_settings
+from edge.server import serve
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__)
+    parser.add_argument("--address", default="0.0.0.0:9000", help="where Envoy asks")
+    options = parser.parse_args()
+    configure_logging()
+    try:
+        settings = read_settings(os.environ)
+    except SettingError as error:
+        logging.getLogger("edge").error("%s", error)
+        return 1
+    # A thread switch must not make a check wait for long while rows are written.
+    sys.setswitchinterval(0.002)
+    engine = open_database(settings.database_url.get_secret_value(), pool_size=1)
+    uvloop.run(serve(engine, options.address))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

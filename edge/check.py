@@ -1,0 +1,206 @@
+"""Envoy's ``ext_authz`` service: may this request reach a model?"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from envoy.service.auth.v3 import external_auth_pb2 as pb
+from google.rpc import code_pb2
+
+from accounts.clock import SECOND_MS, month_bounds, month_of, now_ms
+from accounts.keys import ALL_MODELS
+from accounts.secret_tokens import has_key_form, token_hash
+from edge.directory import Directory
+from edge.ledger import Admitted, Intent, KeyRecord, Ledger, LedgerDown
+from edge.pass_on import FIELD, Metered
+from edge.route import find_route
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+REMOVED_HEADERS = ("authorization", "cookie")
+"""The model never sees who pays: KServe's transformer would forward the key to the predictor."""
+
+logger = logging.getLogger("edge.check")
+
+
+class Denied(Exception):
+    """The request does not reach a model."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = {"content-type": "application/json", **(headers or {})}
+        self.body = json.dumps({"error": message, "code": code})
+
+
+class Check:
+    """The one method of ``envoy.service.auth.v3.Authorization``, on serialised messages."""
+
+    def __init__(self, directory: Directory, ledger: Ledger) -> None:
+        self._directory = directory
+        self._ledger = ledger
+
+    async def check(self, data: bytes, context: Any = None) -> bytes:
+        """A serialised CheckRequest to a serialised CheckResponse."""
+        http = pb.CheckRequest.FromString(data).attributes.request.http
+        try:
+            return await self._decide(http.method, http.path, http.headers)
+        except Denied as denied:
+            return _denied(denied)
+        except LedgerDown:
+            return _denied(
+                Denied(
+                    503, "unavailable", "accounts do not answer; try again", {"retry-after": "1"}
+                )
+            )
+        except Exception:
+            logger.exception("unexpected error")
+            return _denied(Denied(500, "internal", "internal error"))
+
+    async def _decide(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
+        # A protobuf map gives "" for what is not there.
+        record = await self._authenticate(headers["authorization"])
+        route = find_route(method, path)
+        if route is None:
+            raise Denied(404, "not_found", "there is nothing at this URL for this method")
+        if route.model and ALL_MODELS not in record.scopes and route.model not in record.scopes:
+            raise Denied(403, "forbidden", f"this key is not for model {route.model}")
+        allowance = self._directory.allowance(record.family)
+        assert allowance is not None
+        now = time.monotonic()
+        if wait := allowance.rate.wait_seconds(now):
+            raise Denied(
+                429,
+                "over_rate",
+                f"this key may send {record.rate_per_second} requests a second",
+                {"retry-after": str(math.ceil(wait))},
+            )
+        request_id = headers["x-request-id"]
+        if not route.metered:
+            return _allowed(record, request_id, None)
+        if not REQUEST_ID.fullmatch(request_id):
+            raise Denied(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
+        room = allowance.has_room(record.quota_requests, now)
+        if room:
+            # Before anything is waited for, so that requests at the same time cannot share a place.
+            allowance.opened(request_id, now)
+        metered = Metered(
+            record.account_id,
+            record.key_id,
+            record.family,
+            route.model,
+            now_ms(),
+            _length(headers["content-length"]),
+            request_id,
+        )
+        try:
+            admitted = await self._ledger.admit(_intent(metered, room))
+        except LedgerDown:
+            allowance.closed(request_id, False)
+            raise
+        if admitted in (Admitted.REUSED, Admitted.NO_ROOM) and room:
+            allowance.closed(request_id, False)
+        _require(admitted, record)
+        return _allowed(record, request_id, metered)
+
+    async def _authenticate(self, authorization: str) -> KeyRecord:
+        scheme, _, key = authorization.partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not has_key_form(key):
+            raise _unknown_key()
+        # Found by its hash: no comparison here takes longer for a better guess.
+        record = (await self._directory.find(token_hash(key))).record
+        if record is None:
+            raise _unknown_key()
+        if record.expires_ms is not None and record.expires_ms <= now_ms():
+            raise _unknown_key()
+        return record
+
+
+def _unknown_key() -> Denied:
+    return Denied(
+        401,
+        "unauthorized",
+        "a working API key is needed: 'authorization: Bearer vk_…'",
+        {"www-authenticate": "Bearer"},
+    )
+
+
+def _require(admitted: Admitted, record: KeyRecord) -> None:
+    if admitted is Admitted.NO_ROOM:
+        raise Denied(
+            429,
+            "over_quota",
+            f"this key's quota of {record.quota_requests} requests a month is used up",
+            {"retry-after": str(_seconds_of_month_left())},
+        )
+    if admitted is Admitted.REUSED:
+        raise Denied(
+            409,
+            "request_id_reused",
+            "this x-request-id was another request's, or was repeated too often or too late",
+        )
+
+
+def _seconds_of_month_left() -> int:
+    now = now_ms()
+    return (month_bounds(month_of(now))[1] - now) // SECOND_MS + 1
+
+
+def _intent(metered: Metered, room: bool) -> Intent:
+    return Intent(
+        metered.account_id,
+        metered.request_id,
+        random.getrandbits(62),
+        metered.key_id,
+        metered.model,
+        metered.request_bytes,
+        metered.started_ms,
+        room,
+    )
+
+
+def _length(text: str) -> int:
+    """The declared length of a body, -1 where there is none."""
+    return int(text) if text.isdecimal() and len(text) < 16 else -1
+
+
+def _allowed(record: KeyRecord, request_id: str, metered: Metered | None) -> bytes:
+    response = pb.CheckResponse()
+    ok = response.ok_response
+    for name, value in (
+        ("x-account-id", record.account_id),
+        ("x-key-id", record.key_id),
+        ("x-request-id", request_id),
+    ):
+        option = ok.headers.add()
+        option.header.key = name
+        option.header.value = value
+    ok.headers_to_remove.extend(REMOVED_HEADERS)
+    if metered is not None:
+        response.dynamic_metadata.fields[FIELD].string_value = metered.as_text()
+    data: bytes = response.SerializeToString()
+    return data
+
+
+def _denied(denied: Denied) -> bytes:
+    response = pb.CheckResponse()
+    response.status.code = code_pb2.PERMISSION_DENIED
+    refusal = response.denied_response
+    refusal.status.code = denied.status
+    refusal.body = denied.body
+    for name, value in denied.headers.items():
+        option = refusal.headers.add()
+        option.header.key = name
+        option.header.value = value
+    data: bytes = response.SerializeToString()
+    return data

@@ -1,0 +1,143 @@
+"""The keys as the check knows them: a cache whose entries are never older than a bound.
+
+What is used is read again every ``REFRESH_SECONDS`` for all keys in one query, so that a revoked
+key is refused within ``OLDEST_SECONDS`` whatever happens: an entry that could not be refreshed in
+that time is not used any more, and the request fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+
+from edge.ledger import KeyRecord, Ledger, LedgerDown
+from edge.rate import RateLimit
+
+REFRESH_SECONDS = 1.5
+OLDEST_SECONDS = 4.0
+IDLE_SECONDS = 60.0
+MOST_ENTRIES = 20_000
+OPEN_SECONDS = 120.0
+"""A request that is open for longer is taken for unanswered, and gives its quota back."""
+
+logger = logging.getLogger("edge.directory")
+
+
+class Allowance:
+    """What the keys of one family may still do; lives as long as one of them is in use."""
+
+    def __init__(self, record: KeyRecord) -> None:
+        self.rate = RateLimit(record.rate_per_second)
+        self._used = 0
+        self._open: dict[str, float] = {}
+        self.update(record)
+
+    def update(self, record: KeyRecord) -> None:
+        """Take over what the database says; it knows everything that was committed before."""
+        self._used = record.used_requests
+        if self.rate.rate_per_second != record.rate_per_second:
+            self.rate = RateLimit(record.rate_per_second)
+
+    def has_room(self, quota: int | None, now: float) -> bool:
+        if quota is None:
+            return True
+        if self._used + len(self._open) >= quota:
+            late = [i for i, since in self._open.items() if now - since > OPEN_SECONDS]
+            for request_id in late:
+                del self._open[request_id]
+        return self._used + len(self._open) < quota
+
+    def opened(self, request_id: str, now: float) -> None:
+        self._open[request_id] = now
+
+    def closed(self, request_id: str, billed: bool) -> None:
+        self._open.pop(request_id, None)
+        self._used += billed
+
+
+class Entry:
+    """One hash: a working key, or the knowledge that there is none."""
+
+    __slots__ = ("allowance", "read_at", "record", "used_at")
+
+    def __init__(self, record: KeyRecord | None, allowance: Allowance | None, now: float) -> None:
+        self.record = record
+        self.allowance = allowance
+        self.read_at = now
+        self.used_at = now
+
+
+class Directory:
+    """The cache in front of ``Ledger.look_up``."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._allowances: dict[str, Allowance] = {}
+        self._asked: dict[str, asyncio.Task[Entry]] = {}
+
+    async def find(self, key_hash: str) -> Entry:
+        """The entry of a hash; raises LedgerDown if it is not known and cannot be read."""
+        entry = self._entries.get(key_hash)
+        now = time.monotonic()
+        if entry is not None and now - entry.read_at <= OLDEST_SECONDS:
+            entry.used_at = now
+            return entry
+        task = self._asked.get(key_hash)
+        if task is None:
+            task = asyncio.create_task(self._read_one(key_hash))
+            self._asked[key_hash] = task
+            task.add_done_callback(lambda _: self._asked.pop(key_hash, None))
+        return await asyncio.shield(task)
+
+    def allowance(self, family: str) -> Allowance | None:
+        return self._allowances.get(family)
+
+    async def keep_fresh(self) -> None:
+        """Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except LedgerDown:
+                logger.warning("the keys could not be read again")
+
+    async def refresh(self) -> None:
+        """Read again what was used lately and forget the rest."""
+        now = time.monotonic()
+        for key_hash, entry in list(self._entries.items()):
+            if now - entry.used_at > IDLE_SECONDS:
+                del self._entries[key_hash]
+        families = {e.record.family for e in self._entries.values() if e.record}
+        for family in [f for f in self._allowances if f not in families]:
+            del self._allowances[family]
+        working = [h for h, entry in self._entries.items() if entry.record is not None]
+        if working:
+            asked = time.monotonic()
+            found = await self._ledger.look_up(working)
+            for key_hash in working:
+                self._take(key_hash, found.get(key_hash), asked)
+
+    async def _read_one(self, key_hash: str) -> Entry:
+        asked = time.monotonic()
+        found = await self._ledger.look_up([key_hash])
+        return self._take(key_hash, found.get(key_hash), asked)
+
+    def _take(self, key_hash: str, record: KeyRecord | None, asked: float) -> Entry:
+        allowance = None
+        if record is not None:
+            allowance = self._allowances.get(record.family)
+            if allowance is None:
+                allowance = self._allowances[record.family] = Allowance(record)
+            else:
+                allowance.update(record)
+        entry = self._entries.get(key_hash)
+        if entry is None:
+            entry = self._entries[key_hash] = Entry(record, allowance, asked)
+            if len(self._entries) > MOST_ENTRIES:
+                self._entries.popitem(last=False)
+        else:
+            entry.record, entry.allowance, entry.read_at = record, allowance, asked
+        return entry

@@ -1,0 +1,173 @@
+"""What the edge costs: ``python -m edge.measure``.
+
+Starts everything that ``make up`` does on free ports, then
+
+- sends the same picture to the transformer and to the edge in turns, over one connection each, and
+  compares the two latencies;
+- asks the check alone, over gRPC, at several concurrencies, with a key that it knows: requests that
+  only look, and predictions, whose intent is written before the answer.
+
+CPU time is the process's own (``/proc/<pid>/stat``), so that a busy machine distorts it less than
+it does the clock's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import os
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from envoy.service.auth.v3 import external_auth_pb2 as pb
+
+from accounts.clock import now_ms
+from accounts.database import Database, open_database
+from accounts.keys import HIGHEST_RATE, KeyRequest, make_key
+from accounts.tables import Account
+from edge.envoy import LOCAL_HOST, EdgePorts
+from edge.processes import ROOT, Processes, free_edge_ports
+from edge.up import start
+
+METHOD = "/envoy.service.auth.v3.Authorization/Check"
+PREDICT, LOOK = ("POST", "/v1/models/mnist:predict"), ("GET", "/v1/models/mnist")
+KEYS = 40
+"""Enough that no key's rate is reached."""
+WARM_UP = 100
+
+
+@dataclass(frozen=True)
+class Load:
+    """What asking the check so many times at once came to."""
+
+    concurrency: int
+    per_second: float
+    cpu_microseconds: float
+    p50_ms: float
+    p99_ms: float
+
+
+def quantile(values: list[float], q: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def latencies(ports: EdgePorts, key: str, count: int) -> tuple[list[float], list[float]]:
+    """Milliseconds without and with the edge, in turns."""
+    picture = (ROOT / "samples" / "seven.png").read_bytes()
+    headers = {"authorization": f"Bearer {key}", "content-type": "image/png"}
+    sides = [http.client.HTTPConnection(LOCAL_HOST, port) for port in (ports.models, ports.edge)]
+    found: tuple[list[float], list[float]] = ([], [])
+    for number in range(count + WARM_UP):
+        for side, times in zip(sides, found, strict=True):
+            started = time.perf_counter()
+            side.request("POST", PREDICT[1], picture, headers)
+            answer = side.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"status {answer.status}")
+            if number >= WARM_UP:
+                times.append((time.perf_counter() - started) * 1000)
+    for side in sides:
+        side.close()
+    return found
+
+
+async def load(
+    address: str, pid: int, keys: list[str], route: tuple[str, str], count: int, concurrency: int
+) -> Load:
+    """Ask the check ``count`` times."""
+    questions = iter([_question(keys[n % len(keys)], route) for n in range(count)])
+    times: list[float] = []
+    async with grpc.aio.insecure_channel(address) as channel:
+        ask = channel.unary_unary(METHOD)
+
+        async def one() -> None:
+            for question in questions:
+                started = time.perf_counter()
+                answer = await ask(question)
+                times.append((time.perf_counter() - started) * 1000)
+                if not pb.CheckResponse.FromString(answer).HasField("ok_response"):
+                    raise RuntimeError("the check refused")
+
+        began, cpu = time.perf_counter(), cpu_seconds(pid)
+        await asyncio.gather(*(one() for _ in range(concurrency)))
+        seconds, cpu = time.perf_counter() - began, cpu_seconds(pid) - cpu
+    return Load(
+        concurrency,
+        count / seconds,
+        cpu / count * 1e6,
+        quantile(times, 0.5),
+        quantile(times, 0.99),
+    )
+
+
+def _question(key: str, route: tuple[str, str]) -> bytes:
+    request = pb.CheckRequest()
+    http_request = request.attributes.request.http
+    http_request.method, http_request.path = route
+    http_request.headers["authorization"] = f"Bearer {key}"
+    http_request.headers["x-request-id"] = str(uuid.uuid4())
+    http_request.headers["content-length"] = "500"
+    data: bytes = request.SerializeToString()
+    return data
+
+
+def make_keys(url: str) -> list[str]:
+    """Keys of a new account."""
+    engine = open_database(url)
+    now = now_ms()
+    with Database(engine).write() as session:
+        session.add(Account(id="acc_measure", role="user", created_ms=now, verified_ms=now))
+        session.flush()
+        wish = KeyRequest("measure", rate_per_second=HIGHEST_RATE)
+        keys = [make_key(session, "acc_measure", wish).key for _ in range(KEYS)]
+    engine.dispose()
+    return keys
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m edge.measure", description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--checks", type=int, default=6000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, Processes(Path(name) / "logs") as processes:
+        url = f"sqlite:///{name}/accounts.db"
+        ports = start(processes, free_edge_ports(0).edge, url)
+        keys = make_keys(url)
+        print("| latency | p50 ms | p99 ms |\n| --- | --- | --- |")
+        for title, times in zip(
+            ("without the edge", "with the edge"),
+            latencies(ports, keys[0], options.requests),
+            strict=True,
+        ):
+            print(f"| {title} | {quantile(times, 0.5):.2f} | {quantile(times, 0.99):.2f} |")
+        print("\n| check | at once | a second | CPU µs | a second of one core | p50 ms | p99 ms |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
+        for title, route in (("cached", LOOK), ("cached, with intent", PREDICT)):
+            asyncio.run(load(address, pid, keys, route, WARM_UP, 1))
+            for concurrency in (1, 4, 16, 64):
+                found = asyncio.run(load(address, pid, keys, route, options.checks, concurrency))
+                print(
+                    f"| {title} | {concurrency} | {found.per_second:.0f} "
+                    f"| {found.cpu_microseconds:.0f} | {1e6 / found.cpu_microseconds:.0f} "
+                    f"| {found.p50_ms:.2f} | {found.p99_ms:.2f} |"
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

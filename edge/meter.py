@@ -1,0 +1,109 @@
+"""Envoy's ``ext_proc`` service: how did it end? No answer leaves before that is on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
+from grpc.aio import EOF
+
+from accounts.clock import now_ms
+from edge.directory import Directory
+from edge.ledger import Ledger, LedgerDown, Outcome
+from edge.pass_on import FIELD, NAMESPACE, Metered, read_metered
+
+OWN_HEADERS = (
+    "x-model-name",
+    "x-model-revision",
+    "x-model-digest",
+    "x-model-instances",
+    "x-model-pixels",
+)
+"""What the transformer reports to the edge; it goes no further."""
+LONGEST_REVISION = 63
+
+logger = logging.getLogger("edge.meter")
+
+
+class Meter:
+    """The one method of ``envoy.service.ext_proc.v3.ExternalProcessor``."""
+
+    def __init__(self, directory: Directory, ledger: Ledger) -> None:
+        self._directory = directory
+        self._ledger = ledger
+
+    async def process(self, context: Any) -> None:
+        """One stream, which is one HTTP answer: serialised ProcessingRequests and -Responses."""
+        while (data := await context.read()) is not EOF:
+            await context.write(await self.answer(data))
+
+    async def answer(self, data: bytes) -> bytes:
+        """A serialised ProcessingRequest of response headers to its ProcessingResponse."""
+        request = pb.ProcessingRequest.FromString(data)
+        text = request.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value
+        headers = {
+            item.key: (item.raw_value or item.value.encode()).decode("latin-1")
+            for item in request.response_headers.headers.headers
+        }
+        if text:
+            metered = read_metered(text)
+            outcome = _outcome(metered, headers)
+            if outcome is None:
+                logger.error("an answer of model %s reports no instances", metered.model)
+                return _replaced(502, "bad_answer", "the model's answer is incomplete")
+            try:
+                billed = await self._ledger.complete(outcome)
+            except LedgerDown:
+                return _replaced(503, "unavailable", "accounts do not answer; repeat the request")
+            allowance = self._directory.allowance(metered.family)
+            if allowance is not None:
+                allowance.closed(metered.request_id, billed)
+        return _passed(headers)
+
+
+def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
+    """None if it is a prediction that does not say how much it was."""
+    status = int(headers.get(":status", "0"))
+    billed = status == 200
+    instances = headers.get("x-model-instances", "")
+    pixels = headers.get("x-model-pixels", "")
+    if billed and not (instances.isdecimal() and pixels.isdecimal()):
+        return None
+    length = headers.get("content-length", "")
+    return Outcome(
+        account_id=metered.account_id,
+        request_id=metered.request_id,
+        key_id=metered.key_id,
+        family=metered.family,
+        model=metered.model,
+        revision=headers.get("x-model-revision", "")[:LONGEST_REVISION],
+        status=status,
+        billed=billed,
+        instances=int(instances) if billed else 0,
+        pixels=int(pixels) if billed else 0,
+        request_bytes=metered.request_bytes,
+        response_bytes=int(length) if length.isdecimal() else -1,
+        milliseconds=max(0, now_ms() - metered.started_ms),
+    )
+
+
+def _passed(headers: dict[str, str]) -> bytes:
+    response = pb.ProcessingResponse()
+    removed = [name for name in OWN_HEADERS if name in headers]
+    response.response_headers.response.header_mutation.remove_headers.extend(removed)
+    data: bytes = response.SerializeToString()
+    return data
+
+
+def _replaced(status: int, code: str, message: str) -> bytes:
+    response = pb.ProcessingResponse()
+    refusal = response.immediate_response
+    refusal.status.code = status
+    refusal.body = json.dumps({"error": message, "code": code}).encode()
+    option = refusal.headers.set_headers.add()
+    option.header.key = "content-type"
+    option.header.raw_value = b"application/json"
+    data: bytes = response.SerializeToString()
+    return data

@@ -1,0 +1,82 @@
+"""The gRPC server that Envoy asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import grpc
+from grpc import aio
+from sqlalchemy import Engine
+
+from edge.check import Check
+from edge.directory import Directory
+from edge.ledger import Ledger
+from edge.meter import Meter
+
+GRACE_SECONDS = 10.0
+HEALTH = b"\x08\x01"
+"""A serialised ``grpc.health.v1.HealthCheckResponse`` that says SERVING."""
+
+logger = logging.getLogger("edge.server")
+
+
+class EdgeServer:
+    """Check and meter on one port, with one ledger behind both."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._ledger = Ledger(engine)
+        self._directory = Directory(self._ledger)
+        self._server = aio.server()
+        check = Check(self._directory, self._ledger)
+        meter = Meter(self._directory, self._ledger)
+
+        async def process(_: object, context: object) -> None:
+            await meter.process(context)
+
+        async def healthy(_: bytes, __: object) -> bytes:
+            await self._ledger.look_up([])
+            return HEALTH
+
+        services = {
+            "envoy.service.auth.v3.Authorization": {
+                "Check": grpc.unary_unary_rpc_method_handler(check.check)
+            },
+            "envoy.service.ext_proc.v3.ExternalProcessor": {
+                "Process": grpc.stream_stream_rpc_method_handler(process)
+            },
+            "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(healthy)},
+        }
+        self._server.add_generic_rpc_handlers(
+            tuple(grpc.method_handlers_generic_handler(*item) for item in services.items())
+        )
+
+    async def start(self, address: str) -> int:
+        """Listen; returns the port. Raises OSError if the address is taken."""
+        port = self._server.add_insecure_port(address)
+        self._ledger.start()
+        await self._server.start()
+        self._refresher = asyncio.create_task(self._directory.keep_fresh())
+        return int(port)
+
+    async def stop(self) -> None:
+        """Finish what is under way."""
+        await self._server.stop(GRACE_SECONDS)
+        self._refresher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._refresher
+        await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
+
+
+async def serve(engine: Engine, address: str) -> None:
+    """Until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    server = EdgeServer(engine)
+    await server.start(address)
+    logger.info("the edge's check listens on %s", address)
+    await ended.wait()
+    await server.stop()

@@ -1,0 +1,110 @@
+import pytest
+from sqlalchemy import select
+
+from accounts.__main__ import main
+from accounts.clock import DAY_MS, month_of, now_ms
+from accounts.database import Database, open_database
+from accounts.tables import Account, Event, UsageHour
+from tests.accounts.conftest import add_account
+
+
+@pytest.fixture
+def database(migrated_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", migrated_url)
+    monkeypatch.setenv("DEVELOPMENT", "true")
+    engine = open_database(migrated_url)
+    yield Database(engine)
+    engine.dispose()
+
+
+def add_event(database, request_id, started_ms):
+    with database.write() as session:
+        session.add(
+            Event(
+                account_id="acc_1",
+                request_id=request_id,
+                attempt_id=1,
+                attempts=1,
+                answers=1,
+                state="billed",
+                key_id="k",
+                model="mnist",
+                revision="1",
+                status=200,
+                instances=1,
+                pixels=1,
+                request_bytes=1,
+                response_bytes=1,
+                milliseconds=1,
+                started_ms=started_ms,
+                completed_ms=started_ms,
+            )
+        )
+
+
+def test_tables_are_made(url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DEVELOPMENT", "true")
+    assert main(["migrate"]) == 0
+    assert main(["reconcile"]) == 0
+
+
+def test_somebody_becomes_an_operator(database):
+    with database.write() as session:
+        add_account(session)
+    assert main(["role", "ada@example.org", "operator"]) == 0
+    with database.read() as session:
+        assert session.scalars(select(Account.role)).one() == "operator"
+    assert main(["role", "nobody@example.org", "operator"]) == 1
+
+
+def test_old_events_go_and_windows_stay(database, capsys, monkeypatch):
+    monkeypatch.setattr("accounts.events.DELETED_AT_ONCE", 2)
+    for number in range(5):
+        add_event(database, f"old-{number}", now_ms() - 401 * DAY_MS)
+    add_event(database, "new", now_ms() - 399 * DAY_MS)
+    assert main(["retain"]) == 0
+    assert "5 events deleted" in capsys.readouterr().out
+    with database.read() as session:
+        assert session.scalars(select(Event.request_id)).all() == ["new"]
+
+
+def test_what_does_not_add_up_is_an_exit_status(database, capsys):
+    add_event(database, "r1", now_ms())
+    assert main(["reconcile"]) == 1
+    assert "difference   -1" in capsys.readouterr().out
+
+
+def test_bills_are_issued_once(database, capsys):
+    at = now_ms() - 40 * DAY_MS
+    with database.write() as session:
+        account = add_account(session)
+        zeros = dict.fromkeys(("failures", "pixels", "request_bytes", "response_bytes"), 0)
+        session.add(
+            UsageHour(
+                account_id=account.id,
+                hour_ms=at - at % 3_600_000,
+                key_id="k",
+                model="mnist",
+                revision="1",
+                requests=2000,
+                instances=2000,
+                milliseconds=1,
+                **zeros,
+            )
+        )
+    for _ in range(2):
+        assert main(["invoices", month_of(at)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+    assert first.endswith("0.30 EUR")
+    assert main(["invoices", month_of(now_ms())]) == 1
+
+
+def test_a_wrong_setting_is_said_without_its_value(capsys, monkeypatch):
+    monkeypatch.setenv("DEVELOPMENT", "perhaps")
+    monkeypatch.setenv("DATABASE_URL", "mysql+pymysql://u:hush@h/d")
+    assert main(["reconcile"]) == 1
+    said = capsys.readouterr().err
+    assert "DEVELOPMENT" in said
+    assert "hush" not in said

@@ -1,0 +1,40 @@
+"""The README's table is what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from accounts.__main__ import main
+from accounts.settings import AccountsSettings
+from tests.conftest import ROOT
+
+README = ROOT / "accounts" / "README.md"
+
+
+def settings_table() -> str:
+    rows = []
+    for name, field in AccountsSettings.model_fields.items():
+        default = field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        if isinstance(default, Path):
+            default = default.name
+        shown = "" if default in ("", None) else f"`{default}`"
+        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_every_setting_is_documented() -> None:
+    assert settings_table() in README.read_text(encoding="utf-8")
+
+
+def test_every_command_is_documented(capsys) -> None:
+    text = README.read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = capsys.readouterr().out.split("{")[1].split("}")[0].split(",")
+    for command in commands:
+        assert f"python -m accounts {command}" in text, command

@@ -1,0 +1,177 @@
+import re
+
+import pytest
+
+from accounts.people import OPERATOR, set_role
+from accounts.service import build_service
+from accounts.settings import AccountsSettings
+from console.app import create_app
+from tests.accounts.conftest import Outbox
+from tests.console.conftest import EMAIL, PASSWORD, Browser
+
+ANYBODYS = ("/", "/register", "/login", "/reset", "/verify?token=x")
+MEMBERS = ("/keys", "/usage", "/invoices", "/account")
+
+
+@pytest.fixture
+def member(browser):
+    browser.sign_up()
+    browser.log_in()
+    return browser
+
+
+def make_key(browser):
+    text = browser.send("/keys", name="laptop", rate_per_second="5").text
+    return re.search(r"vk_[A-Za-z0-9_-]+", text)[0], text
+
+
+def test_members_pages_ask_strangers_to_log_in(browser):
+    for path in (*MEMBERS, "/operator", "/invoices/2026-01.pdf"):
+        answer = browser.http.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login"), path
+
+
+def test_every_page_has_its_headers(member):
+    for path in (*ANYBODYS, *MEMBERS, "/static/console.js", "/nothing"):
+        headers = member.http.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy, path
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in policy
+
+
+def test_no_page_asks_anybody_else_for_anything(member):
+    for path in (*ANYBODYS, *MEMBERS):
+        text = member.page(path)
+        assert not re.findall(r'(?:src|href|action)="(?:https?:)?//', text), path
+        assert " style=" not in text
+        assert " onclick=" not in text
+
+
+@pytest.mark.parametrize("path", [*ANYBODYS, *MEMBERS])
+def test_every_field_has_a_label_and_every_page_a_heading(member, path):
+    text = member.page(path)
+    assert text.count("<h1>") == 1
+    assert '<html lang="en">' in text
+    labels = set(re.findall(r'<label[^>]* for="([^"]+)"', text))
+    for tag in re.findall(r"<(?:input|select)[^>]*>", text):
+        if 'type="hidden"' in tag or 'type="checkbox"' in tag:
+            continue
+        assert re.search(r' id="([^"]+)"', tag)[1] in labels, tag
+
+
+def test_a_key_is_shown_by_one_answer_only(member):
+    key, _ = make_key(member)
+    assert key not in member.page("/keys")
+    assert f"{key[:7]}…{key[-4:]}" in member.page("/keys")
+
+
+def test_a_key_is_rotated_and_revoked_by_its_buttons(member):
+    first, text = make_key(member)
+    key_id = re.search(r"/keys/(key_\w+)/rotate", text)[1]
+    rotated = member.send(f"/keys/{key_id}/rotate", "/keys").text
+    second = re.search(r"vk_[A-Za-z0-9_-]+", rotated)[0]
+    assert second != first
+    (left,) = re.findall(r"/keys/(key_\w+)/revoke", rotated)
+    answer = member.send(f"/keys/{left}/revoke", "/keys")
+    assert answer.headers["location"] == "/keys"
+    assert "/revoke" not in member.page("/keys")
+
+
+@pytest.mark.parametrize("fields", [{"days": "soon"}, {"quota_requests": "-1"}, {"name": " "}])
+def test_odd_forms_come_back_with_what_is_wrong(member, fields):
+    answer = member.send("/keys", **{"name": "laptop", **fields})
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+    assert "vk_" not in re.sub(r"vk_…", "", answer.text)
+
+
+def test_a_form_without_its_token_is_refused(member):
+    for path, fields in (
+        ("/keys", {"name": "laptop"}),
+        ("/logout", {}),
+        ("/account/close", {"password": PASSWORD}),
+    ):
+        for csrf in ({}, {"csrf": "made up"}):
+            assert member.http.post(path, data={**fields, **csrf}).status_code == 403, path
+    assert "<caption>Your keys" not in member.page("/keys")
+
+
+def test_a_form_of_another_site_is_refused(member):
+    csrf = re.search(r'name="csrf" value="([^"]+)"', member.page("/keys"))[1]
+    data = {"csrf": csrf, "name": "laptop"}
+    for headers in (
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ):
+        assert member.http.post("/keys", data=data, headers=headers).status_code == 403
+    own = {"origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}
+    assert member.http.post("/keys", data=data, headers=own).status_code == 200
+
+
+def test_a_login_form_of_somebody_elses_visit_is_refused(browser):
+    browser.sign_up()
+    data = {"email": EMAIL, "password": PASSWORD, "csrf": "x"}
+    browser.http.cookies.clear()
+    assert browser.http.post("/login", data=data).status_code == 403
+
+
+def test_cookies_cannot_be_read_by_scripts_nor_sent_by_others(service, tmp_path):
+    settings = service.settings.model_copy(update={"public_url": "https://vision.example"})
+    outbox = Outbox()
+    browser = Browser(build_service(settings, outbox), outbox)
+    browser.http.base_url = "https://vision.example"
+    browser.sign_up()
+    answer = browser.send("/login", email=EMAIL, password=PASSWORD)
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith("__host-session=")
+    for part in ("httponly", "secure", "samesite=lax", "path=/"):
+        assert part in cookie
+    assert "max-age=31536000" in answer.headers["strict-transport-security"]
+
+
+def test_too_many_logins_say_when_to_come_back(browser):
+    browser.sign_up()
+    for _ in range(3):
+        assert browser.send("/login", email=EMAIL, password="wrong one").status_code == 401
+    answer = browser.send("/login", email=EMAIL, password=PASSWORD)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_what_people_type_is_not_run(browser):
+    answer = browser.send("/register", email='"><script>alert(1)</script>', password=PASSWORD)
+    assert answer.status_code == 400
+    assert "<script>alert" not in answer.text
+
+
+def test_logging_out(member):
+    answer = member.send("/logout", "/keys")
+    assert answer.headers["location"] == "/"
+    assert member.http.get("/keys").headers["location"] == "/login"
+
+
+def test_a_forgotten_password(browser):
+    browser.sign_up()
+    said = browser.send("/reset", email=EMAIL).text
+    assert "mail is on its way" in said
+    assert browser.send("/reset", email="nobody@example.org").text.count("mail is on its way") == 1
+    token = browser.outbox.token()
+    path = f"/reset?token={token}"
+    answer = browser.send("/reset", path, token=token, password="another password")
+    assert answer.headers["location"] == "/login"
+
+
+def test_the_operators_page_does_not_exist_for_others(member):
+    assert member.http.get("/operator").status_code == 404
+    with member.service.database.write() as session:
+        set_role(session, EMAIL, OPERATOR, "shell")
+    assert "Traffic by revision" in member.page("/operator")
+
+
+def test_a_wrong_task_of_a_model_is_refused_at_start(service):
+    settings = AccountsSettings(development=True, models="mnist=poetry")
+    with pytest.raises(ValueError, match="MODELS"):
+        create_app(type(service)(settings, service.database, service.people, service.prices))

@@ -1,0 +1,238 @@
+import asyncio
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2 as auth
+from envoy.service.ext_proc.v3 import external_processor_pb2 as proc
+from sqlalchemy import select
+
+from accounts.clock import now_ms
+from accounts.events import reconcile
+from accounts.keys import KeyRequest, make_key, revoke_key, rotate_key
+from accounts.tables import Account, ApiKey, Event
+from edge import directory as directory_module
+from edge.check import Check
+from edge.ledger import LedgerDown
+from edge.meter import Meter
+from edge.pass_on import FIELD, NAMESPACE
+
+PREDICT = "/v1/models/mnist:predict"
+
+
+class Edge:
+    """A check and a meter, asked as Envoy does."""
+
+    def __init__(self, directory, ledger):
+        self.check = Check(directory, ledger)
+        self.meter = Meter(directory, ledger)
+
+    async def ask(self, key, request_id="r1", path=PREDICT, method="POST", **headers):
+        request = auth.CheckRequest()
+        http = request.attributes.request.http
+        http.method, http.path = method, path
+        http.headers.update({"x-request-id": request_id, "content-length": "500", **headers})
+        if key is not None:
+            http.headers["authorization"] = f"Bearer {key}"
+        answer = auth.CheckResponse.FromString(await self.check.check(request.SerializeToString()))
+        return answer
+
+    async def status(self, key, request_id="r1", **arguments):
+        answer = await self.ask(key, request_id, **arguments)
+        if answer.HasField("ok_response"):
+            assert answer.status.code == 0
+            return 200
+        assert answer.status.code != 0
+        return answer.denied_response.status.code
+
+    async def end(self, answer, status="200", **headers):
+        """Report an answer for a request that was let through."""
+        request = proc.ProcessingRequest()
+        own = {"x-model-revision": "2", "x-model-instances": "1", "x-model-pixels": "784"}
+        for name, value in {":status": status, "content-length": "90", **own, **headers}.items():
+            if value is not None:
+                item = request.response_headers.headers.headers.add()
+                item.key, item.raw_value = name, value.encode()
+        text = answer.dynamic_metadata.fields[FIELD].string_value
+        metadata = request.metadata_context.filter_metadata[NAMESPACE]
+        metadata.fields[FIELD].string_value = text
+        data = await self.meter.answer(request.SerializeToString())
+        return proc.ProcessingResponse.FromString(data)
+
+
+@pytest.fixture
+def edge(directory, ledger):
+    return Edge(directory, ledger)
+
+
+def key_of(session, account, **wishes):
+    shown = make_key(session, account.id, KeyRequest(**{"name": "k", **wishes}))
+    session.commit()
+    return shown
+
+
+async def test_who_is_let_through_is_named_and_the_key_is_taken_off(edge, session, account):
+    key = key_of(session, account)
+    answer = await edge.ask(key.key, "abc")
+    headers = {o.header.key: o.header.value for o in answer.ok_response.headers}
+    assert headers == {"x-account-id": account.id, "x-key-id": key.id, "x-request-id": "abc"}
+    assert set(answer.ok_response.headers_to_remove) == {"authorization", "cookie"}
+    assert key.key not in str(answer)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x", "Basic dTpw", "vk_"])
+async def test_no_key_is_401(edge, authorization):
+    headers = {} if authorization is None else {"authorization": authorization}
+    answer = await edge.ask(None, **headers)
+    assert answer.denied_response.status.code == 401
+    assert '"code": "unauthorized"' in answer.denied_response.body
+
+
+async def test_keys_that_do_not_work_are_401(edge, session, account):
+    revoked, expired, rotated, closed = (key_of(session, account) for _ in range(4))
+    other = Account(id="acc_2", role="user", created_ms=1, verified_ms=1, closed_ms=2)
+    session.add(other)
+    session.flush()
+    session.get_one(ApiKey, closed.id).account_id = "acc_2"
+    session.get_one(ApiKey, expired.id).expires_ms = now_ms() - 1
+    revoke_key(session, account.id, revoked.id)
+    new = rotate_key(session, account.id, rotated.id)
+    session.commit()
+    for key in (revoked, expired, rotated, closed):
+        assert await edge.status(key.key) == 401
+    assert await edge.status(new.key) == 200
+
+
+async def test_a_key_is_for_its_models(edge, session, account):
+    key = key_of(session, account, scopes=("mnist", "cifar"))
+    assert await edge.status(key.key) == 200
+    assert await edge.status(key.key, path="/v1/models/fashion-mnist:predict") == 403
+    assert await edge.status(key.key, path="/v1/models/fashion-mnist", method="GET") == 403
+    assert await edge.status(key.key, path="/v2/health/ready", method="GET") == 200
+
+
+async def test_what_is_not_listed_is_404_only_for_who_has_a_key(edge, session, account):
+    path = "/v2/repository/models/mnist/unload"
+    assert await edge.status(None, path=path) == 401
+    assert await edge.status(key_of(session, account).key, path=path) == 404
+
+
+async def test_over_the_rate_is_429(edge, session, account):
+    key = key_of(session, account, rate_per_second=2)
+    said = [await edge.status(key.key, f"r{n}") for n in range(3)]
+    assert said == [200, 200, 429]
+    answer = await edge.ask(key.key, "r3")
+    headers = {o.header.key: o.header.value for o in answer.denied_response.headers}
+    assert headers["retry-after"] == "1"
+
+
+async def test_over_the_quota_is_429_until_next_month(edge, session, account):
+    key = key_of(session, account, quota_requests=2)
+    for name in ("r1", "r2"):
+        await edge.end(await edge.ask(key.key, name))
+    answer = await edge.ask(key.key, "r3")
+    assert answer.denied_response.status.code == 429
+    headers = {o.header.key: o.header.value for o in answer.denied_response.headers}
+    assert 0 < int(headers["retry-after"]) <= 31 * 86400
+    assert await edge.status(key.key, "r2") == 200
+    assert await edge.status(key.key, path="/v1/models/mnist", method="GET") == 200
+
+
+async def test_a_quota_is_kept_by_requests_at_once_and_given_back_by_failures(
+    edge, directory, session, account
+):
+    key = key_of(session, account, quota_requests=3)
+    asked = await asyncio.gather(*(edge.ask(key.key, f"r{n}") for n in range(10)))
+    through = [answer for answer in asked if answer.HasField("ok_response")]
+    assert len(through) == 3
+    await edge.end(through[0], "503")
+    assert await edge.status(key.key, "again") == 200
+    await directory.refresh()
+    assert await edge.status(key.key, "more") == 429
+
+
+async def test_rotating_does_not_refill_a_quota(edge, session, account):
+    key = key_of(session, account, quota_requests=1)
+    await edge.end(await edge.ask(key.key))
+    new = rotate_key(session, account.id, key.id)
+    session.commit()
+    assert await edge.status(new.key, "r2") == 429
+
+
+async def test_a_revoked_key_is_refused_at_the_next_reading(edge, directory, session, account):
+    key = key_of(session, account)
+    assert await edge.status(key.key) == 200
+    revoke_key(session, account.id, key.id)
+    session.commit()
+    await directory.refresh()
+    assert await edge.status(key.key, "r2") == 401
+
+
+def test_readings_are_often_enough_for_five_seconds():
+    assert directory_module.REFRESH_SECONDS < directory_module.OLDEST_SECONDS < 5
+
+
+async def test_what_cannot_be_read_again_fails_closed(edge, ledger, session, account, monkeypatch):
+    key = key_of(session, account)
+    assert await edge.status(key.key) == 200
+
+    async def down(_):
+        raise LedgerDown
+
+    monkeypatch.setattr(ledger, "look_up", down)
+    assert await edge.status(key.key, "r2") == 200
+    monkeypatch.setattr(directory_module, "OLDEST_SECONDS", 0.0)
+    assert await edge.status(key.key, "r3") == 503
+
+
+@pytest.mark.parametrize("request_id", ["", "a b", "x" * 129, "é"])
+async def test_odd_request_ids_are_refused(edge, session, account, request_id):
+    assert await edge.status(key_of(session, account).key, request_id) == 400
+
+
+async def test_an_id_of_another_request_is_409(edge, session, account):
+    key = key_of(session, account)
+    assert await edge.status(key.key) == 200
+    answer = await edge.ask(key.key, **{"content-length": "501"})
+    assert answer.denied_response.status.code == 409
+
+
+async def test_an_answer_is_on_record_before_it_leaves(edge, session, account):
+    key = key_of(session, account)
+    response = await edge.end(await edge.ask(key.key))
+    removed = response.response_headers.response.header_mutation.remove_headers
+    assert set(removed) == {"x-model-revision", "x-model-instances", "x-model-pixels"}
+    event = session.scalars(select(Event)).one()
+    assert (event.state, event.model, event.revision) == ("billed", "mnist", "2")
+    assert (event.key_id, event.instances, event.pixels) == (key.id, 1, 784)
+    assert (event.request_bytes, event.response_bytes, event.status) == (500, 90, 200)
+
+
+@pytest.mark.parametrize("status", ["400", "413", "500", "503"])
+async def test_failures_cost_nothing(edge, session, account, status):
+    answer = await edge.ask(key_of(session, account).key)
+    await edge.end(answer, status, **{"x-model-instances": None, "x-model-pixels": None})
+    found = reconcile(session)
+    assert (found.failed, found.billed, found.in_windows) == (1, 0, 0)
+
+
+async def test_a_prediction_of_unknown_size_does_not_leave(edge, session, account):
+    answer = await edge.ask(key_of(session, account).key)
+    response = await edge.end(answer, **{"x-model-pixels": None})
+    assert response.immediate_response.status.code == 502
+    assert reconcile(session).billed == 0
+
+
+async def test_what_cannot_be_recorded_does_not_leave(edge, ledger, session, account, monkeypatch):
+    answer = await edge.ask(key_of(session, account).key)
+
+    async def down(_):
+        raise LedgerDown
+
+    monkeypatch.setattr(ledger, "complete", down)
+    assert (await edge.end(answer)).immediate_response.status.code == 503
+    monkeypatch.setattr(ledger, "admit", down)
+    assert await edge.status(key_of(session, account).key, "r2") == 503
+
+
+async def test_an_answer_to_nobody_passes(edge):
+    response = await edge.end(auth.CheckResponse(), "401")
+    assert not response.HasField("immediate_response")

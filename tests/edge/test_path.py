@@ -1,0 +1,136 @@
+"""What a client sees through Envoy, and what reaches a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import select
+
+from accounts.keys import revoke_key
+from accounts.tables import ApiKey, Event
+from tests.edge.stack import Stack, with_stub
+from tests.end_to_end.conftest import Response, call
+
+PREDICT = "/v1/models/mnist:predict"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("path")
+    with with_stub(folder, f"sqlite:///{folder}/accounts.db") as stack:
+        yield stack
+
+
+def ask(stack: Stack, key: str | None, path: str = PREDICT, **headers: str) -> Response:
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
+    body = b"{}" if path.endswith(("predict", "infer", "unload")) else None
+    return call(stack.url + path, body, headers=headers)
+
+
+def reached(stack: Stack) -> int:
+    return len((stack.folder / "logs" / "model.log").read_text().splitlines())
+
+
+def test_a_prediction_passes_and_is_on_record_when_it_arrives(stack: Stack) -> None:
+    shown = stack.key()
+    answer = ask(stack, shown.key, **{"x-request-id": "my-own-id"})
+    assert answer.status == 200
+    assert answer.headers["x-request-id"] == "my-own-id"
+    assert not [name for name in answer.headers if name.startswith(("x-model", "x-envoy"))]
+    with stack.session() as session:
+        event = session.scalars(select(Event).where(Event.request_id == "my-own-id")).one()
+        assert (event.state, event.key_id, event.request_bytes) == ("billed", shown.id, 2)
+        assert event.response_bytes == len(answer.body)
+
+
+def test_the_model_sees_who_asks_but_not_the_key(stack: Stack) -> None:
+    shown = stack.key()
+    forged = {"x-account-id": "acc_forged", "x-key-id": "key_forged", "cookie": "session=secret"}
+    seen = ask(stack, shown.key, "/v1/models/mnist", **forged).body.decode().lower()
+    assert f"x-key-id: {shown.id}" in seen
+    assert "x-account-id: acc_" in seen
+    assert "forged" not in seen
+    assert "secret" not in seen
+    assert "authorization" not in seen
+
+
+def test_a_uuid_is_not_changed_on_the_way(stack: Stack) -> None:
+    own = "0b9a2c44-5f4e-4d6b-8a57-2f0cbe6ab111"
+    assert ask(stack, stack.key().key, **{"x-request-id": own}).headers["x-request-id"] == own
+
+
+def test_who_has_no_right_wakes_nothing(stack: Stack) -> None:
+    other = stack.key(scopes=("fashion-mnist",)).key
+    full = stack.key(quota_requests=0).key
+    before = reached(stack)
+    said = [
+        ask(stack, None).status,
+        ask(stack, "vk_made-up").status,
+        ask(stack, other).status,
+        ask(stack, full).status,
+        ask(stack, other, "/v2/repository/models/mnist/unload").status,
+        ask(stack, other, "/v1/models/mnist%2Fx:predict").status,
+    ]
+    assert said == [401, 401, 403, 429, 404, 400]
+    assert reached(stack) == before
+    for answer in (ask(stack, None), ask(stack, full)):
+        assert set(answer.json()) == {"error", "code"}
+    assert int(ask(stack, full).headers["retry-after"]) > 0
+
+
+def test_a_percent_sign_makes_no_request_free(stack: Stack) -> None:
+    shown = stack.key()
+    ask(stack, shown.key, "/v1/models/mnis%74%3apredict")
+    ask(stack, shown.key, "/v1/x/../models/mnist:predict")
+    with stack.session() as session:
+        states = session.scalars(select(Event.state).where(Event.key_id == shown.id)).all()
+    got_through = [s for s in states if s == "billed"]
+    assert len(got_through) == len(states)
+
+
+def test_a_revoked_key_is_refused_within_five_seconds(stack: Stack) -> None:
+    shown = stack.key()
+    assert ask(stack, shown.key).status == 200
+    with stack.session() as session:
+        revoke_key(session, session.get_one(ApiKey, shown.id).account_id, shown.id)
+        session.commit()
+    revoked = time.monotonic()
+    while ask(stack, shown.key).status == 200:
+        assert time.monotonic() - revoked < 5
+        time.sleep(0.1)
+    assert ask(stack, shown.key).status == 401
+
+
+def test_without_accounts_nothing_passes_but_says_so(stack: Stack) -> None:
+    key = stack.key().key
+    before = reached(stack)
+    stack.kill("check")
+    try:
+        answer = ask(stack, key)
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["code"] == "unavailable"
+        assert reached(stack) == before
+    finally:
+        stack.start("check")
+    deadline = time.monotonic() + 10
+    while ask(stack, key).status != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_dead_model_is_a_503_that_costs_nothing(stack: Stack) -> None:
+    shown = stack.key()
+    stack.kill("model")
+    try:
+        answer = ask(stack, shown.key)
+        assert answer.status == 503
+        assert answer.json()["code"] == "unavailable"
+    finally:
+        stack.start("model")
+    with stack.session() as session:
+        states = session.scalars(select(Event.state).where(Event.key_id == shown.id)).all()
+    assert states == ["failed"]

@@ -1,0 +1,60 @@
+"""``make up`` says what is wrong, starts everything, and stops it on Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.processes import StartError, envoy_program, free_edge_ports
+from tests.conftest import ROOT
+from tests.end_to_end.conftest import call, people
+
+
+def up(port: int, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edge.up", "--port", str(port)]
+    command += ["--database", f"sqlite:///{folder}/accounts.db"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=people(), text=True, stdout=pipe, stderr=pipe)
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        process = up(other.getsockname()[1], tmp_path)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "choose another with PORT=" in said
+
+
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    try:
+        envoy_program()
+    except StartError as error:
+        pytest.skip(str(error))
+    port = free_edge_ports(0).edge
+    process = up(port, tmp_path)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("Ready"):
+                break
+        assert call(f"http://localhost:{port}/").status == 200
+        assert call(f"http://localhost:{port}/v1/models/mnist:predict", b"{}").status == 401
+    finally:
+        os.kill(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=40)
+    assert process.returncode == 0
+    assert rest.endswith("stopped\n")
+    deadline = time.monotonic() + 5
+    for number in (port, port + 1, port + 2):
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", number)) == 0:
+                assert time.monotonic() < deadline, f"{number} still answers"
