@@ -1,0 +1,224 @@
+"""The goals: what was wanted, what was reached, and the same of each peer in the same run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from benchmarks.generator import LoadResult
+from benchmarks.measure import USERS
+from benchmarks.networks import SHIPPED, TWO_CONVOLUTIONS
+from benchmarks.peers.registry import KSERVE_GRPC, KSERVE_V1, LITSERVE
+from benchmarks.results import Measured, Results
+from benchmarks.service import SERVICE
+
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One row of the table.
+
+    Attributes:
+        target, reached: in words, with units.
+        met: None where the run did not measure it.
+        ratios: by candidate, how many times better the service is; below 1 it is worse.
+    """
+
+    what: str
+    target: str
+    reached: str
+    met: bool | None
+    ratios: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate(results: Results) -> list[Goal]:
+    """All goals, in the order of the report."""
+    return [
+        *_one_image(results),
+        *_shares(results),
+        *_starts(results),
+        *_memory(results),
+        Goal(
+            "wake from zero to the first answer on a cluster, both hops",
+            "≤ 5 s",
+            "measured on a cluster, not here",
+            None,
+        ),
+        *_overload(results),
+        *_two_convolutions(results),
+        _correct(results),
+    ]
+
+
+def _one_image(results: Results) -> list[Goal]:
+    many = _ratios(results, SHIPPED, lambda m: m.closed[USERS].images_a_second)
+    tail = _ratios(results, SHIPPED, lambda m: m.closed[USERS].latency_ms["p99"], less=True)
+    alone = _ratios(results, SHIPPED, lambda m: m.closed[1].latency_ms["p50"], less=True)
+    own = _own(results, SHIPPED)
+    if own is None or not own.closed[USERS].right or not own.closed[1].right:
+        return [Goal("one image a request", "≥ 5,000 images/s", "nothing", False)]
+    at_many, at_one = own.closed[USERS], own.closed[1]
+    return [
+        _goal("one image a request, 64 connections", "≥ 5,000 images/s",
+              at_many.images_a_second, "{:,.0f} images/s", at_many.images_a_second >= 5000, many),
+        _goal("its p99", "≤ 40 ms", at_many.latency_ms["p99"], "{:.1f} ms",
+              at_many.latency_ms["p99"] <= 40, tail),
+        _goal("one connection, p50", "≤ 1.2 ms", at_one.latency_ms["p50"], "{:.2f} ms",
+              at_one.latency_ms["p50"] <= 1.2, alone),
+    ]  # fmt: skip
+
+
+def _shares(results: Results) -> list[Goal]:
+    limit = results.limit(SHIPPED)
+    own = _own(results, SHIPPED)
+    batch = results.batches.get(SERVICE, {}).get(64)
+    goals = []
+    if limit and batch is not None:
+        share = batch.images_a_second / limit
+        goals.append(
+            _goal("64 images a request, share of the physical limit", "≥ 60 %", 100 * share,
+                  "{:.0f} %", share >= 0.6)
+        )  # fmt: skip
+    if limit and own is not None:
+        share = own.closed[USERS].images_a_second / limit
+        goals.append(
+            _goal("one image a request, share of the physical limit", "≥ 50 %", 100 * share,
+                  "{:.0f} %", share >= 0.5)
+        )  # fmt: skip
+    return goals
+
+
+def _starts(results: Results) -> list[Goal]:
+    own = _own(results, SHIPPED)
+    goals = []
+    for name, most in (("transformer", 0.8), ("predictor", 1.8)):
+        seconds = own.start_seconds.get(name) if own is not None else None
+        if seconds:
+            typical = statistics.median(seconds)
+            ratios = _ratios(results, SHIPPED, partial(_typical_start, name), less=True)
+            goals.append(
+                _goal(f"{name}: process start to first right answer", f"≤ {most} s", typical,
+                      "{:.2f} s", typical <= most, ratios)
+            )  # fmt: skip
+    return goals
+
+
+def _memory(results: Results) -> list[Goal]:
+    own = _own(results, SHIPPED)
+    goals = []
+    for name, most in (("transformer", 140), ("predictor", 320)):
+        if own is not None and name in own.idle:
+            size = own.idle[name].resident / MB
+            ratios = _ratios(results, SHIPPED, partial(_idle, name), less=True)
+            goals.append(
+                _goal(f"{name}: resident memory, idle", f"≤ {most} MB", size, "{:.0f} MB",
+                      size <= most, ratios)
+            )  # fmt: skip
+    return goals
+
+
+def _overload(results: Results) -> list[Goal]:
+    found = results.overload
+    if found is None or not found.busy.right or not found.over.right:
+        return []
+    tail, over = found.busy.latency_ms["p99"], found.over.latency_ms["p99"]
+    rest = found.over.sent - found.over.right
+    orderly = found.over.faults == 0 and found.over.refused_silently == 0
+    return [
+        Goal(
+            "overload at 4× capacity: p99 of accepted answers",
+            "≤ 3× the p99 at 80 % load",
+            f"{over / tail:.1f}× ({over:.0f} ms to {tail:.0f} ms)",
+            over <= 3 * tail,
+        ),
+        Goal(
+            "the rest of them",
+            "429 or 503 with Retry-After",
+            f"{rest - found.over.faults:,} of {rest:,} refused, "
+            f"{found.over.refused_silently:,} without Retry-After",
+            orderly and rest > 0,
+        ),
+    ]
+
+
+def _two_convolutions(results: Results) -> list[Goal]:
+    ratios = _ratios(results, TWO_CONVOLUTIONS, lambda m: m.closed[USERS].images_a_second)
+    sample = [ratios[name] for name in (KSERVE_V1, KSERVE_GRPC) if name in ratios]
+    goals = []
+    for title, least, ratio in (
+        ("LitServe", 1.5, ratios.get(LITSERVE)),
+        ("the KServe sample, the faster protocol", 3.0, min(sample, default=None)),
+    ):
+        if ratio is not None:
+            goals.append(
+                _goal(f"two convolutions: images/s beside {title}", f"≥ {least}×", ratio,
+                      "{:.1f}×", ratio >= least, ratios)
+            )  # fmt: skip
+    return goals
+
+
+def _correct(results: Results) -> Goal:
+    """Over every measurement of the service but the overload, which has a row of its own."""
+    loads: list[LoadResult] = []
+    for revision in results.measured:
+        own = _own(results, revision)
+        if own is not None:
+            loads += [*own.closed.values(), *own.opened.values()]
+    loads += [*results.batches.get(SERVICE, {}).values(), *results.sides.values()]
+    images, faults = sum(item.images for item in loads), sum(item.faults for item in loads)
+    return Goal(
+        "answers that are right, each of its own request",
+        "all",
+        f"{images:,} images; {faults:,} requests wrong or failed",
+        faults == 0 and images > 0,
+    )
+
+
+def _goal(
+    what: str,
+    target: str,
+    value: float,
+    form: str,
+    met: bool,
+    ratios: dict[str, float] | None = None,
+) -> Goal:
+    return Goal(what, target, form.format(value), met, ratios or {})
+
+
+def _own(results: Results, revision: str) -> Measured | None:
+    found = results.measured.get(revision, {}).get(SERVICE)
+    return None if found is None or found.error else found
+
+
+def _ratios(
+    results: Results, revision: str, value: Callable[[Measured], float | None], less: bool = False
+) -> dict[str, float]:
+    """The service against each other candidate; ``less`` where a smaller figure is better."""
+    own = _own(results, revision)
+    if own is None:
+        return {}
+    ratios = {}
+    for name, other in results.measured[revision].items():
+        if name == SERVICE or other.error:
+            continue
+        try:
+            mine, theirs = value(own), value(other)
+        except KeyError:
+            continue  # no right answer, so no latency
+        if mine and theirs:
+            ratios[name] = theirs / mine if less else mine / theirs
+    return ratios
+
+
+def _typical_start(program: str, measured: Measured) -> float | None:
+    """Of the same program, or of a peer's only one."""
+    seconds = measured.start_seconds.get(program) or measured.start_seconds.get("server")
+    return statistics.median(seconds) if seconds else None
+
+
+def _idle(program: str, measured: Measured) -> float | None:
+    found = measured.idle.get(program) or measured.idle.get("server")
+    return None if found is None else found.resident

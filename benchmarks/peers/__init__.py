@@ -1,0 +1,1 @@
+"""The peers: what teams weigh this service against, each in an environment of its own."""

@@ -1,0 +1,54 @@
+"""LitServe with its batching.
+
+Annotations are not deferred here: LitServe reads that of ``decode_request`` to find the body.
+"""
+
+import os
+from typing import Any
+
+import litserve
+import torch
+from torch import Tensor
+
+from benchmarks.peers.network import PORT_VARIABLE, PeerNetwork, predictions
+
+MAX_BATCH = 64
+BATCH_SECONDS = 0.002
+
+
+class Classifier(litserve.LitAPI):
+    """One image a request; LitServe makes the batches."""
+
+    def setup(self, device: str) -> None:
+        self.network = PeerNetwork()
+
+    def decode_request(self, request: dict[str, Any]) -> Tensor:
+        return self.network.decode(request["instances"][0]["base64"])
+
+    def batch(self, inputs: list[Tensor]) -> Tensor:
+        return torch.stack(list(inputs))
+
+    def predict(self, batch: Tensor) -> list[dict[str, Any]]:
+        return predictions(self.network.probabilities(batch))
+
+    def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return output
+
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+        return {"predictions": [output]}
+
+
+if __name__ == "__main__":
+    api = Classifier(max_batch_size=MAX_BATCH, batch_timeout=BATCH_SECONDS)
+    server = litserve.LitServer(
+        api,
+        accelerator="cpu",
+        workers_per_device=int(os.environ.get("WORKERS", "1")),
+        timeout=60,
+    )
+    server.run(
+        host="127.0.0.1",
+        port=int(os.environ[PORT_VARIABLE]),
+        log_level="warning",
+        generate_client_file=False,
+    )

@@ -1,0 +1,65 @@
+"""What all peers share: the network and its weights, from the files that the service reads.
+
+Only its deployment differs: batch norm is not folded and nothing is compiled, as in the samples
+that these peers follow. Runs in each peer's own environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load
+from torch import Tensor
+
+from artifact import ImageInput, open_revision
+from predictor.networks import build_network
+
+ROOT_VARIABLE = "NETWORK_ROOT"
+REVISION_VARIABLE = "NETWORK_REVISION"
+PORT_VARIABLE = "PORT"
+THREADS_VARIABLE = "THREADS"
+MODEL = "mnist"
+
+
+class PeerNetwork:
+    """The network in evaluation mode with ``THREADS`` threads."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(int(os.environ[THREADS_VARIABLE]))
+        revision = open_revision(
+            Path(os.environ[ROOT_VARIABLE]), MODEL, os.environ[REVISION_VARIABLE]
+        )
+        self.spec = revision.card.contract.input_as(ImageInput)
+        self._temperature = revision.card.temperature
+        self._network = build_network(revision.card.architecture).eval()
+        self._network.load_state_dict(load(revision.read_weights()))
+        self.probabilities(torch.zeros(1, *self.spec.shape))
+
+    def decode(self, text: str) -> Tensor:
+        """A base64 image as the tensor ``(1, 28, 28)`` that torchvision would give."""
+        image = Image.open(io.BytesIO(base64.b64decode(text)))
+        pixels = np.asarray(image, np.float32) / np.float32(255)
+        return torch.from_numpy(
+            (pixels - np.float32(self.spec.mean[0])) / np.float32(self.spec.std[0])
+        )[None]
+
+    def probabilities(self, batch: Tensor) -> Tensor:
+        """``(n, classes)`` of a batch ``(n, 1, 28, 28)``."""
+        with torch.inference_mode():
+            return torch.softmax(self._network(batch) / self._temperature, dim=1)
+
+
+def predictions(probabilities: Tensor) -> list[dict[str, Any]]:
+    """One answer a row."""
+    best = probabilities.max(dim=1)
+    return [
+        {"class_id": class_id, "probability": probability}
+        for class_id, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]

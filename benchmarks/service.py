@@ -1,0 +1,140 @@
+"""The service itself as a candidate: its two servers, started as the manifest says."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from artifact import ImageInput, model_contract
+from benchmarks.candidate import Candidate, CandidateError, Program
+from benchmarks.load import ROOT, Question
+from benchmarks.networks import MODEL, SHIPPED, TITLES, Network
+from local.manifest import Component, local_components
+from local.service import StartError, command_line, free_ports, interpreters, require_free
+from transformer.preprocess import prepare
+
+PATH = f"/v1/models/{MODEL}:predict"
+MAX_INSTANCES = 512
+"""The one setting that is not the manifest's: the cost of a batch is measured up to this size."""
+
+SERVICE = "service"
+BFLOAT16 = "bfloat16"
+BEFORE = "before"
+
+
+def service() -> Candidate:
+    return Candidate(
+        name=SERVICE,
+        title="this service",
+        setting="transformer and predictor, one process each, as in the manifest",
+        path=PATH,
+        programs=_programs,
+        networks=tuple(TITLES),
+        batches=True,
+    )
+
+
+def in_bfloat16() -> Candidate:
+    """The service with the one setting that trades a little exactness for speed."""
+    return Candidate(
+        name=BFLOAT16,
+        title="this service in bfloat16",
+        setting="the same with PRECISION=bfloat16",
+        path=PATH,
+        programs=lambda network, question: [
+            replace(program, environment={**program.environment, "PRECISION": "bfloat16"})
+            for program in _programs(network, question)
+        ],
+        networks=(SHIPPED,),
+        batches=True,
+    )
+
+
+def before(commit: str, folder: Path) -> Candidate:
+    """The service as it was at a commit.
+
+    Args:
+        folder: where its files are put; they are kept for the next run.
+
+    Raises:
+        CandidateError: the commit is not here, as in a shallow clone.
+    """
+    target = folder / commit
+    if not target.exists():
+        archive = folder / "commit.tar"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["git", "archive", "--format=tar", f"--output={archive}", commit]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CandidateError(f"commit {commit} cannot be read: {done.stderr.strip()}")
+        with tarfile.open(archive) as packed:
+            packed.extractall(target, filter="data")
+        archive.unlink()
+    return Candidate(
+        name=BEFORE,
+        title=f"this service at {commit[:7]}",
+        setting="the same two processes before the work on speed",
+        path=PATH,
+        programs=lambda network, question: _older_programs(target, network, question),
+        networks=(SHIPPED,),
+        batches=True,
+    )
+
+
+def tensor_question(network: Network, question: Question) -> Question:
+    """The question as the predictor is asked it: its first image as a tensor."""
+    spec = model_contract(network.root, MODEL, network.revision).input_as(ImageInput)
+    encoded = json.loads(question.body)["instances"][0]["base64"]
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    body = json.dumps({"instances": [prepare(image, spec).tensor.tolist()]}).encode()
+    return Question(body, question.expected[:1])
+
+
+def _programs(network: Network, question: Question) -> list[Program]:
+    ports = free_ports()
+    predictor, transformer = local_components(ports, network.root, {MODEL: network.revision})
+    return [
+        _program(predictor, ports.predictor_http, tensor_question(network, question)),
+        _program(transformer, ports.http, question),
+    ]
+
+
+def _program(component: Component, port: int, question: Question) -> Program:
+    return Program(
+        component.name,
+        command_line(component, interpreters()[component.name]),
+        ROOT,
+        port,
+        PATH,
+        question,
+        {**component.environment, "MAX_INSTANCES": str(MAX_INSTANCES)},
+    )
+
+
+def _older_programs(folder: Path, network: Network, question: Question) -> list[Program]:
+    """Both servers under the ``local`` of another checkout."""
+    port = _free_port_with_two_behind()
+    command = [sys.executable, "-m", "local", "--port", str(port)]
+    command += ["--models", str(network.root), "--model", f"{MODEL}={network.revision}"]
+    venvs = interpreters()["predictor"].absolute().parents[2]
+    environment = {"MAX_INSTANCES": str(MAX_INSTANCES), "VENVS": str(venvs)}
+    return [Program("both", command, folder, port, PATH, question, environment)]
+
+
+def _free_port_with_two_behind() -> int:
+    while True:
+        port = free_ports().http
+        try:
+            for behind in (1, 2):
+                require_free(port + behind)
+        except StartError:
+            continue
+        return port
