@@ -18,7 +18,7 @@ from benchmarks.candidate import Candidate, CandidateError, Program
 from benchmarks.load import ROOT, Question
 from benchmarks.networks import MODEL, SHIPPED, TITLES, Network
 from local.manifest import Component, local_components
-from local.service import StartError, command_line, free_ports, interpreters, require_free
+from local.service import command_line, free_ports, free_row, interpreters
 from transformer.preprocess import prepare
 
 PATH = f"/v1/models/{MODEL}:predict"
@@ -121,20 +121,9 @@ def _program(component: Component, port: int, question: Question) -> Program:
 
 def _older_programs(folder: Path, network: Network, question: Question) -> list[Program]:
     """Both servers under the ``local`` of another checkout."""
-    port = _free_port_with_two_behind()
+    port = free_row(3).start
     command = [sys.executable, "-m", "local", "--port", str(port)]
     command += ["--models", str(network.root), "--model", f"{MODEL}={network.revision}"]
     venvs = interpreters()["predictor"].absolute().parents[2]
     environment = {"MAX_INSTANCES": str(MAX_INSTANCES), "VENVS": str(venvs)}
     return [Program("both", command, folder, port, PATH, question, environment)]
-
-
-def _free_port_with_two_behind() -> int:
-    while True:
-        port = free_ports().http
-        try:
-            for behind in (1, 2):
-                require_free(port + behind)
-        except StartError:
-            continue
-        return port

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from local.manifest import LOCAL_HOST, MANIFESTS, Component, Ports, local_compon
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
+LISTENING = range(20000, 32000)
+"""Below the ports that systems give to outgoing connections (from 32768 on Linux): one of those
+could be gone between the look and the start of a server."""
 
 
 class StartError(RuntimeError):
@@ -193,14 +197,20 @@ def require_free(port: int) -> None:
 
 def free_ports() -> Ports:
     """Three ports that are free now."""
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for item in sockets:
-            item.bind((LOCAL_HOST, 0))
-        return Ports(*(item.getsockname()[1] for item in sockets))
-    finally:
-        for item in sockets:
-            item.close()
+    return Ports(*free_row(3))
+
+
+def free_row(count: int) -> range:
+    """That many ports in a row that are free now."""
+    while True:
+        first = random.choice(LISTENING[:-count])  # noqa: S311
+        row = range(first, first + count)
+        try:
+            for port in row:
+                require_free(port)
+        except StartError:
+            continue
+        return row
 
 
 def interpreters(folder: Path = ROOT) -> dict[str, Path]:

@@ -27,7 +27,7 @@ from accounts.keys import KeyRequest, make_key
 from accounts.people import OPERATOR, set_role
 from edge.processes import Processes, StartError, envoy_program
 from edge.up import start
-from local.service import free_ports
+from local.service import free_row
 from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
 
@@ -121,7 +121,7 @@ def site(folder: Path) -> Iterator[str]:
         envoy_program()
     except StartError as error:
         pytest.skip(str(error))
-    port = free_ports().http
+    port = free_row(4).start
     with Processes(folder / "logs") as processes:
         start(processes, port, f"sqlite:///{folder}/accounts.db")
         yield f"http://localhost:{port}"

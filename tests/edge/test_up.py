@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.processes import StartError, envoy_program, free_edge_ports
+from edge.processes import StartError, envoy_program
+from local.service import free_row
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, people
 
@@ -39,13 +40,12 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         envoy_program()
     except StartError as error:
         pytest.skip(str(error))
-    port = free_edge_ports(0).edge
+    port = free_row(4).start
     process = up(port, tmp_path)
     assert process.stdout is not None
     try:
-        for line in process.stdout:
-            if line.startswith("Ready"):
-                break
+        ready = any(line.startswith("Ready") for line in process.stdout)
+        assert ready, process.stderr and process.stderr.read()
         assert call(f"http://localhost:{port}/").status == 200
         assert call(f"http://localhost:{port}/v1/models/mnist:predict", b"{}").status == 401
     finally:

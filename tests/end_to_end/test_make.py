@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local.service import LocalService, StartError, answers, free_ports, require_free
+from local.service import LocalService, answers, free_ports, free_row
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import people
 
@@ -73,7 +72,7 @@ def test_taken_port_is_named() -> None:
 
 
 def test_missing_revision_is_named() -> None:
-    done = make("run", f"PORT={three_free_ports()}", "REVISIONS=mnist=77")
+    done = make("run", f"PORT={free_row(3).start}", "REVISIONS=mnist=77")
     assert done.returncode != 0
     text = done.stdout + done.stderr
     assert "model mnist has no revision at" in text
@@ -87,21 +86,9 @@ def test_missing_python_is_named(tmp_path: Path) -> None:
     assert "python9.99 is missing: install Python 3.10 or newer" in done.stdout + done.stderr
 
 
-def three_free_ports() -> int:
-    """The first of three in a row, below those that the system gives to connections."""
-    for port in range(20000 + os.getpid() % 1000 * 3, 32000, 3):
-        try:
-            for number in range(port, port + 3):
-                require_free(number)
-        except StartError:
-            continue
-        return port
-    raise AssertionError("no three free ports in a row")
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_run_stops_both_servers(number: signal.Signals, tmp_path: Path) -> None:
-    port = three_free_ports()
+    port = free_row(3).start
     log = tmp_path / "run.log"
     with log.open("wb") as out:
         running = subprocess.Popen(
