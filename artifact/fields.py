@@ -31,7 +31,7 @@ class Fields:
 
     def __init__(self, value: object, path: str = "") -> None:
         if not isinstance(value, Mapping):
-            raise CardError(path or "document", f"must be an object, not {_kind(value)}")
+            raise CardError(path or "document", f"must be an object, not {json_kind(value)}")
         self._value: dict[str, Any] = dict(value)
         self._path = path
 
@@ -50,7 +50,7 @@ class Fields:
     def text(self, name: str, pattern: str = r".+") -> str:
         value = self.take(name)
         if not isinstance(value, str):
-            raise CardError(self.path(name), f"must be a string, not {_kind(value)}")
+            raise CardError(self.path(name), f"must be a string, not {json_kind(value)}")
         if not re.fullmatch(pattern, value):
             raise CardError(self.path(name), f"{value!r} does not match {pattern}")
         return value
@@ -70,7 +70,7 @@ class Fields:
     def integer(self, name: str, minimum: int = 0) -> int:
         value = self.take(name)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise CardError(self.path(name), f"must be an integer, not {_kind(value)}")
+            raise CardError(self.path(name), f"must be an integer, not {json_kind(value)}")
         if value < minimum:
             raise CardError(self.path(name), f"must be at least {minimum}, not {value}")
         return value
@@ -108,7 +108,7 @@ class Fields:
     def array(self, name: str) -> list[Any]:
         value = self.take(name)
         if not isinstance(value, list):
-            raise CardError(self.path(name), f"must be an array, not {_kind(value)}")
+            raise CardError(self.path(name), f"must be an array, not {json_kind(value)}")
         if not value:
             raise CardError(self.path(name), "must not be empty")
         return value
@@ -116,7 +116,7 @@ class Fields:
     def mapping(self, name: str) -> dict[str, Any]:
         value = self.take(name)
         if not isinstance(value, dict):
-            raise CardError(self.path(name), f"must be an object, not {_kind(value)}")
+            raise CardError(self.path(name), f"must be an object, not {json_kind(value)}")
         return value
 
     def read(self, name: str, reader: Callable[[Fields], T]) -> T:
@@ -129,7 +129,7 @@ class Fields:
 
 def _number(value: object, path: str, above: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CardError(path, f"must be a number, not {_kind(value)}")
+        raise CardError(path, f"must be a number, not {json_kind(value)}")
     try:
         value = float(value)
     except OverflowError:
@@ -141,6 +141,7 @@ def _number(value: object, path: str, above: float) -> float:
     return value
 
 
-def _kind(value: object) -> str:
+def json_kind(value: object) -> str:
+    """What a parsed JSON value is, for a person."""
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
     return "null" if value is None else names.get(type(value), "a number")

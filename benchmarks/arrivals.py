@@ -17,8 +17,3 @@ def poisson(rate: float, seconds: float, seed: int = 0) -> NDArray[np.float64]:
     count = int(rate * seconds + 6 * (rate * seconds) ** 0.5 + 10)
     moments = np.cumsum(random.exponential(1 / rate, count))
     return moments[moments < seconds]
-
-
-def constant(rate: float, seconds: float) -> NDArray[np.float64]:
-    """Evenly spaced arrivals in ``[0, seconds)``."""
-    return np.arange(0.0, seconds, 1 / rate)

@@ -24,7 +24,6 @@ STOP_SECONDS = 15.0
 LISTENING = range(20000, 32000)
 """Below the ports that systems give to outgoing connections: one of those could be gone between
 the look and the start of a server."""
-ORDER = ("check", "envoy")
 
 
 class StartError(RuntimeError):

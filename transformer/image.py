@@ -88,11 +88,6 @@ def load_image(
         return ImageOps.exif_transpose(image)
 
 
-def decode_image(data: bytes, limits: ImageLimits, instance: int | None = None) -> Image.Image:
-    """``open_image`` and ``load_image`` at full size."""
-    return load_image(open_image(data, limits, instance), instance)
-
-
 @contextlib.contextmanager
 def refused_if_damaged(data: bytes, instance: int | None) -> Iterator[None]:
     """Turn whatever a decoder raises into an error that a client may see.

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from artifact.fields import json_kind
 from serving.errors import InvalidRequest, MalformedRequest, TooLarge, UnsupportedMedia
 from serving.model import HttpRequest
 from serving.v2 import InferRequest, read_infer_request
@@ -136,10 +137,10 @@ def _read_json(body: bytes, query: dict[str, Any], max_instances: int) -> Payloa
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise InvalidRequest(f"the body must be an object, not {_kind(document)}")
+        raise InvalidRequest(f"the body must be an object, not {json_kind(document)}")
     parameters = document.pop("parameters", None)
     if parameters is not None and not isinstance(parameters, dict):
-        raise InvalidRequest(f"parameters must be an object, not {_kind(parameters)}")
+        raise InvalidRequest(f"parameters must be an object, not {json_kind(parameters)}")
     options = _options({**query, **(parameters or {})})
     if "instances" not in document:
         # The whole body is one instance: {"base64": "…"} alone.
@@ -150,7 +151,7 @@ def _read_json(body: bytes, query: dict[str, Any], max_instances: int) -> Payloa
     for name in document:
         raise InvalidRequest(f"the body has an unknown field {name!r}")
     if not isinstance(instances, list):
-        raise InvalidRequest(f"instances must be an array, not {_kind(instances)}")
+        raise InvalidRequest(f"instances must be an array, not {json_kind(instances)}")
     _check_count(len(instances), max_instances)
     return Payload([_read_instance(item, i) for i, item in enumerate(instances)], options)
 
@@ -161,7 +162,8 @@ def _read_instance(item: object, index: int | None) -> bytes:
         return decode_base64(item, index)
     if not isinstance(item, dict):
         raise InvalidRequest(
-            f"an instance must be an object or a base64 string, not {_kind(item)}", instance=index
+            f"an instance must be an object or a base64 string, not {json_kind(item)}",
+            instance=index,
         )
     for name in item:
         if name not in KEYS:
@@ -174,7 +176,9 @@ def _read_instance(item: object, index: int | None) -> bytes:
             raise InvalidRequest(f"{name} must hold b64 alone", instance=index)
         (value,) = value.values()
     if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a base64 string, not {_kind(value)}", instance=index)
+        raise InvalidRequest(
+            f"{name} must be a base64 string, not {json_kind(value)}", instance=index
+        )
     return decode_base64(value, index)
 
 
@@ -219,8 +223,3 @@ def _text(element: bytes, index: int) -> str:
             instance=index,
             code="not_an_image",
         ) from None
-
-
-def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
-    return "null" if value is None else kinds.get(type(value), "a number")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.arrivals import constant, poisson
+from benchmarks.arrivals import poisson
 
 
 def test_poisson_arrivals_have_their_rate_and_their_spread() -> None:
@@ -14,9 +14,3 @@ def test_poisson_arrivals_have_their_rate_and_their_spread() -> None:
     assert moments[-1] < 10
     assert (gaps >= 0).all()
     assert gaps.std() == pytest.approx(gaps.mean(), rel=0.1)
-
-
-def test_constant_arrivals_are_evenly_spaced() -> None:
-    moments = constant(50, 2)
-    assert len(moments) == 100
-    assert np.diff(moments) == pytest.approx(0.02)

@@ -11,8 +11,9 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
 from tests.conftest import ROOT, make_contract
+from tests.transformer.decode import decode_image
 from tests.transformer.images import BOMBS, encode, noise, png_chunk, seven
-from transformer.image import ImageLimits, decode_image, looks_encoded
+from transformer.image import ImageLimits, looks_encoded
 from transformer.preprocess import prepare
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
@@ -104,7 +105,8 @@ def test_bombs_cost_little_memory() -> None:
 import resource
 from serving.errors import ServingError
 from tests.transformer.images import BOMBS
-from transformer.image import ImageLimits, decode_image
+from tests.transformer.decode import decode_image
+from transformer.image import ImageLimits
 
 limits = ImageLimits(16 << 20, 40_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

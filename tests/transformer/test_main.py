@@ -24,7 +24,8 @@ sys.argv = ["transformer", "--model=mnist", "--predictor_host=127.0.0.1:1"]
 import transformer.__main__
 from artifact import ImageInput
 from tests.transformer.images import encode, seven
-from transformer.image import ImageLimits, decode_image
+from tests.transformer.decode import decode_image
+from transformer.image import ImageLimits
 from transformer.preprocess import prepare
 
 spec = ImageInput("image", 28, 28, "L", (0.1,), (0.3,), "NCHW", "FP32", "black")

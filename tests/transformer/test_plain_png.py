@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.errors import ServingError
+from tests.transformer.decode import decode_image
 from tests.transformer.images import encode, noise, png_chunk, png_claiming, seven
-from transformer.image import ImageLimits, decode_image
+from transformer.image import ImageLimits
 from transformer.plain_png import PlainPng
 
 READER = PlainPng(28, 28)

@@ -11,8 +11,9 @@ from PIL import Image, ImageOps
 import training.torchvision_ops  # noqa: F401  (before torchvision)
 from artifact import ImageInput
 from tests.conftest import make_contract
+from tests.transformer.decode import decode_image
 from tests.transformer.images import encode, noise, seven
-from transformer.image import ImageLimits, decode_image
+from transformer.image import ImageLimits
 from transformer.polarity import Polarity
 from transformer.preprocess import prepare, to_tensor
 

@@ -14,7 +14,6 @@ import zlib
 from PIL import Image
 
 NONE, LZW, JPEG, DEFLATE, OLD_DEFLATE, PACKBITS, ZSTD = 1, 5, 7, 8, 32946, 32773, 50000
-LIBTIFF = (LZW, PACKBITS, ZSTD)
 
 _NEEDED = 8
 """Tags of the smallest TIFF that libtiff takes."""
