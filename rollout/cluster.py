@@ -27,7 +27,6 @@ class Kind:
 
 
 INFERENCE_SERVICE = Kind("/apis/serving.kserve.io/v1beta1", "inferenceservices")
-KNATIVE_SERVICE = Kind("/apis/serving.knative.dev/v1", "services")
 CONFIGURATION = Kind("/apis/serving.knative.dev/v1", "configurations")
 REVISION = Kind("/apis/serving.knative.dev/v1", "revisions")
 ROUTE = Kind("/apis/serving.knative.dev/v1", "routes")

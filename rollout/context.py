@@ -73,6 +73,31 @@ class Context:
         assert record.operation is not None
         return record.operation
 
+    def close(
+        self, operation: Operation, action: Action, knative_revision: str, **more: Any
+    ) -> Entry:
+        """End the operation with its entry in the history.
+
+        Args:
+            more: see ``Record.with_entry``.
+        """
+
+        def end(record: Record) -> Record:
+            ended = record.with_entry(
+                action,
+                self.clock.moment(),
+                self.by,
+                operation.why,
+                operation.model,
+                operation.revision,
+                operation.digest,
+                knative_revision,
+                **more,
+            )
+            return replace(ended, operation=None)
+
+        return self.ledger.change(end).history[-1]
+
 
 def make_context(
     cluster: Cluster,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rollout.context import Context
 from rollout.errors import Busy, Missing, Refused
 from rollout.inferenceservice import held_models
@@ -36,27 +34,16 @@ def promote(ctx: Context, why: str = "") -> Entry:
         )
         ctx.transition.settle(operation.after, operation.candidate)
 
-        def close(record: Record) -> Record:
-            from_cards = {
-                item.model: item.digest for item in ctx.expected_of(held_models(operation.after))
-            }
-            return replace(
-                record.with_entry(
-                    Action.PROMOTED,
-                    ctx.clock.moment(),
-                    ctx.by,
-                    operation.why,
-                    operation.model,
-                    operation.revision,
-                    operation.digest,
-                    operation.candidate,
-                    predictor=operation.after,
-                    digests=digests or from_cards,
-                ),
-                operation=None,
-            )
-
-        return ctx.ledger.change(close).history[-1]
+        if not digests:
+            expected = ctx.expected_of(held_models(operation.after))
+            digests = {item.model: item.digest for item in expected}
+        return ctx.close(
+            operation,
+            Action.PROMOTED,
+            operation.candidate,
+            predictor=operation.after,
+            digests=digests,
+        )
 
 
 def plan_promotion(ctx: Context) -> list[str]:

@@ -80,22 +80,7 @@ def restore(ctx: Context, action: Action, why: str) -> Entry:
     except StartFailed as error:
         raise not_restored(error, stable) from None
 
-    def close(record: Record) -> Record:
-        return replace(
-            record.with_entry(
-                action,
-                ctx.clock.moment(),
-                ctx.by,
-                operation.why,
-                operation.model,
-                operation.revision,
-                operation.digest,
-                revision,
-            ),
-            operation=None,
-        )
-
-    return ctx.ledger.change(close).history[-1]
+    return ctx.close(operation, action, revision)
 
 
 def taken_back(ctx: Context, error: RolloutError) -> RolloutError:
@@ -177,25 +162,14 @@ def _carry_on(ctx: Context, operation: Operation) -> Entry:
         operation = ctx.update(step=Step.SETTLING, candidate=candidate)
     ctx.transition.settle(operation.after, operation.candidate)
 
-    def close(record: Record) -> Record:
-        return replace(
-            record.with_entry(
-                Action.ROLLED_BACK,
-                ctx.clock.moment(),
-                ctx.by,
-                operation.why,
-                operation.model,
-                operation.revision,
-                operation.digest,
-                operation.candidate,
-                predictor=operation.after,
-                digests=digests or target.digests,
-                restores=target,
-            ),
-            operation=None,
-        )
-
-    return ctx.ledger.change(close).history[-1]
+    return ctx.close(
+        operation,
+        Action.ROLLED_BACK,
+        operation.candidate,
+        predictor=operation.after,
+        digests=digests or target.digests,
+        restores=target,
+    )
 
 
 def _go_back_at_once(ctx: Context, operation: Operation, target: Entry) -> Operation:
