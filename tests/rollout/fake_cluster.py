@@ -14,12 +14,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from artifact import open_revision
+from tests.rollout.loopback import QuietHandler, served
 
 Document = dict[str, Any]
 Key = tuple[str, str]
@@ -643,10 +643,7 @@ def _merged(old: Any, patch: Any) -> Any:
 def api_server(fake: FakeCluster) -> Iterator[str]:
     """Serve ``fake`` on a loopback port; gives its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
+    class Handler(QuietHandler):
         def _answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
@@ -660,16 +657,5 @@ def api_server(fake: FakeCluster) -> Iterator[str]:
 
         do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as url:
+        yield url

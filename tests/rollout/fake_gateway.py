@@ -9,13 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 from PIL import Image
 
 from artifact import open_revision
 from tests.rollout.fake_cluster import FakeCluster
+from tests.rollout.loopback import QuietHandler, served
 
 BOUNDS = (0.01, 0.1, 1.0)
 
@@ -120,10 +120,7 @@ def _due(number: int, every: int) -> bool:
 def gateway_server(gateway: FakeGateway) -> Iterator[str]:
     """Serve ``gateway`` on a loopback port; gives its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             gateway.hosts.add(self.headers["Host"])
@@ -135,16 +132,5 @@ def gateway_server(gateway: FakeGateway) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as url:
+        yield url
