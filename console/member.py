@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from accounts import events, invoices, keys, usage
@@ -14,6 +14,7 @@ from accounts.clock import month_bounds, month_of, now_ms
 from accounts.errors import AccountsError, NotLoggedIn, Refused
 from accounts.people import Login
 from accounts.service import Service
+from console.form import Form
 from console.pages import Pages, see_other
 from console.plot import HEIGHT, WIDTH, daily_bars
 from console.visit import Visit, Visits
@@ -40,7 +41,7 @@ def member_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         login: Login,
         shown: keys.ShownKey | None = None,
         error: AccountsError | None = None,
-        form: dict[str, Any] | None = None,
+        form: Mapping[str, Any] | None = None,
     ) -> Response:
         with database.read() as session:
             listed = keys.list_keys(session, login.account_id)
@@ -60,12 +61,8 @@ def member_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return keys_page(request, *require(request))
 
     @router.post("/keys")
-    async def make_key(request: Request) -> Response:
-        form = await request.form()
+    def make_key(request: Request, form: Form) -> Response:
         scopes = [str(scope) for scope in form.getlist("scopes")]
-        return await run_in_threadpool(_make_key, request, dict(form), scopes)
-
-    def _make_key(request: Request, form: dict[str, Any], scopes: list[str]) -> Response:
         visit, login = require(request)
         try:
             visits.require_own_form(request, visit, form)
@@ -84,11 +81,7 @@ def member_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return keys_page(request, visit, login, shown)
 
     @router.post("/keys/{key_id}/{action}")
-    async def change_key(request: Request, key_id: str, action: str) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_change_key, request, key_id, action, dict(form))
-
-    def _change_key(request: Request, key_id: str, action: str, form: dict[str, Any]) -> Response:
+    def change_key(request: Request, key_id: str, action: str, form: Form) -> Response:
         visit, login = require(request)
         shown = None
         try:
@@ -150,7 +143,7 @@ def member_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     return router
 
 
-def _number(form: dict[str, Any], name: str) -> int | None:
+def _number(form: Mapping[str, Any], name: str) -> int | None:
     text = str(form.get(name, "")).strip()
     if not text:
         return None

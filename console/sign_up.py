@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from accounts.errors import AccountsError
 from accounts.service import Service
+from console.form import Form
 from console.pages import Pages, see_other
 from console.visit import Visits
 
@@ -22,11 +22,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return pages.render(request, visits.of(request), "register", email="", done=False)
 
     @router.post("/register")
-    async def register(request: Request) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_register, request, dict(form))
-
-    def _register(request: Request, form: dict[str, object]) -> Response:
+    def register(request: Request, form: Form) -> Response:
         visit = visits.of(request)
         email = str(form.get("email", ""))
         try:
@@ -44,11 +40,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return pages.render(request, visits.of(request), "verify", token=token)
 
     @router.post("/verify")
-    async def verify(request: Request) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_verify, request, dict(form))
-
-    def _verify(request: Request, form: dict[str, object]) -> Response:
+    def verify(request: Request, form: Form) -> Response:
         visit = visits.of(request)
         token = str(form.get("token", ""))
         try:
@@ -65,11 +57,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return pages.render(request, visit, "login", email="", verified=bool(verified))
 
     @router.post("/login")
-    async def log_in(request: Request) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_log_in, request, dict(form))
-
-    def _log_in(request: Request, form: dict[str, object]) -> Response:
+    def log_in(request: Request, form: Form) -> Response:
         visit = visits.of(request)
         email = str(form.get("email", ""))
         try:
@@ -85,11 +73,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return response
 
     @router.post("/logout")
-    async def log_out(request: Request) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_log_out, request, dict(form))
-
-    def _log_out(request: Request, form: dict[str, object]) -> Response:
+    def log_out(request: Request, form: Form) -> Response:
         visits.require_own_form(request, visits.of(request), form)
         with database.write() as session:
             people.log_out(session, visits.token(request))
@@ -104,11 +88,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return pages.render(request, visits.of(request), "reset", token=token, done=False)
 
     @router.post("/reset")
-    async def reset(request: Request) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_reset, request, dict(form))
-
-    def _reset(request: Request, form: dict[str, object]) -> Response:
+    def reset(request: Request, form: Form) -> Response:
         visit = visits.of(request)
         token = str(form.get("token", ""))
         try:
@@ -132,11 +112,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         return pages.render(request, visit, "account")
 
     @router.post("/account/{action}")
-    async def change(request: Request, action: str) -> Response:
-        form = await request.form()
-        return await run_in_threadpool(_change, request, action, dict(form))
-
-    def _change(request: Request, action: str, form: dict[str, object]) -> Response:
+    def change(request: Request, action: str, form: Form) -> Response:
         visit = visits.of(request)
         if visit.login is None:
             return see_other("/login")

@@ -15,8 +15,6 @@ from accounts.secret_tokens import new_token
 from accounts.service import Service
 from console.security import is_own_origin
 
-Form = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Visit:
@@ -58,7 +56,7 @@ class Visits:
         """Of the session; empty where there is none."""
         return request.cookies.get(self._session_cookie, "")
 
-    def require_own_form(self, request: Request, visit: Visit, form: Form) -> None:
+    def require_own_form(self, request: Request, visit: Visit, form: Mapping[str, Any]) -> None:
         """Raises NotAllowed unless the form came from one of our pages to this very visitor."""
         sent = str(form.get("csrf", ""))
         own = is_own_origin(request, self._service.settings.public_url)
