@@ -24,6 +24,15 @@ that ask again at once would hold it there."""
 STALL_SECONDS = 2.0
 """A window that took longer (its predictor was waking up) says nothing of the speed, either."""
 
+PRESSED_SHARE = 0.25
+"""Of the limit, while more requests are refused than answered. Refusing takes processor time from
+answering, and those that are admitted would wait for longer than they should. Not sooner: many
+connections that each wait for their turn are no reason to turn any of them away."""
+
+PRESSED_SECONDS = 30.0
+"""Then a window with the whole limit shows whether there still are more than fit into that:
+clients that ask again at once would be refused for ever by the smaller one."""
+
 
 class Admission:
     """Counts requests in; refuses those that would wait too long.
@@ -44,6 +53,9 @@ class Admission:
         self._speeds: deque[tuple[float, float]] = deque()
         self._started = time.monotonic()
         self._answered = 0
+        self._refused = 0
+        self._pressed = False
+        self._pressed_until = 0.0
         self._idle = True
 
     @property
@@ -63,6 +75,7 @@ class Admission:
             Overloaded: it would have to wait too long, or there is no room for it.
         """
         if self._requests >= self._limit:
+            self._refused += 1
             raise Overloaded("too many requests are in progress")
         if self._requests and self._bytes + size_bytes > self._most_bytes:
             raise Overloaded("too many bytes are in progress")
@@ -98,8 +111,19 @@ class Admission:
         # Where there was too little to do, the speed was at least what was seen.
         if elapsed < STALL_SECONDS and (not self._idle or speed > best > 0):
             self._speeds.append((now, speed))
-            allowed = int(max(best, speed) * self._wait_seconds)
+            best = max(best, speed)
+        if best:
+            self._press(now)
+            allowed = int(best * self._wait_seconds * (PRESSED_SHARE if self._pressed else 1))
             self._limit = min(self._most_requests, max(FLOOR, allowed))
         self._started = now
-        self._answered = 0
+        self._answered = self._refused = 0
         self._idle = self._requests < FLOOR // 2
+
+    def _press(self, now: float) -> None:
+        """Whether the limit is to be smaller, by the window that ends."""
+        was = self._pressed
+        over = self._refused > self._answered
+        self._pressed = over and not (was and now >= self._pressed_until)
+        if self._pressed and not was:
+            self._pressed_until = now + PRESSED_SECONDS
