@@ -47,13 +47,13 @@ def in_bfloat16() -> Candidate:
     return Candidate(
         name=BFLOAT16,
         title="this service in bfloat16",
-        setting="the same with PRECISION=bfloat16",
+        setting="the same with PRECISION=bfloat16, as in manifests/overlays/production",
         path=PATH,
         programs=lambda network, question: [
             replace(program, environment={**program.environment, "PRECISION": "bfloat16"})
             for program in _programs(network, question)
         ],
-        networks=(SHIPPED,),
+        networks=tuple(TITLES),
         batches=True,
     )
 

@@ -48,8 +48,10 @@ class LoadedRevision:
 
 def usable_precision(wanted: str) -> torch.dtype:
     """The element type of that name; float32 where this processor would only imitate it."""
-    if wanted == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        logger.warning("this processor has no bfloat16; the networks run in float32")
+    # AVX512-BF16, AMX-BF16 and the like. What torch itself calls supported includes imitation.
+    has = any(v for name, v in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+    if wanted == "bfloat16" and not has:
+        logger.info("this processor has no bfloat16; the networks run in float32")
         return torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
 

@@ -51,13 +51,14 @@ class PredictorModel(ServedModel):
     """Validates tensors against the contract and runs the network off the event loop.
 
     Calls that arrive while the passes are busy are put together in the next pass, whoever
-    sent them; a large call is spread over the threads.
+    sent them. One thread fewer takes these than there are: the event loop needs a processor too,
+    and while it waits for one, nothing gets in or out. A large call is spread over all threads.
 
     Args:
         loaded: the one revision that answers.
         executor: where forward passes run; shared by all models, so that they take turns.
         max_instances: most rows in one request.
-        passes: forward passes at once, the threads of ``executor``.
+        passes: most forward passes at once, the threads of ``executor``.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class PredictorModel(ServedModel):
         self._executor = executor
         self._passes = passes
         self._rows = rows = loaded.inference.pass_rows
+        at_once = max(1, passes - 1)
         self._batcher: Batcher[NDArray[Any], NDArray[Any]] = Batcher(
             self._forward,
-            BatchLimits(passes, passes, rows, rows, BATCH_BYTES),
+            BatchLimits(at_once, at_once, rows, rows, BATCH_BYTES),
             WAIT_SECONDS,
         )
         self._max_instances = max_instances

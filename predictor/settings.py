@@ -14,5 +14,5 @@ class PredictorSettings(ServerSettings):
     precision: str = Field(
         "float32",
         pattern="^(float32|bfloat16)$",
-        description="of the networks: `float32`, or `bfloat16` where the processor has it",
+        description="of the networks: `float32`, or `bfloat16` where the processor computes in it",
     )

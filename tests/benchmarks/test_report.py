@@ -20,7 +20,7 @@ from benchmarks.processes import Memory
 from benchmarks.profile import package_of, summarise
 from benchmarks.report import goals_table, write_report
 from benchmarks.results import FULL, Measured, Overload, Profile, Results, read_results
-from benchmarks.service import SERVICE
+from benchmarks.service import BFLOAT16, SERVICE
 
 
 def load(images_a_second: float, p99: float, **changes: object) -> LoadResult:
@@ -95,8 +95,8 @@ def goal(results: Results, text: str) -> Goal:
 def test_goals_that_are_met_and_missed(results: Results) -> None:
     met = {item.what: item.met for item in evaluate(results)}
     assert met == {
-        "one image a request, 64 connections": True,
-        "its p99": True,
+        "one image a request, 64 connections, float32": True,
+        "its p99, float32": True,
         "one connection, p50": True,
         "64 images a request, share of the physical limit": True,
         "one image a request, share of the physical limit": True,
@@ -119,6 +119,15 @@ def test_ratios_say_how_many_times_better(results: Results) -> None:
     assert goal(results, "transformer: process").ratios == {LITSERVE: pytest.approx(4.0)}
     assert goal(results, "beside LitServe").reached == "1.4×"
     assert goal(results, "the faster protocol").reached == "3.6×"
+
+
+def test_bfloat16_is_judged_beside_float32(results: Results) -> None:
+    results.measured[SHIPPED][SERVICE] = measured(SERVICE, 4000, 20)
+    results.measured[SHIPPED][BFLOAT16] = measured(BFLOAT16, 6000, 10)
+    assert goal(results, "64 connections, float32").met is False
+    in_bfloat16 = goal(results, "64 connections, bfloat16")
+    assert in_bfloat16.met is True
+    assert in_bfloat16.ratios[SERVICE] == pytest.approx(1.5)
 
 
 def test_the_physical_limit_is_the_better_of_two(results: Results) -> None:

@@ -1,4 +1,4 @@
-"""The official test sets through both processes give the cards' accuracy to the last image."""
+"""The official test sets through both processes give the accuracy that the cards say."""
 
 from __future__ import annotations
 

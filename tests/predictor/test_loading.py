@@ -253,11 +253,13 @@ def test_bfloat16_answers_nearly_alike(small_root: Path, random: np.random.Gener
 def test_a_processor_without_bfloat16_takes_float32(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    caplog.set_level("INFO")
+    capabilities = torch.cpu.get_capabilities()
+    supported = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
     assert usable_precision("float32") is torch.float32
     expected = torch.bfloat16 if supported else torch.float32
     assert usable_precision("bfloat16") is expected
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
     assert usable_precision("bfloat16") is torch.float32
     assert "no bfloat16" in caplog.text
 

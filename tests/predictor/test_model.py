@@ -462,12 +462,15 @@ async def test_a_colour_contract(network: Columns) -> None:
             await model.preprocess(model.read_v1(http({"instances": images(1).tolist()})))
 
 
-async def test_calls_that_arrive_during_a_pass_share_the_next_one() -> None:
+@pytest.mark.parametrize("passes", [1, 2])
+async def test_calls_that_arrive_during_a_pass_share_the_next_one(passes: int) -> None:
+    """Of two threads, one is the event loop's as long as calls are small."""
     network = Columns(seconds=0.05)
     sizes: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    with ThreadPoolExecutor(1) as executor:
-        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, LIMIT)
+    with ThreadPoolExecutor(passes) as executor:
+        loaded = LoadedRevision(CARD, "sha256:artefact", network)
+        model = PredictorModel(loaded, executor, LIMIT, passes)
         batches = [images(3), images(1, 2), images(7), images(4, 4, 9)]
         first = asyncio.create_task(model(Payload(batches[0], None)))
         await asyncio.sleep(0.02)

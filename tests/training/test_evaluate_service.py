@@ -10,7 +10,7 @@ from PIL import Image
 from client.http import PredictClient, PredictError
 from tests.conftest import make_card
 from tests.training.synthetic import images
-from training.evaluate_service import count_correct, encode_png
+from training.evaluate_service import agree, count_correct, encode_png
 
 
 class Reader:
@@ -52,6 +52,13 @@ def test_wrong_answers_do_not_count() -> None:
 def test_another_revision_in_between_is_refused() -> None:
     with pytest.raises(PredictError, match="revision 2 answered in between"):
         count(Reader(["1", "2"]))
+
+
+def test_a_few_images_of_ten_thousand_may_fall_to_the_other_side() -> None:
+    assert agree(9388, 9389, 10_000)
+    assert agree(9394, 9389, 10_000)
+    assert not agree(9383, 9389, 10_000)
+    assert not agree(99, 100, 100)
 
 
 def test_a_png_keeps_every_pixel() -> None:
