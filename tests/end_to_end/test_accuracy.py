@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 
+import aiohttp
 import pytest
+from PIL import Image
 
+from artifact import Metrics, open_revision
 from local.service import LocalService
-from tests.end_to_end.conftest import start
+from tests.conftest import SHIPPED
+from tests.end_to_end.conftest import instances, start
 from training import evaluate_service
+from training.data import load_data
+from training.evaluate_service import agree, encode_png
+
+CONNECTIONS = 64
 
 
 def evaluate(url: str, model: str, revision: str, data: Path) -> int:
@@ -27,3 +37,39 @@ def test_first_revision(service: LocalService, data: Path, model: str) -> None:
 def test_second_revision(tmp_path: Path, data: Path) -> None:
     with start(tmp_path, {"fashion-mnist": "2"}) as service:
         assert evaluate(service.url, "fashion-mnist", "2", data) == 0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+async def test_at_full_load_one_image_a_request(
+    precision: str, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both models at once, so that every batch on the way holds strangers' images."""
+    monkeypatch.setenv("PRECISION", precision)
+    cards = {
+        "mnist": open_revision(SHIPPED, "mnist", "1").card,
+        "fashion-mnist": open_revision(SHIPPED, "fashion-mnist", "2").card,
+    }
+    tests = {name: load_data(card.data.name, data).test for name, card in cards.items()}
+    pending = iter([(name, i) for i in range(10_000) for name in tests])
+    right: Counter[str] = Counter()
+    with start(tmp_path, {"fashion-mnist": "2"}) as service:
+
+        async def worker(session: aiohttp.ClientSession) -> None:
+            for name, index in pending:
+                test = tests[name]
+                body = instances(encode_png(Image.fromarray(test.images[index])))
+                url = f"{service.url}/v1/models/{name}:predict"
+                headers = {"Content-Type": "application/json"}
+                async with session.post(url, data=body, headers=headers) as response:
+                    assert response.status == 200
+                    answer = await response.json()
+                assert answer["model_version"] == cards[name].revision
+                right[name] += answer["predictions"][0]["class_id"] == test.labels[index]
+
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await asyncio.gather(*(worker(session) for _ in range(CONNECTIONS)))
+    for name, card in cards.items():
+        assert isinstance(card.metrics, Metrics)
+        assert agree(right[name], card.metrics.test_correct, 10_000), (name, right[name])
