@@ -38,7 +38,7 @@ test: $(VENVS)/training.done $(VENVS)/kubectl.done $(VENVS)/predictor.done $(VEN
 test-kills: $(VENVS)/training.done $(VENVS)/predictor.done $(VENVS)/transformer.done $(VENVS)/edge.done  ## kill every process 20 times and reconcile the bills
 	@KILLS=20 $(VENVS)/training/bin/python -m pytest tests/edge/test_kill.py
 
-bench: $(VENVS)/training.done $(VENVS)/predictor.done $(VENVS)/transformer.done $(PEERS:%=$(VENVS)/bench-%.done) $(VENVS)/bench-profile.done  ## the service beside its peers; ARGS=--quick
+bench: $(VENVS)/training.done $(VENVS)/predictor.done $(VENVS)/transformer.done $(PEERS:%=$(VENVS)/bench-%.done) $(VENVS)/bench-profile.done $(VENVS)/accounts.done $(VENVS)/edge.done  ## the service beside its peers; ARGS=--quick
 	@$(VENVS)/training/bin/python -m benchmarks $(ARGS)
 
 lint: $(VENVS)/training.done  ## ruff, mypy and known faults of dependencies

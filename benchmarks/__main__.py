@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.candidate import Candidate, CandidateError, Running
+from benchmarks.edge import measure_edge
 from benchmarks.goals import evaluate
 from benchmarks.limit import measure_cost, measure_limit
 from benchmarks.load import ROOT, LoadError, closed_loop
@@ -117,6 +118,11 @@ def run(options: argparse.Namespace, scale: Scale) -> Results:
                         candidate, network, known[revision], scale, WORK / "logs", step
                     )
         in_depth(candidates, networks[SHIPPED], known[SHIPPED], pictures, results, step)
+        if SERVICE in [candidate.name for candidate in candidates]:
+            step("the edge")
+            results.edge = measure_edge(scale.quick)
+            if results.edge is None:
+                left_out["the edge"] = "not installed"
         for revision, network in networks.items() if not scale.quick else ():
             step("physical limit")
             results.limits[revision].append(measure_limit(network, known[revision], scale.seconds))

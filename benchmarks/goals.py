@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from benchmarks.edge import CHECK_P99_MS, CORE_CHECKS
 from benchmarks.generator import LoadResult
 from benchmarks.measure import USERS
 from benchmarks.networks import SHIPPED, TWO_CONVOLUTIONS
@@ -49,6 +50,7 @@ def evaluate(results: Results) -> list[Goal]:
         ),
         *_overload(results),
         *_two_convolutions(results),
+        *_edge(results),
         _correct(results),
     ]
 
@@ -172,6 +174,21 @@ def _two_convolutions(results: Results) -> list[Goal]:
                       "{:.1f}×", ratio >= least, ratios)
             )  # fmt: skip
     return goals
+
+
+def _edge(results: Results) -> list[Goal]:
+    """Of checks that write an intent, as those of predictions do."""
+    if results.edge is None:
+        return []
+    loads = list(results.edge.checks.values())[-1]
+    speed = 1e6 / min(item["cpu_microseconds"] for item in loads)
+    tail = min(item["p99_ms"] for item in loads if item["concurrency"] == 1)
+    return [
+        _goal("the edge's check, of one core", f"≥ {CORE_CHECKS:,} checks/s", speed,
+              "{:,.0f} checks/s", speed >= CORE_CHECKS),
+        _goal("its p99, one at a time", f"≤ {CHECK_P99_MS:g} ms", tail, "{:.1f} ms",
+              tail <= CHECK_P99_MS),
+    ]  # fmt: skip
 
 
 def _correct(results: Results) -> Goal:

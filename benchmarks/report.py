@@ -31,6 +31,7 @@ def write_report(results: Results, plots: Iterable[str]) -> str:
         goals_table(evaluate(results), _titles(results)),
         *_networks(results),
         *_overload(results),
+        *_edge(results),
         *_starts(results),
         *_costs(results),
         *_profiles(results),
@@ -180,6 +181,36 @@ def _overload(results: Results) -> list[str]:
         f"Both processes grew by {grown:,.0f} MB in between. Right after it, one user got "
         f"{found.after.right:,} right answers, p50 {_latency(found.after, 'p50')} ms, "
         f"{found.after.faults} faults.",
+    ]
+
+
+def _edge(results: Results) -> list[str]:
+    found = results.edge
+    if found is None:
+        return []
+    latencies = [
+        [title, f"{latency['p50_ms']:.2f}", f"{latency['p99_ms']:.2f}"]
+        for title, latency in (("without", found.without), ("with", found.through))
+    ]
+    checks = [
+        [
+            title,
+            f"{item['concurrency']:.0f}",
+            f"{item['per_second']:,.0f}",
+            f"{1e6 / item['cpu_microseconds']:,.0f}",
+            f"{item['p50_ms']:.2f}",
+            f"{item['p99_ms']:.2f}",
+        ]
+        for title, items in found.checks.items()
+        for item in items
+    ]
+    return [
+        "## The edge",
+        "The same picture to the transformer and through the edge (Envoy, the check of the key, "
+        "intent and outcome committed to SQLite), in turns, one request at a time:",
+        table(["the edge", "p50 ms", "p99 ms"], latencies),
+        "The check alone, over gRPC, with keys that it knows; callers and check share the cores:",
+        table(["", "at once", "a second", "a second of one core", "p50 ms", "p99 ms"], checks),
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.edge import Edge
 from benchmarks.generator import LoadResult
 from benchmarks.limit import LimitResult
 from benchmarks.machine import Machine
@@ -142,6 +143,7 @@ class Results:
     side_costs: dict[int, LimitResult] = field(default_factory=dict)
     overload: Overload | None = None
     profiles: list[Profile] = field(default_factory=list)
+    edge: Edge | None = None
 
     def limit(self, revision: str) -> float:
         """Images a second of the physical limit: the better of the two measurements, 0 if none."""
@@ -178,6 +180,8 @@ def read_results(path: Path) -> Results:
         for name in ("busy", "over", "after"):
             overload[name] = LoadResult(**overload[name])
         document["overload"] = Overload(**overload)
+    if document["edge"] is not None:
+        document["edge"] = Edge(**document["edge"])
     document["profiles"] = [Profile(**item) for item in document["profiles"]]
     return Results(**document)
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
+import json
 import os
 import sys
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
@@ -32,7 +33,7 @@ from accounts.database import Database, open_database
 from accounts.keys import HIGHEST_RATE, KeyRequest, make_key
 from accounts.tables import Account
 from edge.envoy import LOCAL_HOST, EdgePorts
-from edge.processes import ROOT, Processes, free_edge_ports
+from edge.processes import ROOT, Processes, StartError, free_edge_ports
 from edge.up import start
 
 METHOD = "/envoy.service.auth.v3.Authorization/Check"
@@ -40,6 +41,7 @@ PREDICT, LOOK = ("POST", "/v1/models/mnist:predict"), ("GET", "/v1/models/mnist"
 KEYS = 40
 """Enough that no key's rate is reached."""
 WARM_UP = 100
+CONCURRENCIES = (1, 4, 16, 64)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,27 @@ class Load:
     cpu_microseconds: float
     p50_ms: float
     p99_ms: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of one request at a time."""
+
+    p50_ms: float
+    p99_ms: float
+
+    @classmethod
+    def of(cls, milliseconds: list[float]) -> Latency:
+        return cls(quantile(milliseconds, 0.5), quantile(milliseconds, 0.99))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All of it; ``checks`` by what the check has to do."""
+
+    without: Latency
+    through: Latency
+    checks: dict[str, list[Load]]
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -75,9 +98,9 @@ def latencies(ports: EdgePorts, key: str, count: int) -> tuple[list[float], list
             started = time.perf_counter()
             side.request("POST", PREDICT[1], picture, headers)
             answer = side.getresponse()
-            answer.read()
+            text = answer.read()
             if answer.status != 200:
-                raise RuntimeError(f"status {answer.status}")
+                raise RuntimeError(f"status {answer.status}: {text.decode()}")
             if number >= WARM_UP:
                 times.append((time.perf_counter() - started) * 1000)
     for side in sides:
@@ -138,34 +161,59 @@ def make_keys(url: str) -> list[str]:
     return keys
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m edge.measure", description=__doc__)
-    parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--checks", type=int, default=6000)
-    options = parser.parse_args()
+def measure(requests: int, checks: int) -> Measurement:
+    """Start everything, measure, and stop it again.
+
+    Raises:
+        StartError: something does not start.
+    """
     with tempfile.TemporaryDirectory() as name, Processes(Path(name) / "logs") as processes:
         url = f"sqlite:///{name}/accounts.db"
         ports = start(processes, free_edge_ports(0).edge, url)
         keys = make_keys(url)
-        print("| latency | p50 ms | p99 ms |\n| --- | --- | --- |")
-        for title, times in zip(
-            ("without the edge", "with the edge"),
-            latencies(ports, keys[0], options.requests),
-            strict=True,
-        ):
-            print(f"| {title} | {quantile(times, 0.5):.2f} | {quantile(times, 0.99):.2f} |")
-        print("\n| check | at once | a second | CPU µs | a second of one core | p50 ms | p99 ms |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        without, through = latencies(ports, keys[0], requests)
         address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
+        loads: dict[str, list[Load]] = {}
         for title, route in (("cached", LOOK), ("cached, with intent", PREDICT)):
             asyncio.run(load(address, pid, keys, route, WARM_UP, 1))
-            for concurrency in (1, 4, 16, 64):
-                found = asyncio.run(load(address, pid, keys, route, options.checks, concurrency))
-                print(
-                    f"| {title} | {concurrency} | {found.per_second:.0f} "
-                    f"| {found.cpu_microseconds:.0f} | {1e6 / found.cpu_microseconds:.0f} "
-                    f"| {found.p50_ms:.2f} | {found.p99_ms:.2f} |"
-                )
+            loads[title] = [
+                asyncio.run(load(address, pid, keys, route, checks, concurrency))
+                for concurrency in CONCURRENCIES
+            ]
+    return Measurement(Latency.of(without), Latency.of(through), loads)
+
+
+def table(found: Measurement) -> str:
+    lines = ["| latency | p50 ms | p99 ms |", "| --- | --- | --- |"]
+    for title, latency in (("without the edge", found.without), ("with the edge", found.through)):
+        lines.append(f"| {title} | {latency.p50_ms:.2f} | {latency.p99_ms:.2f} |")
+    lines += [
+        "",
+        "| check | at once | a second | CPU µs | a second of one core | p50 ms | p99 ms |",
+    ]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for title, loads in found.checks.items():
+        lines += [
+            f"| {title} | {item.concurrency} | {item.per_second:.0f} "
+            f"| {item.cpu_microseconds:.0f} | {1e6 / item.cpu_microseconds:.0f} "
+            f"| {item.p50_ms:.2f} | {item.p99_ms:.2f} |"
+            for item in loads
+        ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m edge.measure", description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--checks", type=int, default=6000)
+    parser.add_argument("--json", action="store_true", help="for another program")
+    options = parser.parse_args()
+    try:
+        found = measure(options.requests, options.checks)
+    except StartError as error:
+        print(f"measure: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(found)) if options.json else table(found))
     return 0
 
 

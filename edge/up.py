@@ -75,9 +75,10 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     edge.start("check")
     edge.start("envoy")
     processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
-    processes.wait_for_url(
-        "models", f"http://{LOCAL_HOST}:{ports.models}/v2/health/ready", MODELS_SECONDS
-    )
+    # The transformer is ready before the predictor is, and answers 503 until then.
+    for server in (ports.models, ports.models + 1):
+        url = f"http://{LOCAL_HOST}:{server}/v2/health/ready"
+        processes.wait_for_url("models", url, MODELS_SECONDS)
     return ports
 
 

@@ -1,0 +1,53 @@
+"""What the edge (keys, quotas, metering) adds to a request, and what its check can do.
+
+Measured by ``edge.measure``, in the environment of the accounts.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import ROOT, LoadError
+from local.service import interpreters
+
+CORE_CHECKS = 3000
+CHECK_P99_MS = 3.0
+"""What the check was asked to do: so many a second of one core, and so soon."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Milliseconds of one request at a time, without the edge and through it; the check's loads.
+
+    ``checks`` is by what the check has to do, one entry a number of callers at once.
+    """
+
+    without: dict[str, float]
+    through: dict[str, float]
+    checks: dict[str, list[dict[str, float]]]
+
+
+def accounts_python() -> Path:
+    return interpreters()["transformer"].parents[2] / "accounts" / "bin" / "python"
+
+
+def measure_edge(quick: bool) -> Edge | None:
+    """None where the accounts are not installed.
+
+    Raises:
+        LoadError: it could not be measured.
+    """
+    python = accounts_python()
+    if not python.exists():
+        return None
+    command = [str(python), "-m", "edge.measure", "--json"]
+    command += ["--requests", "300", "--checks", "1000"] if quick else []
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LoadError(f"the edge: {done.stderr.strip()[-300:]}")
+    document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Edge(**document)
