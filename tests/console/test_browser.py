@@ -10,13 +10,14 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -53,14 +54,24 @@ class Person:
         field.send_keys(text)
 
     def press(self, label: str) -> None:
-        before = self.driver.find_element(By.TAG_NAME, "html")
+        """And wait for the page that it leads to."""
+        self.driver.execute_script("window.left = false")
         self.driver.find_element(By.XPATH, f"//main//button[normalize-space()='{label}']").click()
-        WebDriverWait(self.driver, SECONDS).until(lambda _: gone(before))
+        self._wait(
+            lambda d: d.execute_script(
+                "return window.left === undefined && document.readyState === 'complete'"
+            )
+        )
 
     def text(self, css: str) -> str:
         """Of an element, once it has some."""
         find = (By.CSS_SELECTOR, css)
-        return WebDriverWait(self.driver, SECONDS).until(lambda d: d.find_element(*find).text)
+        return str(self._wait(lambda d: d.find_element(*find).text))
+
+    def _wait(self, condition: Callable[[webdriver.Chrome], Any]) -> Any:
+        # Between two pages Chromium fails in many ways.
+        wait = WebDriverWait(self.driver, SECONDS, ignored_exceptions=[WebDriverException])
+        return wait.until(condition)
 
     def picture(self, name: str) -> None:
         """Keep what the page looks like, wide, on a phone, and in the dark."""
@@ -94,16 +105,6 @@ class Person:
 
     def _devtools(self, command: str, **arguments: Any) -> None:
         self.driver.execute_cdp_cmd(command, arguments)
-
-
-def gone(element: Any) -> bool:
-    from selenium.common.exceptions import StaleElementReferenceException
-
-    try:
-        element.is_enabled()
-    except StaleElementReferenceException:
-        return True
-    return False
 
 
 @pytest.fixture(scope="module")
