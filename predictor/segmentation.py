@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from artifact import ModelCard, RasterInput
+from artifact import Contract, RasterInput
 
 LEVELS = 255
 """A probability travels as a byte: a 255th is finer than any decision it is used for."""
@@ -16,14 +16,14 @@ LEVELS = 255
 class Segmentation:
     """Bytes in, bytes out: normalised here, so that a tile travels in a quarter of the size."""
 
-    def __init__(self, card: ModelCard) -> None:
-        spec = card.contract.input_as(RasterInput)
+    def __init__(self, contract: Contract, temperature: float) -> None:
+        spec = contract.input_as(RasterInput)
         self._smallest = (1, len(spec.bands), spec.multiple, spec.multiple)
         mean = torch.tensor(spec.mean)[:, None, None]
         std = torch.tensor(spec.std)[:, None, None]
         self._factor = 1 / (255 * std)
         self._offset = mean / std
-        self._temperature = card.temperature
+        self._temperature = temperature
 
     @property
     def pass_rows(self) -> int:
