@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from serving.model import Answered, HttpRequest, Reply, ServedModel
+from serving.model import Answered, HttpRequest, Reply
 from serving.v2 import write_infer_response
 from transformer.hop import PredictorHop
 from transformer.image import FORMATS
+from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
     mask_as_npy,
     mask_as_png,
@@ -70,7 +71,7 @@ class Answer(NamedTuple):
     reply: Reply | None = None
 
 
-class SegmentationModel(ServedModel):
+class SegmentationModel(RemoteModel):
     """Cuts rasters into tiles, asks the predictor about them and joins the answers."""
 
     def __init__(
@@ -81,14 +82,11 @@ class SegmentationModel(ServedModel):
         executor: Executor,
         settings: TransformerSettings,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, hop, executor, settings)
         if not isinstance(contract, SegmentationContract) or len(contract.outputs) != 1:
             raise CardError("contract.outputs", "segmentation has one output")
         self._contract = contract
         self._spec = contract.input_as(RasterInput)
-        self._hop = hop
-        self._executor = executor
-        self._settings = settings
         # The answer is what is large: a byte a class.
         answered = hop.max_message_bytes * 15 // 16 // len(contract.labels)
         self._call_pixels = min(CALL_PIXELS, answered)
@@ -98,17 +96,6 @@ class SegmentationModel(ServedModel):
                 f"is too large for messages of {hop.max_message_bytes} bytes to the predictor",
             )
         self._limits = RasterLimits(settings.max_raster_pixels, MOST_SIDE)
-        self.ready = True
-
-    def start(self) -> None:
-        """Nothing to do: there is nothing to load."""
-
-    async def started(self) -> None:
-        if self._settings.wake_predictor:
-            await self._hop.wake()
-
-    async def close(self) -> None:
-        await self._hop.close()
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return [{"name": self._spec.name, "datatype": "BYTES", "shape": [1]}]
@@ -128,7 +115,7 @@ class SegmentationModel(ServedModel):
     async def preprocess(
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Opened:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._open, payload)
+        return await self._off_loop(self._open, payload)
 
     def _open(self, payload: Payload) -> Opened:
         raster = open_raster(payload.image, self._limits)
@@ -160,7 +147,7 @@ class SegmentationModel(ServedModel):
             more = True
             while more or under_way:
                 while more and len(under_way) < CALLS:
-                    call = await loop.run_in_executor(self._executor, next, calls, None)
+                    call = await self._off_loop(next, calls, None)
                     if call is None:
                         more = False
                         break
@@ -171,13 +158,13 @@ class SegmentationModel(ServedModel):
                 levels, who = await task
                 if who.digest:
                     answered[who.digest] = who
-                await loop.run_in_executor(self._executor, work.take, call, levels)
+                await self._off_loop(work.take, call, levels)
         finally:
             for _, task in under_way:
                 task.cancel()
         if not answered:
             raise InvalidRequest("no pixel of the image has data", code="no_data")
-        found = await loop.run_in_executor(self._executor, work.finish)
+        found = await self._off_loop(work.finish)
         # While a new revision is rolled out, the tiles of one raster may meet both.
         revision = "+".join(sorted({item.revision for item in answered.values()}))
         digest = next(iter(answered))
@@ -196,10 +183,7 @@ class SegmentationModel(ServedModel):
         """Make the answer's bytes off the event loop: a large mask takes a while."""
         if result.opened.payload.request is not None:
             return result
-        reply = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._render, result
-        )
-        return result._replace(reply=reply)
+        return result._replace(reply=await self._off_loop(self._render, result))
 
     def write_v1(self, answer: Answer) -> Reply:
         assert answer.reply is not None
