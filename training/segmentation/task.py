@@ -29,6 +29,8 @@ class SegmentationTask:
     presets = Path(__file__).parent / "presets"
 
     def prepare(self, options: argparse.Namespace, settings: SegmentationSettings) -> _Ready:
+        if settings.parent:
+            raise ValueError("parent: a segmenter is trained from scratch only")
         data = load_aerial(data_folder(options.data))
         if options.dry_run:
             data = replace(
