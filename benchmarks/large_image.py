@@ -1,0 +1,187 @@
+"""``python -m benchmarks.large_image``: a large GeoTIFF through both servers of ``land-cover``.
+
+Prints the seconds a megapixel beside those of the bare network on the same cores, in the same
+precision and for the same picture, and the most memory that the transformer ever held.
+
+The bare network gets what the predictor's network gets, prepared beforehand and cut into tiles
+without an overlap, one on each core at a time; whatever the servers do beyond that is the cost of
+being a service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from artifact import RasterInput
+from benchmarks.processes import cpu_seconds
+from client.http import PredictClient
+from local.manifest import MANIFESTS, read_component
+from local.service import ROOT, LocalService, free_ports, interpreters
+from predictor.loading import LoadedRevision, load_revision, usable_precision
+from serving.quota import cpu_quota
+
+MODEL, REVISION = "land-cover", "1"
+TIMEOUT_SECONDS = 1200.0
+ALLOWED_BYTES = 300_000_000
+"""What the transformer may hold beside the decoded image and its mask."""
+
+ALLOWED_RATIO = 1.25
+GEO_TAGS = (
+    (33550, "d", 3, (0.5, 0.5, 0.0), True),
+    (33922, "d", 6, (0.0, 0.0, 0.0, 300_000.0, 2_800_000.0, 0.0), True),
+    (34735, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32640), True),
+)
+"""Half a metre a pixel, in UTM zone 40 north."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """One way of the picture, in seconds; CPU time of transformer and predictor."""
+
+    seconds: float
+    transformer_cpu: float = 0.0
+    predictor_cpu: float = 0.0
+
+
+def picture(side: int) -> NDArray[np.uint8]:
+    """``(side, side, 3)``: patches of colours with soft borders, and some noise."""
+    random = np.random.default_rng(0)
+    patches = random.integers(40, 216, (max(2, side // 80), max(2, side // 80), 3), np.uint8)
+    smooth = Image.fromarray(patches).resize((side, side), Image.Resampling.BICUBIC)
+    pixels = np.array(smooth)
+    for rows in np.array_split(pixels, max(1, side // 256)):
+        rows ^= random.integers(0, 16, rows.shape, np.uint8)
+    return pixels
+
+
+def geotiff(pixels: NDArray[np.uint8], compression: str | None) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        pixels,
+        photometric="rgb",
+        tile=(512, 512),
+        compression=compression,
+        extratags=GEO_TAGS,
+    )
+    return buffer.getvalue()
+
+
+def through_servers(service: LocalService, body: bytes) -> Passed:
+    """The time from the first byte of the request to the last of the mask."""
+    client = PredictClient(service.url, TIMEOUT_SECONDS)
+    pids = [service.pid("transformer"), service.pid("predictor")]
+    before = [cpu_seconds([pid]) for pid in pids]
+    started = time.perf_counter()
+    client.raster(MODEL, body, "image/tiff", "application/x-npy")
+    seconds = time.perf_counter() - started
+    used = [cpu_seconds([pid]) - start for pid, start in zip(pids, before, strict=True)]
+    return Passed(seconds, *used)
+
+
+def bare(loaded: LoadedRevision, tiles: list[torch.Tensor], cores: int) -> Passed:
+    """The network over all tiles, ``cores`` of them at a time."""
+
+    def run(tile: torch.Tensor) -> None:
+        with torch.inference_mode():
+            loaded.network(tile)
+
+    with ThreadPoolExecutor(cores) as pool:
+        started = time.perf_counter()
+        list(pool.map(run, tiles))
+        return Passed(time.perf_counter() - started)
+
+
+def network_tiles(
+    pixels: NDArray[np.uint8], spec: RasterInput, side: int, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """Normalised tiles ``(1, 3, side, side)`` of the reduced picture; those at its border less."""
+    small = np.asarray(Image.fromarray(pixels).reduce(spec.reduction))
+    height, width = (n // spec.multiple * spec.multiple for n in small.shape[:2])
+    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+    found = []
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            part = small[top : min(height, top + side), left : min(width, left + side)]
+            planes = ((part / np.float32(255) - mean) / std).transpose(2, 0, 1)[np.newaxis]
+            tile = torch.from_numpy(np.ascontiguousarray(planes)).to(dtype)
+            found.append(tile.contiguous(memory_format=torch.channels_last))
+    return found
+
+
+def most_memory(pid: int) -> int:
+    """The most bytes that a process has ever had resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"no high-water mark of process {pid}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.large_image", description=__doc__)
+    parser.add_argument("--side", type=int, default=10_000, help="pixels of the picture's side")
+    parser.add_argument("--compression", choices=("none", "zlib", "lzw"), default="none")
+    parser.add_argument("--repeats", type=int, default=3, help="of both, in turn")
+    parser.add_argument("--bare-tile", type=int, default=1024, help="side of its tiles, reduced")
+    options = parser.parse_args(arguments)
+    cores = max(1, round(cpu_quota()))
+    torch.set_num_threads(1)
+    pixels = picture(options.side)
+    megapixels = options.side**2 / 1e6
+    body = geotiff(pixels, None if options.compression == "none" else options.compression)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalService(
+            free_ports(), interpreters(), log_folder=Path(folder), service=MODEL
+        ) as service,
+    ):
+        set_up = read_component("predictor", MANIFESTS[MODEL]).environment
+        dtype = usable_precision(set_up.get("PRECISION", "float32"))
+        loaded = load_revision(ROOT / "models", MODEL, REVISION, dtype)
+        spec = loaded.card.contract.input_as(RasterInput)
+        tiles = network_tiles(pixels, spec, options.bare_tile, dtype)
+        kept, body_size = pixels.nbytes, len(body)
+        del pixels
+        through_servers(service, geotiff(picture(512), None))
+        idle = most_memory(service.pid("transformer"))
+        alone, served = [], []
+        for _ in range(options.repeats):
+            alone.append(bare(loaded, tiles, cores))
+            served.append(through_servers(service, body))
+        peak = most_memory(service.pid("transformer"))
+    both = statistics.median(p.seconds for p in served)
+    network = statistics.median(p.seconds for p in alone)
+    allowed = kept + options.side**2 + ALLOWED_BYTES
+    print(
+        f"{options.side} × {options.side} pixels, three bands, compression {options.compression}, "
+        f"{body_size / 1e6:.0f} MB; {cores} cores, {str(dtype).removeprefix('torch.')}"
+    )
+    for name, value in (("both servers", both), ("bare network", network)):
+        print(f"  {name:<14} {value:7.2f} s {value / megapixels:8.4f} s a megapixel")
+    print(f"  ratio          {both / network:7.2f}   at most {ALLOWED_RATIO}")
+    for name in ("transformer_cpu", "predictor_cpu"):
+        used = statistics.median(getattr(p, name) for p in served)
+        print(f"  {name.replace('_', ' '):<14} {used:7.2f} s")
+    print(
+        f"  transformer's memory: {peak / 1e6:.0f} MB at most, of {allowed / 1e6:.0f} MB allowed; "
+        f"{idle / 1e6:.0f} MB before"
+    )
+    return 0 if both <= ALLOWED_RATIO * network and peak <= allowed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
