@@ -163,8 +163,10 @@ class PredictorHop:
             ],
             raw_input_contents=[batch.tobytes()],
         )
+        sent = batch.shape
+        del batch  # it may be large, and the answer takes a while
         if request.ByteSize() > self._settings.max_message_bytes:
-            raise TooLarge(f"{len(batch)} instances are too large for one call to the predictor")
+            raise TooLarge(f"{sent[0]} instances are too large for one call to the predictor")
         metadata = [
             (name, headers[name])
             for name in FORWARDED
@@ -176,7 +178,7 @@ class PredictorHop:
             )
         except aio.AioRpcError as error:
             raise _shown(error) from None
-        return _read_response(response, contract, batch.shape)
+        return _read_response(response, contract, sent)
 
     async def close(self) -> None:
         if self._channel is not None:

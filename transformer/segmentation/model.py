@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ from transformer.segmentation.payload import (
 )
 from transformer.segmentation.raster import Picture, Raster, RasterLimits
 from transformer.segmentation.tiff import TiffRaster
+from transformer.segmentation.tiling import Tile
 from transformer.segmentation.work import Call, Mask, Work
 from transformer.settings import TransformerSettings
 
@@ -53,6 +54,10 @@ CALL_PIXELS = 1 << 20
 MOST_SIDE = 200_000
 PICTURES = tuple(name for name in FORMATS if name != "TIFF")
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+Levels = tuple[NDArray[np.uint8], Answered]
+"""The predictor's answer to a call, ``(n, classes, h, w)``, and who gave it."""
 
 
 class Opened(NamedTuple):
@@ -142,7 +147,7 @@ class SegmentationModel(RemoteModel):
             payload.payload.wanted.probabilities,
         )
         calls = work.calls()
-        under_way: deque[tuple[Call, asyncio.Task[tuple[NDArray[np.uint8], Answered]]]] = deque()
+        under_way: deque[tuple[list[Tile], asyncio.Task[Levels]]] = deque()
         answered: dict[str, Answered] = {}
         try:
             more = True
@@ -152,14 +157,16 @@ class SegmentationModel(RemoteModel):
                     if call is None:
                         more = False
                         break
-                    under_way.append((call, loop.create_task(self._ask(call, headers or {}))))
+                    under_way.append((call.tiles, loop.create_task(self._ask(call, headers or {}))))
+                    del call  # a task lets go of its tiles' pixels once they are sent
                 if not under_way:
                     break
-                call, task = under_way.popleft()
+                tiles, task = under_way.popleft()
                 levels, who = await task
                 if who.digest:
                     answered[who.digest] = who
-                await self._off_loop(work.take, call, levels)
+                await self._off_loop(work.take, tiles, levels)
+                del task, levels
         finally:
             for _, task in under_way:
                 task.cancel()
@@ -171,14 +178,15 @@ class SegmentationModel(RemoteModel):
         digest = next(iter(answered))
         return Answer(payload, found, Answered(revision, digest, 1))
 
-    async def _ask(
-        self, call: Call, headers: Mapping[str, str]
-    ) -> tuple[NDArray[np.uint8], Answered]:
+    def _ask(self, call: Call, headers: Mapping[str, str]) -> Coroutine[Any, Any, Levels]:
         if call.pixels is None:
-            (tile,) = call.tiles
-            empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
-            return empty, Answered("", "", 0)
-        return await self._hop.infer(self.name, self._contract, call.pixels, headers)
+            return self._nothing(call.tiles[0])
+        return self._hop.infer(self.name, self._contract, call.pixels, headers)
+
+    async def _nothing(self, tile: Tile) -> Levels:
+        """The answer to a tile without data, for which nobody is asked."""
+        empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
+        return empty, Answered("", "", 0)
 
     async def postprocess(self, result: Answer, headers: Mapping[str, str] | None = None) -> Answer:
         """Make the answer's bytes off the event loop: a large mask takes a while."""

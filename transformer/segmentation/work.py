@@ -91,9 +91,9 @@ class Work:
         if waiting:
             yield _together(waiting)
 
-    def take(self, call: Call, levels: NDArray[np.uint8]) -> None:
-        """Join one call's answer to what has come before it."""
-        for tile, rows in zip(call.tiles, levels, strict=True):
+    def take(self, tiles: list[Tile], levels: NDArray[np.uint8]) -> None:
+        """Join the answer to one call's tiles to what has come before it."""
+        for tile, rows in zip(tiles, levels, strict=True):
             for block in self._mosaic.add(tile, rows):
                 self._settle(block)
 
