@@ -229,10 +229,12 @@ def _read_response(
         or min(output.shape) < 0
         or output.shape[0] != sent[0]
         or len(response.raw_output_contents) != 1
-        or len(response.raw_output_contents[0]) != kind.itemsize * math.prod(output.shape)
     ):
         raise BadPredictorAnswer("the predictor's answer does not fit the contract")
-    values = np.frombuffer(response.raw_output_contents[0], kind).reshape(output.shape)
+    contents = response.raw_output_contents[0]  # every look at it is a copy
+    if len(contents) != kind.itemsize * math.prod(output.shape):
+        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
+    values = np.frombuffer(contents, kind).reshape(output.shape)
     if kind.kind == "f" and not np.isfinite(values).all():
         raise BadPredictorAnswer("the predictor's answer is not finite")
     digest = response.parameters["model_digest"].string_param

@@ -25,7 +25,7 @@ def test_the_picture_is_a_geotiff() -> None:
 
 def test_the_bare_network_gets_every_pixel_once() -> None:
     pixels = picture(400)
-    tiles = network_tiles(pixels, SPEC, 64, torch.float32)
+    tiles = network_tiles(pixels, SPEC, 64)
     assert sum(tile[0, 0].numel() for tile in tiles) == (400 // 2 // 16 * 16) ** 2
     assert all(max(tile.shape[2:]) <= 64 and tile.dtype == torch.float32 for tile in tiles)
     means = [float(tile.mean()) * tile.numel() for tile in tiles]

@@ -44,9 +44,8 @@ from transformer.segmentation.tiling import Tile
 from transformer.segmentation.work import Call, Mask, Work
 from transformer.settings import TransformerSettings
 
-CALLS = 3
-"""Calls to the predictor under way for one request: two that it computes, and one that waits there
-for its turn while an answer is joined here. Each has its tiles in memory."""
+CALLS = 2
+"""Calls to the predictor under way for one request; each has its tiles in memory."""
 
 CALL_PIXELS = 1 << 20
 """Reduced pixels of one call, so that a raster of small tiles takes few calls."""
