@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import statistics
 import sys
 import tempfile
 import time
@@ -51,11 +50,16 @@ GEO_TAGS = (
 
 @dataclass(frozen=True)
 class Passed:
-    """One way of the picture, in seconds: of the clock, and of the processors."""
+    """One way of the picture, in seconds: of the clock, and of the processors.
+
+    Attributes:
+        cpu: of the network alone, or of the predictor.
+        transformer_cpu: beside it.
+    """
 
     seconds: float
-    transformer_cpu: float
-    predictor_cpu: float
+    cpu: float
+    transformer_cpu: float = 0.0
 
 
 def picture(side: int) -> NDArray[np.uint8]:
@@ -85,7 +89,7 @@ def geotiff(pixels: NDArray[np.uint8], compression: str | None) -> bytes:
 def through_servers(service: LocalService, body: bytes) -> Passed:
     """The time from the first byte of the request to the last of the mask."""
     client = PredictClient(service.url, TIMEOUT_SECONDS)
-    pids = [service.pid("transformer"), service.pid("predictor")]
+    pids = [service.pid("predictor"), service.pid("transformer")]
     before = [cpu_seconds([pid]) for pid in pids]
     started = time.perf_counter()
     client.raster(MODEL, body, "image/tiff", "application/x-npy")
@@ -94,8 +98,8 @@ def through_servers(service: LocalService, body: bytes) -> Passed:
     return Passed(seconds, *used)
 
 
-def bare(loaded: LoadedRevision, tiles: list[torch.Tensor], cores: int) -> float:
-    """Seconds of the network over all tiles, ``cores`` of them at a time."""
+def bare(loaded: LoadedRevision, tiles: list[torch.Tensor], cores: int) -> Passed:
+    """The network over all tiles, ``cores`` of them at a time."""
     ready = [tile.to(loaded.dtype) for tile in tiles]
 
     def run(tile: torch.Tensor) -> None:
@@ -103,9 +107,9 @@ def bare(loaded: LoadedRevision, tiles: list[torch.Tensor], cores: int) -> float
             loaded.network(tile)
 
     with ThreadPoolExecutor(cores) as pool:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         list(pool.map(run, ready))
-        return time.perf_counter() - started
+        return Passed(time.perf_counter() - started, time.process_time() - used)
 
 
 def network_tiles(pixels: NDArray[np.uint8], spec: RasterInput, side: int) -> list[torch.Tensor]:
@@ -152,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     spec = networks[served_in].card.contract.input_as(RasterInput)
     tiles = network_tiles(pixels, spec, options.bare_tile)
-    alone: dict[torch.dtype, list[float]] = {dtype: [] for dtype in networks}
+    alone: dict[torch.dtype, list[Passed]] = {dtype: [] for dtype in networks}
     allowed = pixels.nbytes + options.side**2 + ALLOWED_BYTES
     del pixels
     served: list[Passed] = []
@@ -169,28 +173,35 @@ def main(arguments: list[str] | None = None) -> int:
                 alone[dtype].append(bare(loaded, tiles, cores))
             served.append(through_servers(service, body))
         peak = most_memory(service.pid("transformer"))
-    both = statistics.median(p.seconds for p in served)
     print(
         f"{options.side} × {options.side} pixels, three bands, compression {options.compression}, "
-        f"{len(body) / 1e6:.0f} MB; {cores} cores"
+        f"{len(body) / 1e6:.0f} MB; {cores} cores; seconds a megapixel, of the clock and of the "
+        "processors"
     )
-    print(f"  both servers, {_name(served_in)}: {both / megapixels:.4f} s a megapixel")
+    both = _middle(served)
+    print(
+        f"  both servers, {_name(served_in)}: {both.seconds / megapixels:.4f}, predictor "
+        f"{both.cpu / megapixels:.4f} + transformer {both.transformer_cpu / megapixels:.4f}"
+    )
     ratios = {}
-    for dtype, times in alone.items():
-        network = statistics.median(times)
-        ratios[dtype] = both / network
+    for dtype, passes in alone.items():
+        network = _middle(passes)
+        ratios[dtype] = both.seconds / network.seconds
         print(
-            f"  bare network, {_name(dtype)}: {network / megapixels:.4f} s a megapixel; "
-            f"both servers take {ratios[dtype]:.2f} of it"
+            f"  bare network, {_name(dtype)}: {network.seconds / megapixels:.4f}, "
+            f"{network.cpu / megapixels:.4f}; both servers take {ratios[dtype]:.2f} times as long "
+            f"and {(both.cpu + both.transformer_cpu) / network.cpu:.2f} times the processors"
         )
-    for name in ("transformer_cpu", "predictor_cpu"):
-        used = statistics.median(getattr(p, name) for p in served)
-        print(f"  {name.replace('_', ' ')}: {used / megapixels:.4f} s a megapixel")
     print(
         f"  transformer's memory: {peak / 1e6:.0f} MB at most, of {allowed / 1e6:.0f} MB allowed; "
         f"{idle / 1e6:.0f} MB before"
     )
     return 0 if ratios[torch.float32] <= ALLOWED_RATIO and peak <= allowed else 1
+
+
+def _middle(passes: list[Passed]) -> Passed:
+    """The pass of the median time."""
+    return sorted(passes, key=lambda found: found.seconds)[len(passes) // 2]
 
 
 def _name(dtype: torch.dtype) -> str:
