@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artifact.errors import CardError
 from artifact.fields import MOMENT, Fields
-from artifact.metrics import TaskMetrics
+from artifact.metrics import TaskMetrics, check_shipped
 
 
 @dataclass(frozen=True)
@@ -53,19 +52,12 @@ class Metrics(TaskMetrics):
 
     @classmethod
     def read(cls, fields: Fields) -> Metrics:
-        seeds = []
-        path = fields.path("seeds")
-        for i, item in enumerate(fields.array("seeds")):
-            nested = Fields(item, f"{path}[{i}]")
-            seeds.append(SeedResult.read(nested))
-            nested.finish()
         metrics = cls(
             shipped_seed=fields.integer("shipped_seed"),
             test_accuracy=fields.share("test_accuracy"),
             test_correct=fields.integer("test_correct"),
             test_ece=fields.share("test_ece"),
-            seeds=tuple(seeds),
+            seeds=fields.read_each("seeds", SeedResult.read),
         )
-        if metrics.shipped_seed not in [result.seed for result in seeds]:
-            raise CardError(fields.path("shipped_seed"), "is none of the seeds")
+        check_shipped(metrics.shipped_seed, [run.seed for run in metrics.seeds], fields)
         return metrics

@@ -126,6 +126,16 @@ class Fields:
         fields.finish()
         return value
 
+    def read_each(self, name: str, reader: Callable[[Fields], T]) -> tuple[T, ...]:
+        """Read every object of a nested array as ``read`` reads one."""
+        path = self.path(name)
+        values = []
+        for i, item in enumerate(self.array(name)):
+            fields = Fields(item, f"{path}[{i}]")
+            values.append(reader(fields))
+            fields.finish()
+        return tuple(values)
+
 
 def _number(value: object, path: str, above: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from artifact.contract import Contract, TensorInput
 from artifact.errors import CardError
-from artifact.fields import Fields
-from artifact.metrics import TaskMetrics
+from artifact.fields import MOMENT, Fields
+from artifact.metrics import TaskMetrics, check_shipped
 
 FULL_SCALES = ("uint8", "uint16", "float32")
 
@@ -178,7 +178,7 @@ class SegmentationRun:
     def read(cls, fields: Fields) -> SegmentationRun:
         return cls(
             seed=fields.integer("seed"),
-            finished=fields.text("finished"),
+            finished=fields.text("finished", MOMENT),
             epochs=fields.integer("epochs"),
             train_seconds=fields.number("train_seconds"),
             validation_mean_iou=fields.share("validation_mean_iou"),
@@ -204,16 +204,12 @@ class SegmentationMetrics(TaskMetrics):
 
     @classmethod
     def read(cls, fields: Fields) -> SegmentationMetrics:
-        seeds = []
-        path = fields.path("seeds")
-        for i, item in enumerate(fields.array("seeds")):
-            nested = Fields(item, f"{path}[{i}]")
-            seeds.append(SegmentationRun.read(nested))
-            nested.finish()
-        return cls(
+        metrics = cls(
             shipped_seed=fields.integer("shipped_seed"),
             test=fields.read("test", Scores.read),
             single_precision=fields.read("single_precision", Scores.read),
             baseline=fields.read("baseline", Scores.read),
-            seeds=tuple(seeds),
+            seeds=fields.read_each("seeds", SegmentationRun.read),
         )
+        check_shipped(metrics.shipped_seed, [run.seed for run in metrics.seeds], fields)
+        return metrics

@@ -11,9 +11,9 @@ from pathlib import Path
 from local.manifest import LOCAL_HOST, MANIFESTS, Ports, model_names
 from local.service import ROOT, LocalService, StartError, interpreters
 
-SAMPLES = {"mnist": "seven.png", "fashion-mnist": "shirt.png"}
-IMAGE = "aerial.tif"
-"""What the greeting calls an image of one's own, for a model without a sample."""
+SAMPLES = {"mnist": "seven.png", "fashion-mnist": "shirt.png", "land-cover": "aerial.tif"}
+FORMS = ("land-cover",)
+"""Models that are asked with a file in a form, and answer with a picture."""
 
 
 def main() -> int:
@@ -63,8 +63,9 @@ def greeting(url: str, service: str = "vision") -> str:
     url = url.replace(LOCAL_HOST, "localhost")
     lines = ["", "Ready. In another shell:", ""]
     for name in model_names(MANIFESTS[service]):
-        if name not in SAMPLES:
-            lines += [f"  curl -s -F file=@{IMAGE} {url}/v1/models/{name}:predict?output=png", ""]
+        if name in FORMS:
+            path = f"{url}/v1/models/{name}:predict?output=png"
+            lines += [f"  curl -s -F file=@samples/{SAMPLES[name]} '{path}' -o {name}.png", ""]
             continue
         payload = f'{{"instances": [{{"base64": "\'$(base64 -w0 samples/{SAMPLES[name]})\'"}}]}}'
         lines += [

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from artifact import ModelCard
+from artifact import Contract
 
 PASS_ROWS = 32
 """Rows of one forward pass. Fewer cost more each, and so do more: their activations leave the
@@ -19,9 +19,9 @@ WARM_UP_BATCHES = (1, 8)
 class Classification:
     """Calibrated class probabilities."""
 
-    def __init__(self, card: ModelCard) -> None:
-        self._shape = card.contract.input.shape
-        self._temperature = card.temperature
+    def __init__(self, contract: Contract, temperature: float) -> None:
+        self._shape = contract.input.shape
+        self._temperature = temperature
 
     @property
     def pass_rows(self) -> int:

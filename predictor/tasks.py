@@ -51,4 +51,4 @@ def inference_for(card: ModelCard) -> Inference:
     task = card.contract.task
     if task not in TASKS:
         raise CardError("contract.task", f"{task!r} is none of {', '.join(sorted(TASKS))}")
-    return TASKS[task](card)
+    return TASKS[task](card.contract, card.temperature)

@@ -59,6 +59,9 @@ BODY_SECONDS = 60.0
 INLINE_BYTES = 128 << 10
 """Bodies up to this size are parsed on the event loop: a thread would cost more than it saves."""
 
+PIECE_BYTES = 1 << 20
+"""Most bytes of an answer that are handed to the server at a time."""
+
 _ID_PREFIX = str(uuid.uuid4())[:24]
 _id_numbers = itertools.count(random.getrandbits(46))
 
@@ -363,7 +366,12 @@ async def send_reply(send: Send, status: int, reply: Reply, headers: dict[str, s
     raw.append((b"content-length", str(len(reply.body)).encode()))
     raw += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": reply.body})
+    # In pieces: a server that takes a large body whole holds it two or three times.
+    size = len(reply.body)
+    for start in range(0, max(1, size), PIECE_BYTES):
+        piece = reply.body[start : start + PIECE_BYTES]
+        more = start + PIECE_BYTES < size
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 async def render_error(request: Request, error: Exception) -> Response:

@@ -21,7 +21,7 @@ from artifact import (
 from predictor.networks import build_network
 from training.data import ImageData, data_folder, load_data, mean_and_std
 from training.fit import fit
-from training.loop import RESULT, RunResult, after, read_result
+from training.loop import RESULT, RunResult, after, read_result, start_of
 from training.publish import publish, summary
 from training.settings import TrainingSettings, read_preset
 
@@ -124,19 +124,6 @@ def parent_of(
     return weights, replace(
         settings, architecture=architecture.name, arguments=architecture.arguments
     )
-
-
-def start_of(settings: TrainingSettings, runs: Path, seed: int) -> RunResult | None:
-    """The finished run that ``settings.start`` names."""
-    if not settings.start:
-        return None
-    folder = runs / settings.start / f"seed-{seed}"
-    if not (folder / RESULT).exists():
-        raise ValueError(
-            f"no finished run in {folder}; first: "
-            f"--preset {settings.start} --seeds {seed} --only-fit"
-        )
-    return read_result(folder)
 
 
 def teachers_of(settings: TrainingSettings, runs: Path, root: Path) -> list[nn.Module]:

@@ -104,6 +104,23 @@ def after(start: RunResult | None, run: RunResult) -> RunResult:
     return replace(run, history=[*start.history, *own])
 
 
+def start_of(settings: RunSettings, runs: Path, seed: int) -> RunResult | None:
+    """The finished run that ``settings.start`` names; None where it names none.
+
+    Raises:
+        ValueError: it has not finished.
+    """
+    if not settings.start:
+        return None
+    folder = runs / settings.start / f"seed-{seed}"
+    if not (folder / RESULT).exists():
+        raise ValueError(
+            f"no finished run in {folder}; first: "
+            f"--preset {settings.start} --seeds {seed} --only-fit"
+        )
+    return read_result(folder)
+
+
 def write_result(folder: Path, result: RunResult) -> None:
     state = {
         "seed": result.seed,

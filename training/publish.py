@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -18,15 +16,14 @@ from artifact import (
     DataSource,
     ImageInput,
     Metrics,
-    ModelCard,
     Revision,
     SeedResult,
-    Weights,
     write_revision,
 )
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
 from training.calibration import expected_calibration_error, fit_temperature
+from training.cards import new_card
 from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
 from training.fit import accuracy, predict
 from training.loop import RunResult
@@ -86,31 +83,26 @@ def publish(
     shipped = max(range(len(runs)), key=lambda i: results[i].validation_accuracy)
     run, result = runs[shipped], results[shipped]
     predicted = logits[run.seed].argmax(1)
-    card = ModelCard(
-        name=settings.model,
-        revision=revision,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        architecture=Architecture(settings.architecture, settings.arguments),
-        contract=contract,
-        temperature=result.temperature,
-        weights=Weights("unwritten.safetensors", "sha256:" + "0" * 64, 1),
-        parent=settings.parent or None,
-        data=DataSource(
+    card = new_card(
+        settings,
+        revision,
+        contract,
+        DataSource(
             name=data.name,
             digest=data.digest,
             train=len(data.train) - settings.validation,
             validation=settings.validation,
             test=len(data.test),
         ),
-        training=settings.as_json(),
-        metrics=Metrics(
+        Metrics(
             shipped_seed=run.seed,
             test_accuracy=result.test_accuracy,
             test_correct=int((predicted == test.labels).sum()),
             test_ece=result.test_ece,
             seeds=tuple(results),
         ),
-        libraries={name: metadata.version(name) for name in LIBRARIES},
+        LIBRARIES,
+        result.temperature,
     )
     title = f"{settings.model}/{revision}"
     return write_revision(

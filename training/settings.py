@@ -30,6 +30,7 @@ class RunSettings:
 
     model: str = option("mnist", "name of the model the revision belongs to")
     parent: str = option("", "name/revision to fine-tune from; empty: from scratch")
+    start: str = option("", "preset whose finished run of the same seed is gone on from")
     architecture: str = option("residual-cnn", "registered name of the network")
     arguments: dict[str, Any] = option({}, "its arguments; a child has its parent's")
 
@@ -74,7 +75,6 @@ class TrainingSettings(RunSettings):
     workers: int = option(0, "processes that augment; 0: the training process itself")
     loss: str = option("cross-entropy", "objective", ("cross-entropy", "nll"))
     label_smoothing: float = option(0.0, "of cross-entropy")
-    start: str = option("", "preset whose finished run of the same seed is gone on from")
     teacher: str = option("", "preset whose finished runs, together, are distilled from")
     distil: float = option(0.9, "weight of the teacher's answers against the labels")
     distil_temperature: float = option(3.0, "softens both answers before they are compared")

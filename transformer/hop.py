@@ -163,8 +163,10 @@ class PredictorHop:
             ],
             raw_input_contents=[batch.tobytes()],
         )
+        sent = batch.shape
+        del batch  # it may be large, and the answer takes a while
         if request.ByteSize() > self._settings.max_message_bytes:
-            raise TooLarge(f"{len(batch)} instances are too large for one call to the predictor")
+            raise TooLarge(f"{sent[0]} instances are too large for one call to the predictor")
         metadata = [
             (name, headers[name])
             for name in FORWARDED
@@ -176,7 +178,7 @@ class PredictorHop:
             )
         except aio.AioRpcError as error:
             raise _shown(error) from None
-        return _read_response(response, contract, batch.shape)
+        return _read_response(response, contract, sent)
 
     async def close(self) -> None:
         if self._channel is not None:
@@ -227,10 +229,12 @@ def _read_response(
         or min(output.shape) < 0
         or output.shape[0] != sent[0]
         or len(response.raw_output_contents) != 1
-        or len(response.raw_output_contents[0]) != kind.itemsize * math.prod(output.shape)
     ):
         raise BadPredictorAnswer("the predictor's answer does not fit the contract")
-    values = np.frombuffer(response.raw_output_contents[0], kind).reshape(output.shape)
+    contents = response.raw_output_contents[0]  # every look at it is a copy
+    if len(contents) != kind.itemsize * math.prod(output.shape):
+        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
+    values = np.frombuffer(contents, kind).reshape(output.shape)
     if kind.kind == "f" and not np.isfinite(values).all():
         raise BadPredictorAnswer("the predictor's answer is not finite")
     digest = response.parameters["model_digest"].string_param

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from artifact import Contract, ImageInput
 from serving.batching import Batcher
-from serving.model import Answered, HttpRequest, Reply, ServedModel
+from serving.model import Answered, HttpRequest, Reply
 from serving.v2 import write_infer_response
 from transformer.assembly import Plain, assemble
 from transformer.classification import Classification
@@ -25,6 +24,7 @@ from transformer.payload import Payload, read_v1_payload, read_v2_payload
 from transformer.plain_png import PlainPng
 from transformer.polarity import Polarity
 from transformer.preprocess import MARGIN, GreyTable, Prepared, prepare
+from transformer.remote import RemoteModel
 from transformer.settings import TransformerSettings
 
 INLINE_BYTES = 32 << 10
@@ -64,13 +64,10 @@ class Answer(NamedTuple):
     answered: Answered
 
 
-class TransformerModel(ServedModel):
+class TransformerModel(RemoteModel):
     """Decodes, asks the predictor, names the classes.
 
     Requests that arrive while calls to the predictor are under way share the next call.
-
-    It is ready as soon as it has its contract: asking the predictor would keep that from
-    scaling to zero.
     """
 
     def __init__(
@@ -81,12 +78,9 @@ class TransformerModel(ServedModel):
         executor: Executor,
         settings: TransformerSettings,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, hop, executor, settings)
         self._contract = contract
         self._task = Classification(contract)
-        self._hop = hop
-        self._executor = executor
-        self._settings = settings
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._spec = spec = contract.input_as(ImageInput)
         self._plain: PlainPng | None = None
@@ -98,17 +92,6 @@ class TransformerModel(ServedModel):
         self._batcher: Batcher[Call, Share] = Batcher(
             self._call, self._gathering.limits, settings.predictor_timeout_seconds
         )
-        self.ready = True
-
-    def start(self) -> None:
-        """Nothing to do: there is nothing to load."""
-
-    async def started(self) -> None:
-        if self._settings.wake_predictor:
-            await self._hop.wake()
-
-    async def close(self) -> None:
-        await self._hop.close()
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return [{"name": self._contract.input.name, "datatype": "BYTES", "shape": [-1]}]
@@ -133,9 +116,7 @@ class TransformerModel(ServedModel):
                 items.append(found)
             else:
                 return Batch(payload, items, len(items) * spec.width * spec.height)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._prepare, payload
-        )
+        return await self._off_loop(self._prepare, payload)
 
     def _read_plain(self, data: bytes, polarity: Polarity) -> Plain | None:
         if self._plain is None or len(data) > self._limits.max_bytes:

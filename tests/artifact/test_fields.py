@@ -31,6 +31,19 @@ def test_a_nested_object_is_read_whole() -> None:
         fields.read("a", lambda nested: nested.integer("b"))
 
 
+def test_each_object_of_an_array_is_read_whole() -> None:
+    def read(nested: Fields) -> int:
+        return nested.integer("b")
+
+    assert Fields({"a": [{"b": 1}, {"b": 2}]}).read_each("a", read) == (1, 2)
+    with pytest.raises(CardError, match=r"a\[1\]\.c: is not a field of this format"):
+        Fields({"a": [{"b": 1}, {"b": 2, "c": 3}]}).read_each("a", read)
+    with pytest.raises(CardError, match=r"a\[0\]: must be an object, not a number"):
+        Fields({"a": [1]}).read_each("a", read)
+    with pytest.raises(CardError, match="a: must not be empty"):
+        Fields({"a": []}).read_each("a", read)
+
+
 def test_an_integer_serves_as_a_number_but_not_the_reverse() -> None:
     value = Fields({"a": 2}).number("a")
     assert isinstance(value, float)

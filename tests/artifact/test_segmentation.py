@@ -61,3 +61,18 @@ def test_a_wrong_field_is_named(place: tuple[Any, ...], value: object, field: st
     with pytest.raises(CardError) as caught:
         ModelCard.from_json(json.dumps(wrong))
     assert caught.value.field == field
+
+
+def test_the_shipped_seed_is_one_of_the_seeds() -> None:
+    wrong = document()
+    wrong["metrics"]["shipped_seed"] = 1
+    with pytest.raises(CardError, match=r"metrics\.shipped_seed: is none of the seeds"):
+        ModelCard.from_json(json.dumps(wrong))
+
+
+def test_a_run_finished_at_a_moment() -> None:
+    wrong = document()
+    wrong["metrics"]["seeds"][0]["finished"] = "yesterday"
+    with pytest.raises(CardError) as caught:
+        ModelCard.from_json(json.dumps(wrong))
+    assert caught.value.field == "metrics.seeds[0].finished"

@@ -22,6 +22,13 @@ def test_the_greeting_has_a_command_for_every_model() -> None:
     assert all((ROOT / sample).is_file() for sample in samples)
 
 
+def test_the_greeting_for_aerial_images_sends_the_sample() -> None:
+    text = entry.greeting("http://127.0.0.1:9090", "land-cover")
+    (sample,) = re.findall(r"-F file=@(\S+)", text)
+    assert (ROOT / sample).is_file()
+    assert "'http://localhost:9090/v1/models/land-cover:predict?output=png'" in text
+
+
 def test_the_greetings_payload_is_json() -> None:
     for payload in re.findall(r"echo '(.*)' \|", entry.greeting("http://127.0.0.1:9090")):
         document = json.loads(re.sub(r"'\$\(.*\)'", "QUJD", payload))

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from serving import errors, http
 from serving.http import INLINE_BYTES, Edge, shown_error
-from serving.model import HttpRequest
+from serving.model import HttpRequest, Reply
 from serving.settings import ServerSettings
 from tests.serving.fake import DIGEST, SumModel, client_of, repository, sample
 
@@ -200,6 +200,23 @@ async def test_a_body_in_pieces_is_put_together(edge: Edge, model: SumModel) -> 
     sent = await call(edge, [*messages, {"type": "http.request"}])
     assert sent[0]["status"] == 200
     assert model.requests[0].body == b"".join(pieces)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 200])
+async def test_a_large_answer_leaves_in_pieces(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PIECE_BYTES", 64)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    body = bytes(range(size))
+    await http.send_reply(send, 200, Reply(body), {"x-a": "b"})
+    start, *pieces = sent
+    assert (b"content-length", str(size).encode()) in start["headers"]
+    assert b"".join(piece["body"] for piece in pieces) == body
+    assert len(pieces) == max(1, -(-size // 64))
+    assert [piece["more_body"] for piece in pieces] == [True] * (len(pieces) - 1) + [False]
 
 
 async def test_a_body_that_does_not_arrive(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

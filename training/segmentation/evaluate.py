@@ -47,7 +47,7 @@ def segment(
     work = Work(raster.layout, bands, contract, CALL_PIXELS)
     for call in work.calls():
         assert call.pixels is not None
-        work.take(call, infer(call.pixels))
+        work.take(call.tiles, infer(call.pixels))
     return work.finish().mask
 
 

@@ -30,15 +30,22 @@ from training.segmentation.settings import SegmentationSettings
 def fit(
     settings: SegmentationSettings,
     data: AerialData,
+    start: RunResult | None,
     seed: int,
     folder: Path,
     resume: bool = False,
     dry_run: bool = False,
 ) -> RunResult:
-    """Train one seed and write its result to ``folder``; see ``run_epochs``."""
+    """Train one seed and write its result to ``folder``; see ``run_epochs``.
+
+    Args:
+        start: a finished run to go on from.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = build_network(Architecture(settings.architecture, settings.arguments))
+    if start is not None:
+        network.load_state_dict(start.weights)
     learner = _Segmenter(settings, data, generator, dry_run)
     return run_epochs(
         settings, learner, network, generator, seed, folder, resume=resume, dry_run=dry_run

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +15,17 @@ from torch import Tensor
 from artifact import (
     Architecture,
     DataSource,
-    ModelCard,
     RasterInput,
     Revision,
-    Scores,
     SegmentationContract,
     SegmentationMetrics,
     SegmentationRun,
-    Weights,
     write_revision,
 )
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
 from predictor.segmentation import Segmentation
+from training.cards import new_card
 from training.loop import RunResult
 from training.segmentation.baseline import ColourClassifier
 from training.segmentation.data import (
@@ -93,29 +89,18 @@ def publish(
     Raises:
         RevisionExists: nothing was changed.
     """
-    card = ModelCard(
-        name=settings.model,
-        revision=revision,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        architecture=Architecture(settings.architecture, settings.arguments),
-        contract=contract,
-        temperature=1.0,
-        weights=Weights("unwritten.safetensors", "sha256:" + "0" * 64, 1),
-        parent=settings.parent or None,
-        data=DataSource(
-            data.name, data.digest, len(data.train), len(data.validation), len(data.test)
-        ),
-        training=settings.as_json(),
-        metrics=SegmentationMetrics(0, NO_SCORES, NO_SCORES, NO_SCORES, ()),
-        libraries={name: metadata.version(name) for name in LIBRARIES},
-    )
+    architecture = Architecture(settings.architecture, settings.arguments)
     results = []
     for run in runs:
-        found, _ = score(data.test, masks_by(card, halved(run.weights)))
-        best = max(row.score for row in run.history)
+        masks = masks_by(architecture, contract, halved(run.weights))
         results.append(
             SegmentationRun(
-                run.seed, run.finished, len(run.history), run.train_seconds, round(best, 4), found
+                run.seed,
+                run.finished,
+                len(run.history),
+                run.train_seconds,
+                score(data.validation, masks)[0].mean_iou,
+                score(data.test, masks)[0],
             )
         )
     shipped = max(range(len(runs)), key=lambda i: results[i].validation_mean_iou)
@@ -125,12 +110,19 @@ def publish(
     metrics = SegmentationMetrics(
         shipped_seed=run.seed,
         test=result.test,
-        single_precision=score(data.test, masks_by(card, run.weights))[0],
+        single_precision=score(data.test, masks_by(architecture, contract, run.weights))[0],
         baseline=score(data.test, lambda item: colours.mask(item.image))[0],
         seeds=tuple(results),
     )
-    card = ModelCard(**{**card.__dict__, "metrics": metrics})
-    masks = masks_by(card, halved(run.weights))
+    card = new_card(
+        settings,
+        revision,
+        contract,
+        DataSource(data.name, data.digest, len(data.train), len(data.validation), len(data.test)),
+        metrics,
+        LIBRARIES,
+    )
+    masks = masks_by(architecture, contract, halved(run.weights))
     title = f"{settings.model}/{revision}"
     # One scene each, the first ones of the test split.
     shown = list({item.name.split("_")[0]: item for item in reversed(data.test)}.values())
@@ -148,9 +140,6 @@ def publish(
     )
 
 
-NO_SCORES = Scores({}, 0.0, 0.0, 0.0)
-
-
 def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Floats in half precision; counters as they are."""
     return {
@@ -160,15 +149,13 @@ def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def masks_by(
-    card: ModelCard, weights: dict[str, Tensor]
+    architecture: Architecture, contract: SegmentationContract, weights: dict[str, Tensor]
 ) -> Callable[[AnnotatedImage], NDArray[np.uint8]]:
     """What gives an image's mask as both servers together would."""
-    contract = card.contract
-    assert isinstance(contract, SegmentationContract)
-    network = build_network(card.architecture)
+    network = build_network(architecture)
     network.load_state_dict(weights)
     network = fold_batch_norm(network.eval())
-    inference = Segmentation(card)
+    inference = Segmentation(contract, temperature=1.0)
 
     def infer(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():

@@ -30,4 +30,4 @@ class SegmentationSettings(RunSettings):
     colour: float = option(0.2, "largest change of brightness, contrast and each band's gain")
 
     tile: int = option(1536, "largest side of a tile in serving, reduced pixels", positive=True)
-    overlap: int = option(192, "reduced pixels that neighbouring tiles share")
+    overlap: int = option(96, "reduced pixels that neighbouring tiles share")

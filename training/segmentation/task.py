@@ -8,7 +8,7 @@ from pathlib import Path
 
 from artifact import Revision, SegmentationContract, SegmentationMetrics
 from training.data import data_folder
-from training.loop import RunResult
+from training.loop import RunResult, after, start_of
 from training.segmentation.data import AerialData, load_aerial
 from training.segmentation.fit import fit
 from training.segmentation.publish import contract_for, publish, summary
@@ -29,6 +29,8 @@ class SegmentationTask:
     presets = Path(__file__).parent / "presets"
 
     def prepare(self, options: argparse.Namespace, settings: SegmentationSettings) -> _Ready:
+        if settings.parent:
+            raise ValueError("parent: a segmenter is trained from scratch only")
         data = load_aerial(data_folder(options.data))
         if options.dry_run:
             data = replace(
@@ -40,7 +42,8 @@ class SegmentationTask:
         return _Ready(settings, data, contract_for(data, settings))
 
     def fit(self, ready: _Ready, options: argparse.Namespace, seed: int, folder: Path) -> RunResult:
-        return fit(ready.settings, ready.data, seed, folder, options.resume, options.dry_run)
+        start = start_of(ready.settings, Path(options.runs), seed)
+        return fit(ready.settings, ready.data, start, seed, folder, options.resume, options.dry_run)
 
     def publish(
         self,
@@ -50,6 +53,9 @@ class SegmentationTask:
         root: Path,
         revision: str,
     ) -> Revision:
+        if not options.dry_run:
+            folder = Path(options.runs)
+            runs = [after(start_of(ready.settings, folder, run.seed), run) for run in runs]
         return publish(ready.settings, ready.data, ready.contract, runs, root, revision)
 
     def summary(self, revision: Revision) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from serving.model import Answered, HttpRequest, Reply, ServedModel
+from serving.model import Answered, HttpRequest, Reply
 from serving.v2 import write_infer_response
 from transformer.hop import PredictorHop
 from transformer.image import FORMATS
+from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
     mask_as_npy,
     mask_as_png,
@@ -39,6 +40,7 @@ from transformer.segmentation.payload import (
 )
 from transformer.segmentation.raster import Picture, Raster, RasterLimits
 from transformer.segmentation.tiff import TiffRaster
+from transformer.segmentation.tiling import Tile
 from transformer.segmentation.work import Call, Mask, Work
 from transformer.settings import TransformerSettings
 
@@ -51,6 +53,10 @@ CALL_PIXELS = 1 << 20
 MOST_SIDE = 200_000
 PICTURES = tuple(name for name in FORMATS if name != "TIFF")
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+Levels = tuple[NDArray[np.uint8], Answered]
+"""The predictor's answer to a call, ``(n, classes, h, w)``, and who gave it."""
 
 
 class Opened(NamedTuple):
@@ -70,7 +76,7 @@ class Answer(NamedTuple):
     reply: Reply | None = None
 
 
-class SegmentationModel(ServedModel):
+class SegmentationModel(RemoteModel):
     """Cuts rasters into tiles, asks the predictor about them and joins the answers."""
 
     def __init__(
@@ -81,14 +87,11 @@ class SegmentationModel(ServedModel):
         executor: Executor,
         settings: TransformerSettings,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, hop, executor, settings)
         if not isinstance(contract, SegmentationContract) or len(contract.outputs) != 1:
             raise CardError("contract.outputs", "segmentation has one output")
         self._contract = contract
         self._spec = contract.input_as(RasterInput)
-        self._hop = hop
-        self._executor = executor
-        self._settings = settings
         # The answer is what is large: a byte a class.
         answered = hop.max_message_bytes * 15 // 16 // len(contract.labels)
         self._call_pixels = min(CALL_PIXELS, answered)
@@ -98,17 +101,6 @@ class SegmentationModel(ServedModel):
                 f"is too large for messages of {hop.max_message_bytes} bytes to the predictor",
             )
         self._limits = RasterLimits(settings.max_raster_pixels, MOST_SIDE)
-        self.ready = True
-
-    def start(self) -> None:
-        """Nothing to do: there is nothing to load."""
-
-    async def started(self) -> None:
-        if self._settings.wake_predictor:
-            await self._hop.wake()
-
-    async def close(self) -> None:
-        await self._hop.close()
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return [{"name": self._spec.name, "datatype": "BYTES", "shape": [1]}]
@@ -128,7 +120,7 @@ class SegmentationModel(ServedModel):
     async def preprocess(
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Opened:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._open, payload)
+        return await self._off_loop(self._open, payload)
 
     def _open(self, payload: Payload) -> Opened:
         raster = open_raster(payload.image, self._limits)
@@ -154,52 +146,52 @@ class SegmentationModel(ServedModel):
             payload.payload.wanted.probabilities,
         )
         calls = work.calls()
-        under_way: deque[tuple[Call, asyncio.Task[tuple[NDArray[np.uint8], Answered]]]] = deque()
+        under_way: deque[tuple[list[Tile], asyncio.Task[Levels]]] = deque()
         answered: dict[str, Answered] = {}
         try:
             more = True
             while more or under_way:
                 while more and len(under_way) < CALLS:
-                    call = await loop.run_in_executor(self._executor, next, calls, None)
+                    call = await self._off_loop(next, calls, None)
                     if call is None:
                         more = False
                         break
-                    under_way.append((call, loop.create_task(self._ask(call, headers or {}))))
+                    under_way.append((call.tiles, loop.create_task(self._ask(call, headers or {}))))
+                    del call  # a task lets go of its tiles' pixels once they are sent
                 if not under_way:
                     break
-                call, task = under_way.popleft()
+                tiles, task = under_way.popleft()
                 levels, who = await task
                 if who.digest:
                     answered[who.digest] = who
-                await loop.run_in_executor(self._executor, work.take, call, levels)
+                await self._off_loop(work.take, tiles, levels)
+                del task, levels
         finally:
             for _, task in under_way:
                 task.cancel()
         if not answered:
             raise InvalidRequest("no pixel of the image has data", code="no_data")
-        found = await loop.run_in_executor(self._executor, work.finish)
+        found = await self._off_loop(work.finish)
         # While a new revision is rolled out, the tiles of one raster may meet both.
         revision = "+".join(sorted({item.revision for item in answered.values()}))
         digest = next(iter(answered))
         return Answer(payload, found, Answered(revision, digest, 1))
 
-    async def _ask(
-        self, call: Call, headers: Mapping[str, str]
-    ) -> tuple[NDArray[np.uint8], Answered]:
+    def _ask(self, call: Call, headers: Mapping[str, str]) -> Coroutine[Any, Any, Levels]:
         if call.pixels is None:
-            (tile,) = call.tiles
-            empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
-            return empty, Answered("", "", 0)
-        return await self._hop.infer(self.name, self._contract, call.pixels, headers)
+            return self._nothing(call.tiles[0])
+        return self._hop.infer(self.name, self._contract, call.pixels, headers)
+
+    async def _nothing(self, tile: Tile) -> Levels:
+        """The answer to a tile without data, for which nobody is asked."""
+        empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
+        return empty, Answered("", "", 0)
 
     async def postprocess(self, result: Answer, headers: Mapping[str, str] | None = None) -> Answer:
         """Make the answer's bytes off the event loop: a large mask takes a while."""
         if result.opened.payload.request is not None:
             return result
-        reply = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._render, result
-        )
-        return result._replace(reply=reply)
+        return result._replace(reply=await self._off_loop(self._render, result))
 
     def write_v1(self, answer: Answer) -> Reply:
         assert answer.reply is not None

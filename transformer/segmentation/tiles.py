@@ -26,6 +26,9 @@ class Filled(NamedTuple):
 class TileReader:
     """Cuts a raster into tiles, in reading order, and marks in the mask what has no data.
 
+    Attributes:
+        complete: whether all pixels read so far have data.
+
     Args:
         mask: ``(height, width)`` at full size; filled here with ``void`` where there is no data
             and ``UNDECIDED`` elsewhere, in front of the tiles that are given out.
@@ -38,7 +41,7 @@ class TileReader:
             divide(bands.height, spec.tile, spec.overlap, spec.multiple),
             divide(bands.width, spec.tile, spec.overlap, spec.multiple),
         )
-        self.any_valid = False
+        self.complete = True
         self._bands = bands
         self._factor = spec.reduction
         self._mask = mask
@@ -85,10 +88,9 @@ class TileReader:
         rows = self._mask[start * self._factor : stop * self._factor]
         if strip.valid is None:
             rows[:] = UNDECIDED
-            self.any_valid = True
         else:
             rows[:] = np.where(strip.valid, np.uint8(UNDECIDED), np.uint8(self._void))
-            self.any_valid = self.any_valid or bool(strip.valid.any())
+            self.complete = False
 
     def _has_data(self, tile: Tile) -> bool:
         factor = self._factor
@@ -96,4 +98,4 @@ class TileReader:
             tile.top * factor : (tile.top + tile.height) * factor,
             tile.left * factor : (tile.left + tile.width) * factor,
         ]
-        return bool(part.size) and bool((part != self._void).any())
+        return bool(part.size) and (self.complete or bool((part != self._void).any()))

@@ -185,13 +185,14 @@ def _bytes(levels: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.uint8]
 def decide(levels: NDArray[np.uint8], void: int) -> NDArray[np.uint8]:
     """The most probable class of every pixel but ``void``, the first of equals: ``(h, w)``.
 
-    Plane by plane: numpy's ``argmax`` along the first axis takes several times as long.
+    The greatest of words that hold a level, and below it the class counted from the last: ten
+    times as fast as numpy's ``argmax`` along the first axis.
     """
-    first, *others = (index for index in range(len(levels)) if index != void)
-    best = levels[first].copy()
-    found = np.full(best.shape, first, np.uint8)
-    for index in others:
-        higher = levels[index] > best
-        np.copyto(found, np.uint8(index), where=higher)
-        np.maximum(best, levels[index], out=best)
-    return found
+    best = np.zeros(levels.shape[1:], np.uint16)
+    word = np.empty_like(best)
+    for index, plane in enumerate(levels):
+        if index != void:
+            np.multiply(plane, 256, out=word, dtype=np.uint16)
+            word |= np.uint16(255 - index)
+            np.maximum(best, word, out=best)
+    return ~best.astype(np.uint8)

@@ -15,6 +15,7 @@ from transformer.segmentation.tiles import UNDECIDED, Filled, TileReader
 from transformer.segmentation.tiling import Block, Mosaic, Tile, decide
 
 COUNT_ROWS = 32
+"""Rows whose classes are counted at a time, so that they stay in the processor's cache."""
 
 
 class Call(NamedTuple):
@@ -90,9 +91,9 @@ class Work:
         if waiting:
             yield _together(waiting)
 
-    def take(self, call: Call, levels: NDArray[np.uint8]) -> None:
-        """Join one call's answer to what has come before it."""
-        for tile, rows in zip(call.tiles, levels, strict=True):
+    def take(self, tiles: list[Tile], levels: NDArray[np.uint8]) -> None:
+        """Join the answer to one call's tiles to what has come before it."""
+        for tile, rows in zip(tiles, levels, strict=True):
             for block in self._mosaic.add(tile, rows):
                 self._settle(block)
 
@@ -104,30 +105,36 @@ class Work:
         ]
         if not target.size:
             return
-        found = _enlarged(decide(block.levels, self._contract.void), factor)[
-            : target.shape[0], : target.shape[1]
-        ]
-        np.copyto(target, found, where=target == UNDECIDED)
+        found = decide(block.levels, self._contract.void)
+        if self._tiles.complete:
+            _enlarge(found, target, factor)
+        else:
+            waiting = target == UNDECIDED
+            whole = np.empty_like(target)
+            _enlarge(found, whole, factor)
+            np.copyto(target, whole, where=waiting)
         if self._levels is not None:
             for plane, levels in zip(self._levels, block.levels, strict=True):
-                part = _enlarged(levels, factor)[: target.shape[0], : target.shape[1]]
-                plane[top : top + target.shape[0], left : left + target.shape[1]] = part
+                part = plane[top : top + target.shape[0], left : left + target.shape[1]]
+                _enlarge(levels, part, factor)
 
     def finish(self) -> Mask:
         """The mask, counted, once every call has been taken."""
-        counts = np.zeros(256, np.int64)
-        # numpy counts eight bytes a pixel.
+        void, marker = self._contract.void, self._marker
+        pixels = [0] * len(self._contract.labels)
+        missing = False
         for start in range(0, len(self._mask), COUNT_ROWS):
             rows = self._mask[start : start + COUNT_ROWS]
-            counts += np.bincount(rows.ravel(), minlength=256)
-        pixels = counts[: len(self._contract.labels)].copy()
-        pixels[self._contract.void] = 0
-        missing = bool(counts[self._marker])
-        if missing and self._marker != self._nodata:
-            self._mask[self._mask == self._marker] = self._nodata
+            for index in range(len(pixels)):
+                if index != void:
+                    pixels[index] += int(np.count_nonzero(rows == index))
+            if not self._tiles.complete:
+                missing = missing or bool((rows == marker).any())
+        if missing and marker != self._nodata:
+            self._mask[self._mask == marker] = self._nodata
         declared = missing or self._layout.nodata is not None
         nodata = self._nodata if declared else None
-        return Mask(self._mask, nodata, pixels.tolist(), self._levels)
+        return Mask(self._mask, nodata, pixels, self._levels)
 
 
 def _together(waiting: list[Filled]) -> Call:
@@ -146,7 +153,9 @@ def _nodata(value: float | None, contract: SegmentationContract) -> int:
     return number
 
 
-def _enlarged(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    if factor == 1:
-        return plane
-    return plane.repeat(factor, axis=0).repeat(factor, axis=1)
+def _enlarge(plane: NDArray[np.uint8], target: NDArray[np.uint8], factor: int) -> None:
+    """Every pixel of ``plane`` ``factor`` times either way, as far as ``target`` reaches."""
+    wide = plane.repeat(factor, axis=1)[:, : target.shape[1]]
+    for offset in range(factor):
+        rows = target[offset::factor]
+        rows[:] = wide[: len(rows)]

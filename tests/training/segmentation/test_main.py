@@ -33,3 +33,17 @@ def test_the_preset_has_a_task() -> None:
     assert options.task == "segmentation"
     settings = entry.settings_from(options)
     assert (settings.model, settings.epochs, settings.architecture) == ("land-cover", 3, "u-net")
+
+
+def test_there_is_no_parent_to_start_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["--preset=land-cover", "--parent=land-cover/1", "--revision=9"]) == 1
+    assert "parent: a segmenter is trained from scratch only" in capsys.readouterr().err
+
+
+@pytest.mark.data
+def test_what_is_gone_on_from_must_be_there(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [f"--models={tmp_path / 'models'}", f"--runs={tmp_path / 'runs'}", f"--data={data}"]
+    assert entry.main([*places, "--preset=land-cover", "--start=other", "--threads=1"]) == 1
+    assert "first: --preset other --seeds 0 --only-fit" in capsys.readouterr().err

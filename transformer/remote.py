@@ -1,0 +1,54 @@
+"""What the transformer's models have in common, whatever their task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from serving.model import ServedModel
+from transformer.hop import PredictorHop
+from transformer.settings import TransformerSettings
+
+T = TypeVar("T")
+
+
+class RemoteModel(ServedModel):
+    """A model whose network is the predictor's.
+
+    It is ready as soon as it has its contract: asking the predictor would keep that from
+    scaling to zero.
+
+    Args:
+        name: of the model, also to the predictor.
+        executor: where images are decoded and answers made; shared by all models.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hop: PredictorHop,
+        executor: Executor,
+        settings: TransformerSettings,
+    ) -> None:
+        super().__init__(name)
+        self._hop = hop
+        self._executor = executor
+        self._settings = settings
+        self.ready = True
+
+    def start(self) -> None:
+        """Nothing to do: there is nothing to load."""
+
+    async def started(self) -> None:
+        if self._settings.wake_predictor:
+            await self._hop.wake()
+
+    async def close(self) -> None:
+        await self._hop.close()
+
+    async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
+        """``work(*arguments)`` on a thread of the executor."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, work, *arguments)
