@@ -52,7 +52,8 @@ class PredictorModel(ServedModel):
 
     Calls that arrive while the passes are busy are put together in the next pass, whoever
     sent them. One thread fewer takes these than there are: the event loop needs a processor too,
-    and while it waits for one, nothing gets in or out. A large call is spread over all threads.
+    and while it waits for one, nothing gets in or out. A large call is spread over all threads, and
+    instances so large that each has a pass of its own use all of them.
 
     Args:
         loaded: the one revision that answers.
@@ -69,7 +70,7 @@ class PredictorModel(ServedModel):
         self._executor = executor
         self._passes = passes
         self._rows = rows = loaded.inference.pass_rows
-        at_once = max(1, passes - 1)
+        at_once = passes if rows == 1 else max(1, passes - 1)
         self._batcher: Batcher[NDArray[Any], NDArray[Any]] = Batcher(
             self._forward,
             BatchLimits(at_once, at_once, rows, rows, BATCH_BYTES),
