@@ -363,15 +363,20 @@ def error_reply(error: ServingError) -> Reply:
 
 async def send_reply(send: Send, status: int, reply: Reply, headers: dict[str, str]) -> None:
     raw = [(b"content-type", reply.media_type.encode())]
-    raw.append((b"content-length", str(len(reply.body)).encode()))
+    raw.append((b"content-length", str(reply.size).encode()))
     raw += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
+    if reply.size <= PIECE_BYTES:
+        body = reply.body + reply.rest if reply.rest else reply.body
+        await send({"type": "http.response.body", "body": body})
+        return
     # In pieces: a server that takes a large body whole holds it two or three times.
-    size = len(reply.body)
-    for start in range(0, max(1, size), PIECE_BYTES):
-        piece = reply.body[start : start + PIECE_BYTES]
-        more = start + PIECE_BYTES < size
-        await send({"type": "http.response.body", "body": piece, "more_body": more})
+    left = reply.size
+    for part in (memoryview(reply.body), reply.rest):
+        for start in range(0, len(part), PIECE_BYTES):
+            piece = bytes(part[start : start + PIECE_BYTES])
+            left -= len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
 
 
 async def render_error(request: Request, error: Exception) -> Response:

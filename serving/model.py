@@ -32,11 +32,21 @@ class HttpRequest(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One HTTP answer."""
+    """One HTTP answer.
+
+    Attributes:
+        rest: bytes that follow ``body``: a view of what is too large to be copied.
+    """
 
     body: bytes
     media_type: str = "application/json"
     headers: Mapping[str, str] = MappingProxyType({})
+    rest: memoryview = memoryview(b"")
+
+    @property
+    def size(self) -> int:
+        """Bytes of ``body`` and ``rest`` together."""
+        return len(self.body) + len(self.rest)
 
 
 class Answered(NamedTuple):

@@ -146,15 +146,14 @@ class ShortProtocol(HttpToolsProtocol):
         for raw_name, raw_value in self.server_state.default_headers:
             lines += (raw_name, b": ", raw_value, b"\r\n")
         lines.append(_same_header("content-type", reply.media_type))
-        lines.append(b"content-length: %d\r\n" % len(reply.body))
+        lines.append(b"content-length: %d\r\n" % reply.size)
         for name, value in headers.items():
             # Request ids differ; all other values come again and again.
             make = _header if name == "x-request-id" else _same_header
             lines.append(make(name, value))
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", reply.body)
-        return b"".join(lines)
+        return b"".join([*lines, b"\r\n", reply.body, reply.rest])
 
 
 @lru_cache(maxsize=256)

@@ -21,9 +21,9 @@ from transformer.hop import PredictorHop
 from transformer.image import FORMATS
 from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
-    mask_as_npy,
     mask_as_png,
     mask_as_tiff,
+    npy_of,
     overlay_as_png,
     overlay_step,
 )
@@ -214,7 +214,8 @@ class SegmentationModel(RemoteModel):
         headers = self._headers(answer)
         if wanted.output == NPY:
             array = answer.found.mask if answer.found.levels is None else answer.found.levels
-            return Reply(mask_as_npy(array), NPY, headers)
+            header, pixels = npy_of(array)
+            return Reply(header, NPY, headers, pixels)
         if wanted.output == TIFF:
             body = mask_as_tiff(
                 answer.found.mask,
@@ -264,7 +265,7 @@ class SegmentationModel(RemoteModel):
         }
         if wanted.mask != "none":
             data = (
-                mask_as_npy(answer.found.mask)
+                b"".join(npy_of(answer.found.mask))
                 if wanted.mask == "npy"
                 else mask_as_png(answer.found.mask, self._contract)
             )

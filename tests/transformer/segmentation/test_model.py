@@ -103,7 +103,7 @@ async def ask(
 
 
 def loaded(reply: Reply) -> NDArray[Any]:
-    found: NDArray[Any] = np.load(io.BytesIO(reply.body), allow_pickle=False)
+    found: NDArray[Any] = np.load(io.BytesIO(reply.body + reply.rest), allow_pickle=False)
     return found
 
 
