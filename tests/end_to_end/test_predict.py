@@ -24,7 +24,8 @@ def sample(name: str) -> bytes:
 
 
 def test_every_sample_is_tested() -> None:
-    pictures = {p.name for p in (ROOT / "samples").iterdir() if p.suffix != ".py"}
+    # Aerial images are another service's; see test_land_cover.
+    pictures = {p.name for p in (ROOT / "samples").iterdir() if p.suffix not in (".py", ".tif")}
     assert pictures == set(SAMPLES)
 
 
