@@ -67,7 +67,7 @@ cluster: $(VENVS)/transformer.done  ## minikube PROFILE with Knative and KServe;
 cluster-delete: $(VENVS)/transformer.done  ## the minikube PROFILE, with everything in it
 	@$(CLUSTER) delete --profile $(PROFILE)
 
-images: $(VENVS)/transformer.done  ## build both, load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…
+images: $(VENVS)/transformer.done  ## build all, load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…
 	@$(CLUSTER) images --profile $(PROFILE) $(named) $(if $(BUILDER),--builder $(BUILDER)) \
 	  $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) --arguments '$(BUILD_ARGS)'
 

@@ -24,7 +24,7 @@ def main() -> int:
         made.add_argument("--cpus", type=int, default=platform.Profile.cpus)
         made.add_argument("--memory", default=platform.Profile.memory)
         made.add_argument("--driver", default="", help="minikube's; it chooses where none is named")
-    built = verbs.add_parser("images", help="build both, and load them into minikube")
+    built = verbs.add_parser("images", help="build all, and load them into minikube")
     built.add_argument("--profile", default=platform.Profile.name, help="minikube's")
     built.add_argument("--builder", default="", choices=("", *images.BUILDERS))
     built.add_argument("--torch-index", default="", help="in place of PyTorch's for CPUs")
@@ -37,8 +37,8 @@ def main() -> int:
         verbs.add_parser(verb, help=about).add_argument("--overlay", default="minikube")
     for verb in ("images", "render", "deploy", "undeploy"):
         named = verbs.choices[verb]
-        named.add_argument("--repository", default="", help="of both images")
-        named.add_argument("--tag", default="", help="of both images")
+        named.add_argument("--repository", default="", help="of the images")
+        named.add_argument("--tag", default="", help="of the images")
     asked = verbs.add_parser("predict", help="one picture through the gateway")
     asked.add_argument("--model", default="mnist")
     asked.add_argument("--image", type=Path)

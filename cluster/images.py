@@ -1,4 +1,4 @@
-"""Both images, built with what is there and loaded into minikube: ``make images``."""
+"""Every image, built with what is there and loaded into minikube: ``make images``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster.commands import ROOT, ClusterError, installed, run
 from cluster.platform import step
 
-COMPONENTS = ("predictor", "transformer")
+COMPONENTS = ("predictor", "transformer", "accounts")
 BUILDERS = ("docker", "podman", "buildah", "minikube")
 
 REPOSITORY = "dev.local"

@@ -25,7 +25,7 @@ class Overlay:
     """A folder below manifests/overlays.
 
     Attributes:
-        repository, tag: of both images, in place of the overlay's own; empty: the overlay's.
+        repository, tag: of the images, in place of the overlay's own; empty: the overlay's.
     """
 
     name: str

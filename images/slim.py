@@ -55,16 +55,7 @@ UNUSED = (
         ("kubernetes/client/api/*_v?alpha*", "kubernetes/client/api/*_v?beta*"),
     ),
     Unused("time zones: every time here is UTC", ("tzdata", "pytz/zoneinfo")),
-    Unused(
-        "fonts and AVIF: pictures are read, never written on, and AVIF is refused",
-        (
-            "PIL/_avif*",
-            "PIL/_imagingft*",
-            "pillow.libs/libavif*",
-            "pillow.libs/libfreetype*",
-            "pillow.libs/libharfbuzz*",
-        ),
-    ),
+    Unused("AVIF: it is refused", ("PIL/_avif*", "pillow.libs/libavif*")),
     Unused(
         "tests of packages",
         (

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from cluster.commands import ROOT, ClusterError
-from cluster.images import Build, build_all, find_builder, project_version
+from cluster.images import COMPONENTS, Build, build_all, find_builder, project_version
 from tests.cluster.conftest import Tools
 
 
@@ -15,14 +15,14 @@ def build(builder: str = "", tag: str = "1.2", *arguments: str) -> Build:
     return Build("dev.local", tag, builder, "", arguments, "vision")
 
 
-def test_both_are_built_and_loaded(tools: Tools) -> None:
+def test_all_are_built_and_loaded(tools: Tools) -> None:
     tools.add("docker")
     tools.add("minikube", ("^status", "Running"))
     tools.add("git", ("rev-parse", "abc123"))
     build_all(build("", "1.2", "--build-arg", "BASE_IMAGE=x"))
     built = [call for call in tools.calls if call.startswith("docker build")]
-    assert len(built) == 2
-    for component, call in zip(("predictor", "transformer"), built, strict=True):
+    assert len(built) == 3
+    for component, call in zip(("predictor", "transformer", "accounts"), built, strict=True):
         assert call == (
             "docker build --build-arg VERSION=1.2 --build-arg COMMIT=abc123 "
             f"--build-arg BASE_IMAGE=x -t dev.local/vision-{component}:1.2 "
@@ -30,16 +30,17 @@ def test_both_are_built_and_loaded(tools: Tools) -> None:
         )
     saved = [call for call in tools.calls if call.startswith("docker save")]
     loaded = [call for call in tools.calls if " image load " in call]
-    assert len(saved) == len(loaded) == 2
+    assert len(saved) == len(loaded) == 3
     assert loaded[0].startswith("minikube --profile vision image load /")
 
 
 def test_another_wheel_index_is_the_predictors_alone(tools: Tools) -> None:
     tools.add("docker")
     build_all(Build("dev.local", "1.2", "", "https://wheels", (), "vision"))
-    predictor, transformer = (call for call in tools.calls if call.startswith("docker build"))
+    predictor, *others = (call for call in tools.calls if call.startswith("docker build"))
     assert "--build-arg TORCH_INDEX=https://wheels " in predictor
-    assert "TORCH_INDEX" not in transformer
+    assert len(others) == 2
+    assert "TORCH_INDEX" not in "".join(others)
 
 
 def test_a_changed_tree_is_said_in_the_label(tools: Tools) -> None:
@@ -52,7 +53,7 @@ def test_a_changed_tree_is_said_in_the_label(tools: Tools) -> None:
 def test_buildah_and_no_minikube(tools: Tools) -> None:
     tools.add("buildah")
     build_all(build("buildah"))
-    assert [call.split()[:3] for call in tools.calls] == [["buildah", "bud", "--layers"]] * 2
+    assert [call.split()[:3] for call in tools.calls] == [["buildah", "bud", "--layers"]] * 3
     assert "COMMIT=unknown" in tools.calls[0]
 
 
@@ -85,7 +86,7 @@ def test_no_builder_and_no_version(tools: Tools) -> None:
         build_all(build(tag="latest"))
 
 
-@pytest.mark.parametrize("overlay", ["minikube", "per-model", "production"])
+@pytest.mark.parametrize("overlay", ["land-cover", "minikube", "per-model", "production"])
 def test_overlays_name_the_tag_that_is_built(overlay: str) -> None:
     path = ROOT / "manifests" / "overlays" / overlay / "kustomization.yaml"
     tags = {image["newTag"] for image in yaml.safe_load(path.read_text())["images"]}
@@ -104,7 +105,7 @@ def test_the_image_starts_what_the_manifest_starts(component: str) -> None:
     assert "--require-hashes" in text
 
 
-@pytest.mark.parametrize("component", ["predictor", "transformer"])
+@pytest.mark.parametrize("component", COMPONENTS)
 def test_what_the_image_copies_is_in_the_build_context(component: str) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = [Path(line[1:]) for line in ignored if line.startswith("!")]

@@ -22,7 +22,13 @@ from tests.manifests.rendering import (
 )
 from tests.manifests.schema import faults
 
-OVERLAYS = ("base", "overlays/minikube", "overlays/per-model", "overlays/production")
+OVERLAYS = (
+    "base",
+    "overlays/land-cover",
+    "overlays/minikube",
+    "overlays/per-model",
+    "overlays/production",
+)
 
 COMPONENTS = (
     "accounts",
@@ -289,3 +295,49 @@ def test_the_rollout_account_reads_no_secrets_and_changes_little(tmp_path: Path)
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": "rollout", "namespace": "vision"}
     ]
+
+
+def test_an_overlay_sets_what_the_accounts_are_told_and_names_their_image(tmp_path: Path) -> None:
+    """As the component's README says: listed in the overlay itself, with a patch."""
+    folder = combination(tmp_path, "overlays/minikube", ()).parent / "manifests/overlays/minikube"
+    path = folder / "kustomization.yaml"
+    kustomization = yaml.safe_load(path.read_text())
+    kustomization["components"] = ["../../components/accounts"]
+    told = {"PUBLIC_URL": "https://vision.example.org"}
+    patch = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "accounts"}}
+    kustomization["patches"].append({"patch": yaml.safe_dump({**patch, "data": told})})
+    path.write_text(yaml.safe_dump(kustomization))
+    documents = render(folder)
+    (found,) = (
+        d["data"] for d in of_kind(documents, "ConfigMap") if "PUBLIC_URL" in d.get("data", {})
+    )
+    assert found["PUBLIC_URL"] == told["PUBLIC_URL"]
+    assert found["MODELS"] == "mnist fashion-mnist"
+    (name,) = {image for image in images_of(documents) if "vision-accounts" in image}
+    assert name.startswith("dev.local/vision-accounts:")
+
+
+def images_of(value: Any) -> Iterator[str]:
+    """Every image that a document names, however deep."""
+    if isinstance(value, list):
+        for item in value:
+            yield from images_of(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "image" and isinstance(item, str):
+                yield item
+            else:
+                yield from images_of(item)
+
+
+def test_the_gateways_inner_listener_is_closed_to_other_namespaces() -> None:
+    path = MANIFESTS / "components" / "accounts" / "gateway.yaml"
+    policy = yaml.safe_load(path.read_text())
+    assert faults(policy) == []
+    assert policy["metadata"]["namespace"] == "kourier-system"
+    outer, inner = policy["spec"]["ingress"]
+    assert {port["port"] for port in inner["ports"]} == {8081, 8444}
+    assert not {port["port"] for port in outer["ports"]} & {8081, 8444}
+    (origin,) = inner["from"]
+    (expression,) = origin["namespaceSelector"]["matchExpressions"]
+    assert expression["values"] == ["vision", "knative-serving", "kourier-system"]
