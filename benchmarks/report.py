@@ -319,7 +319,8 @@ def _method(results: Results) -> str:
         f"- Spans of {scale.seconds:g} s after {scale.warm_seconds:g} s of warming up, candidates "
         "in turn, each alone, with the same weights and the same "
         f"{scale.known:,} images that the network is known to get right. An answer is right if "
-        "its class is, and its probability to a hundredth.",
+        "its class is, and its probability to a hundredth of float32's; in bfloat16 a few are "
+        "further off, and count as faults.",
         "- Closed loop: a connection sends its next request when the last is answered. Open loop: "
         "Poisson arrivals; latency counts from the moment at which a request should have been "
         "sent, so a server that stalls is charged for all that had to wait.",
