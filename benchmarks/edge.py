@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.load import ROOT, LoadError
-from local.service import interpreters
+from local.service import environment_folder
 
 CORE_CHECKS = 3000
 CHECK_P99_MS = 3.0
@@ -31,17 +30,13 @@ class Edge:
     checks: dict[str, list[dict[str, float]]]
 
 
-def accounts_python() -> Path:
-    return interpreters()["transformer"].parents[2] / "accounts" / "bin" / "python"
-
-
 def measure_edge(quick: bool) -> Edge | None:
     """None where the accounts are not installed.
 
     Raises:
         LoadError: it could not be measured.
     """
-    python = accounts_python()
+    python = environment_folder("accounts").absolute() / "bin" / "python"
     if not python.exists():
         return None
     command = [str(python), "-m", "edge.measure", "--json"]

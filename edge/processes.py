@@ -187,12 +187,17 @@ def envoy_program(folder: Path = ROOT) -> Path:
     Raises:
         StartError: it is not installed.
     """
-    base = Path(os.environ.get("VENVS") or folder / ".venv")
-    for found in sorted((base / "edge").glob("lib/python*/site-packages/envoy/_bin/envoy")):
+    installed = environment_folder("edge", folder)
+    for found in sorted(installed.glob("lib/python*/site-packages/envoy/_bin/envoy")):
         if not os.access(found, os.X_OK):
             found.chmod(0o755)
         return found
-    raise StartError(f"Envoy is missing: {base / 'edge'} is not installed")
+    raise StartError(f"Envoy is missing: {installed} is not installed")
+
+
+def environment_folder(name: str, folder: Path = ROOT) -> Path:
+    """Where ``make`` installs an environment."""
+    return Path(os.environ.get("VENVS") or folder / ".venv") / name
 
 
 def require_free(port: int) -> None:

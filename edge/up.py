@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -12,7 +11,15 @@ from pathlib import Path
 from accounts.migration import migrate
 from accounts.settings import DATABASE_PATH
 from edge.envoy import LOCAL_HOST, EdgePorts
-from edge.processes import ROOT, Edge, Processes, StartError, free_edge_ports, require_free
+from edge.processes import (
+    ROOT,
+    Edge,
+    Processes,
+    StartError,
+    environment_folder,
+    free_edge_ports,
+    require_free,
+)
 
 FOLDER = ROOT / "build" / "edge"
 MODELS_SECONDS = 90.0
@@ -84,8 +91,7 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
 
 def models_python() -> Path:
     """The interpreter that ``make run`` uses."""
-    base = Path(os.environ.get("VENVS") or ROOT / ".venv")
-    return base / "transformer" / "bin" / "python"
+    return environment_folder("transformer") / "bin" / "python"
 
 
 if __name__ == "__main__":

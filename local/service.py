@@ -214,9 +214,16 @@ def free_row(count: int) -> range:
 
 
 def interpreters(folder: Path = ROOT) -> dict[str, Path]:
-    """The Python of each server's environment, as ``make`` lays them out."""
-    base = Path(os.environ.get("VENVS") or folder / ".venv")
-    return {name: base / name / "bin" / "python" for name in ("predictor", "transformer")}
+    """The Python of each server's environment."""
+    return {
+        name: environment_folder(name, folder) / "bin" / "python"
+        for name in ("predictor", "transformer")
+    }
+
+
+def environment_folder(name: str, folder: Path = ROOT) -> Path:
+    """Where ``make`` installs an environment."""
+    return Path(os.environ.get("VENVS") or folder / ".venv") / name
 
 
 def answers(url: str) -> bool:

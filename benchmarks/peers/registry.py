@@ -23,6 +23,7 @@ from benchmarks.peers.network import (
 )
 from benchmarks.questions import v1_body, v2_body
 from benchmarks.service import PATH, tensor_question
+from local.service import environment_folder as installed
 from local.service import free_ports
 
 BATCH = 64
@@ -80,7 +81,8 @@ def peers(work: Path) -> list[Peer]:
 
 
 def environment_folder(name: str) -> Path:
-    return (Path(os.environ.get("VENVS") or ROOT / ".venv") / f"bench-{name}").absolute()
+    """Of a peer's own environment."""
+    return installed(f"bench-{name}").absolute()
 
 
 def _peer(
