@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from artifact import Contract, RasterInput
+from predictor.patches import enlarge, framed, gather
 
 LEVELS = 255
 """A probability travels as a byte: a 255th is finer than any decision it is used for."""
@@ -41,13 +42,17 @@ class Segmentation:
         self, network: nn.Module, batch: NDArray[np.uint8], dtype: torch.dtype
     ) -> NDArray[np.uint8]:
         """``(n, bands, h, w)`` bytes to ``(n, classes, h, w)`` bytes, 255 being certainty."""
-        images = torch.from_numpy(batch).to(torch.float32, memory_format=torch.channels_last)
-        images = images.mul_(self._factor).sub_(self._offset).to(dtype)
-        logits = network(images)
-        levels = np.empty(logits.shape, np.uint8)
+        # A network that works on patches is asked for an answer a patch.
+        patch = int(getattr(network, "patch", 1))
+        coarse = getattr(network, "coarse", network)
+        images = gather(torch.from_numpy(batch), patch, self._factor, self._offset, dtype)
+        logits = framed(coarse(images)).div_(self._temperature)
+        levels = torch.empty((len(batch), logits.shape[1], *batch.shape[2:]), dtype=torch.uint8)
         # Strip by strip: the probabilities of a whole tile take several times its answer's memory.
-        for top in range(0, logits.shape[2], STRIP_ROWS):
-            strip = logits[:, :, top : top + STRIP_ROWS].float() / self._temperature
-            strip = torch.softmax(strip, dim=1).mul_(LEVELS).round_().to(torch.uint8)
-            levels[:, :, top : top + STRIP_ROWS] = strip.numpy()
-        return levels
+        step = max(1, STRIP_ROWS // patch)
+        for top in range(0, batch.shape[2] // patch, step):
+            bottom = min(top + step, batch.shape[2] // patch)
+            strip = torch.softmax(enlarge(logits, top, bottom, patch), dim=1)
+            levels[:, :, top * patch : bottom * patch] = strip.mul_(LEVELS).round_()
+        found: NDArray[np.uint8] = levels.numpy()
+        return found

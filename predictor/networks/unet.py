@@ -46,7 +46,8 @@ class UNet(nn.Module):
 
     The network works on patches of ``patch`` × ``patch`` pixels, whose intensities become the
     first convolution's channels: most of the cost of a U-Net lies in its full resolution. Batch
-    norm, not group norm: what a pixel gives must not depend on the rest of its tile.
+    norm, not group norm: what a pixel gives must not depend on the rest of its tile. ``coarse`` is
+    the part between patches and a class a patch, for whoever has a faster way there and back.
 
     Args:
         channels: bands of the input.
@@ -87,8 +88,8 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(widths[0], classes, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = functional.pixel_unshuffle(x, self.patch)
+    def coarse(self, x: Tensor) -> Tensor:
+        """Logits a patch: ``(n, channels * patch * patch, h, w)`` to ``(n, classes, h, w)``."""
         seen = []
         for encoder in self.encoders:
             x = encoder(x)
@@ -96,6 +97,10 @@ class UNet(nn.Module):
         for level in range(len(self.decoders) - 1, -1, -1):
             x = self.decoders[level](x, seen[level])
         logits: Tensor = self.head(x)
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.coarse(functional.pixel_unshuffle(x, self.patch))
         if self.patch == 1:
             return logits
         return functional.interpolate(

@@ -6,8 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from artifact import RasterInput
+from artifact import Architecture, RasterInput
 from predictor import segmentation
+from predictor.networks import build_network
 from predictor.segmentation import LEVELS, Segmentation
 from tests.conftest import make_segmentation_contract
 
@@ -72,6 +73,26 @@ def test_strips_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> No
     whole = answer(Bands(), random_batch())
     monkeypatch.setattr(segmentation, "STRIP_ROWS", rows)
     assert (answer(Bands(), random_batch()) == whole).all()
+
+
+def test_a_network_of_patches_is_asked_a_patch_and_answers_alike() -> None:
+    torch.manual_seed(3)
+    arguments = {"channels": BANDS, "classes": CLASSES, "patch": 2, "widths": [8, 12]}
+    arguments |= {"encoders": [0, 0], "decoders": [0]}
+    network = build_network(Architecture("u-net", arguments)).eval()
+    batch = random_batch()
+    found = answer(network, batch)
+
+    class Whole(nn.Module):
+        """The same network, which says nothing of its patches."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = network(x)
+            return logits
+
+    expected = answer(Whole(), batch)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert (found != expected).mean() < 1e-3
 
 
 def test_the_batch_is_left_alone() -> None:

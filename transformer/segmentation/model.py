@@ -44,8 +44,9 @@ from transformer.segmentation.tiling import Tile
 from transformer.segmentation.work import Call, Mask, Work
 from transformer.settings import TransformerSettings
 
-CALLS = 2
-"""Calls to the predictor under way for one request; each has its tiles in memory."""
+CALLS = 3
+"""Calls to the predictor under way for one request; each has its tiles in memory. One more than
+the predictor's usual two passes: it finds the next tile there when it is done with one."""
 
 CALL_PIXELS = 1 << 20
 """Reduced pixels of one call, so that a raster of small tiles takes few calls."""
