@@ -30,7 +30,7 @@ class Choice(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Rows that are ready: ``(h, w, bands)`` reduced bytes, and ``(H, W)`` validity at full size.
+    """Rows that are ready: ``(bands, h, w)`` reduced bytes, and ``(H, W)`` validity at full size.
 
     ``valid`` is None where every pixel has data.
     """
@@ -119,16 +119,39 @@ class BandReader:
 
 
 def reduce(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Average ``factor`` × ``factor`` pixels into one; blocks at the border may be smaller."""
+    """``(h, w, bands)`` to planes, ``factor`` × ``factor`` pixels averaged into one.
+
+    Blocks at the border may be smaller. The averages are Pillow's to the last bit; those of four
+    pixels are made here, in half the time.
+    """
     if factor == 1:
-        return np.ascontiguousarray(pixels)
-    if pixels.shape[2] == 3:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).reduce(factor))
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    if factor == 2:
+        return _halved(pixels)
     planes = [
         np.asarray(Image.fromarray(np.ascontiguousarray(pixels[..., i])).reduce(factor))
         for i in range(pixels.shape[2])
     ]
-    return np.stack(planes, axis=2)
+    return np.stack(planes)
+
+
+def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width, bands = pixels.shape
+    found = np.empty((bands, (height + 1) // 2, (width + 1) // 2), np.uint8)
+    rows = np.add(pixels[: height - 1 : 2], pixels[1::2], dtype=np.uint16)
+    for band, plane in enumerate(found):
+        sums = rows[:, : width - 1 : 2, band] + rows[:, 1::2, band]
+        sums += 2
+        sums >>= 2
+        plane[: height // 2, : width // 2] = sums
+        if width % 2:
+            plane[: height // 2, -1] = (rows[:, -1, band] + 1) >> 1
+        if height % 2:
+            last = pixels[-1, :, band].astype(np.uint16)
+            plane[-1, : width // 2] = (last[: width - 1 : 2] + last[1::2] + 1) >> 1
+            if width % 2:
+                plane[-1, -1] = last[-1]
+    return found
 
 
 def _chosen(layout: Layout, spec: RasterInput, choice: Choice) -> list[int] | slice:

@@ -234,10 +234,10 @@ class SegmentationModel(RemoteModel):
         bands = BandReader(raster, self._spec, answer.opened.payload.wanted.choice)
         step = overlay_step(bands.height, bands.width)
         rows = [
-            bands.read(start, min(start + step, bands.height)).pixels[:1, ::step]
+            bands.read(start, min(start + step, bands.height)).pixels[:, :1, ::step]
             for start in range(0, bands.height, step)
         ]
-        picture = np.concatenate(rows)
+        picture = np.concatenate(rows, axis=1).transpose(1, 2, 0)
         # Other than three bands are shown in grey, by the first of them.
         picture = picture if picture.shape[2] == 3 else picture[..., :1].repeat(3, axis=2)
         stride = step * self._spec.reduction

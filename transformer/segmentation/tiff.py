@@ -128,6 +128,7 @@ class TiffRaster:
         self._offsets, self._counts = page.dataoffsets, page.databytecounts
         if len(self._offsets) < count or len(self._counts) < count:
             raise ValueError("parts are missing")
+        self._plain = self._as_it_lies()
         extra = page.extrasamples
         alpha = samples > 1 and bool(extra) and int(extra[-1]) in ALPHAS
         self.layout = Layout(
@@ -145,8 +146,37 @@ class TiffRaster:
         height, width = self._part
         limits.check(width, height)
 
+    def _as_it_lies(self) -> NDArray[Any] | None:
+        """All pixels as a view of the file, where they lie in it as an array would."""
+        if (
+            self._compression != NONE
+            or self._predictor != 1
+            or self._tiled
+            or self._planar
+            or self._inverted
+            or not self._dtype.isnative
+        ):
+            return None
+        rows = self._part[0]
+        row_bytes = self._width * self._samples * self._dtype.itemsize
+        starts = np.arange(0, self._height, rows) * row_bytes
+        offsets = np.array(self._offsets[: self._down], np.int64)
+        counts = np.array(self._counts[: self._down], np.int64)
+        end = int(offsets[0]) + self._height * row_bytes
+        if (
+            (offsets - offsets[0] != starts).any()
+            or (counts[:-1] != rows * row_bytes).any()
+            or counts[-1] < self._height * row_bytes - starts[-1]
+            or not 0 < offsets[0] < end <= len(self._data)
+        ):
+            return None
+        found: NDArray[Any] = np.frombuffer(self._data[int(offsets[0]) : end], self._dtype)
+        return found.reshape(self._height, self._width, self._samples)
+
     def rows(self, start: int, stop: int) -> NDArray[np.generic]:
         """See ``Raster``. Parts that end before ``start`` are let go of."""
+        if self._plain is not None:
+            return self._plain[start:stop]
         length = self._part[0]
         first, last = start // length, (stop - 1) // length
         with _refused():

@@ -47,18 +47,18 @@ class TileReader:
         self._mask = mask
         self._void = void
         rows = min(self.tiling.rows.tile, self.tiling.rows.size)
-        self._window = np.empty((rows, self.tiling.columns.size, len(spec.bands)), np.uint8)
+        self._window = np.empty((len(spec.bands), rows, self.tiling.columns.size), np.uint8)
         self._read_to = 0
 
     def __iter__(self) -> Iterator[Filled]:
         for index in range(self.tiling.rows.count):
             height = self._load(index)
             for tile in self.tiling.row(index):
-                part = self._window[:height, tile.left : tile.left + tile.width]
+                part = self._window[:, :height, tile.left : tile.left + tile.width]
                 if not self._has_data(tile):
                     yield Filled(tile, None)
                     continue
-                yield Filled(tile, np.ascontiguousarray(part.transpose(2, 0, 1)))
+                yield Filled(tile, np.ascontiguousarray(part))
 
     def _load(self, index: int) -> int:
         """Fill the window with one row of tiles; what overlaps the row above is there already."""
@@ -66,7 +66,7 @@ class TileReader:
         top, height = axis.start(index), axis.length(index)
         if index:
             shared = axis.overlap
-            self._window[:shared] = self._window[axis.step : axis.step + shared].copy()
+            self._window[:, :shared] = self._window[:, axis.step : axis.step + shared].copy()
         start = self._read_to
         stop = min(top + height, self._bands.height)
         step = self._bands.rows_a_chunk
@@ -76,15 +76,15 @@ class TileReader:
         # Beyond the raster's last row and column their pixels go on.
         if top + height > self._bands.height:
             edge = self._bands.height - top
-            self._window[edge:height] = self._window[edge - 1]
+            self._window[:, edge:height] = self._window[:, edge - 1 : edge]
         return height
 
     def _read(self, start: int, stop: int, top: int) -> None:
         strip = self._bands.read(start, stop)
-        width = strip.pixels.shape[1]
-        target = self._window[start - top : stop - top]
-        target[:, :width] = strip.pixels
-        target[:, width:] = strip.pixels[:, -1:]
+        width = strip.pixels.shape[2]
+        target = self._window[:, start - top : stop - top]
+        target[:, :, :width] = strip.pixels
+        target[:, :, width:] = strip.pixels[:, :, -1:]
         rows = self._mask[start * self._factor : stop * self._factor]
         if strip.valid is None:
             rows[:] = UNDECIDED
