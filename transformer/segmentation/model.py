@@ -149,16 +149,21 @@ class SegmentationModel(RemoteModel):
         calls = work.calls()
         under_way: deque[tuple[list[Tile], asyncio.Task[Levels]]] = deque()
         answered: dict[str, Answered] = {}
+
+        def read_ahead() -> asyncio.Task[Call | None]:
+            return loop.create_task(self._off_loop(next, calls, None))
+
+        ahead: asyncio.Task[Call | None] | None = read_ahead()
         try:
-            more = True
-            while more or under_way:
-                while more and len(under_way) < CALLS:
-                    call = await self._off_loop(next, calls, None)
+            while ahead or under_way:
+                while ahead and len(under_way) < CALLS:
+                    call = await ahead
                     if call is None:
-                        more = False
+                        ahead = None
                         break
                     under_way.append((call.tiles, loop.create_task(self._ask(call, headers or {}))))
                     del call  # a task lets go of its tiles' pixels once they are sent
+                    ahead = read_ahead()
                 if not under_way:
                     break
                 tiles, task = under_way.popleft()
@@ -168,6 +173,8 @@ class SegmentationModel(RemoteModel):
                 await self._off_loop(work.take, tiles, levels)
                 del task, levels
         finally:
+            if ahead:
+                ahead.cancel()
             for _, task in under_way:
                 task.cancel()
         if not answered:

@@ -39,7 +39,10 @@ class Mask(NamedTuple):
 
 
 class Work:
-    """One raster on its way through the predictor; used by one thread at a time.
+    """One raster on its way through the predictor.
+
+    One thread may read on in ``calls`` while another one takes answers: these are to tiles that
+    have been read, and settle nothing in front of them.
 
     Args:
         call_pixels: most reduced pixels of one call; a tile that has more goes alone.
