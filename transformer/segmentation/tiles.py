@@ -58,7 +58,7 @@ class TileReader:
                 if not self._has_data(tile):
                     yield Filled(tile, None)
                     continue
-                yield Filled(tile, np.ascontiguousarray(part))
+                yield Filled(tile, part.copy())
 
     def _load(self, index: int) -> int:
         """Fill the window with one row of tiles; what overlaps the row above is there already."""
