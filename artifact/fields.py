@@ -75,6 +75,12 @@ class Fields:
             raise CardError(self.path(name), f"must be at least {minimum}, not {value}")
         return value
 
+    def optional_integer(self, name: str, minimum: int = 0) -> int | None:
+        if name in self._value and self._value[name] is None:
+            self._value.pop(name)
+            return None
+        return self.integer(name, minimum)
+
     def byte(self, name: str) -> int:
         value = self.integer(name)
         if value > 255:

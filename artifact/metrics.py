@@ -11,16 +11,20 @@ from artifact.fields import Fields
 
 @dataclass(frozen=True)
 class TaskMetrics:
-    """Results of a revision; ``shipped_seed`` is the run whose weights these are."""
+    """Results of a revision.
 
-    shipped_seed: int
+    Attributes:
+        shipped_seed: the run whose weights these are; None where they are all runs' average.
+    """
+
+    shipped_seed: int | None
 
 
-def check_shipped(shipped: int, seeds: Sequence[int], fields: Fields) -> None:
+def check_shipped(shipped: int | None, seeds: Sequence[int], fields: Fields) -> None:
     """See that the shipped seed is among those that were run.
 
     Raises:
         CardError: it is not.
     """
-    if shipped not in seeds:
+    if shipped is not None and shipped not in seeds:
         raise CardError(fields.path("shipped_seed"), "is none of the seeds")

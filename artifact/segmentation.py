@@ -191,12 +191,14 @@ class SegmentationMetrics(TaskMetrics):
     """Results on whole held-out images, as they are served: tiled, and in half precision.
 
     Attributes:
-        test: of the shipped seed.
+        validation_mean_iou: of the shipped weights.
+        test: likewise.
         single_precision: the same with the weights that training left, before they were halved.
         baseline: of a classifier that sees one pixel's colour alone.
         seeds: every run.
     """
 
+    validation_mean_iou: float
     test: Scores
     single_precision: Scores
     baseline: Scores
@@ -205,7 +207,8 @@ class SegmentationMetrics(TaskMetrics):
     @classmethod
     def read(cls, fields: Fields) -> SegmentationMetrics:
         metrics = cls(
-            shipped_seed=fields.integer("shipped_seed"),
+            shipped_seed=fields.optional_integer("shipped_seed"),
+            validation_mean_iou=fields.share("validation_mean_iou"),
             test=fields.read("test", Scores.read),
             single_precision=fields.read("single_precision", Scores.read),
             baseline=fields.read("baseline", Scores.read),

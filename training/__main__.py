@@ -63,7 +63,8 @@ def train(options: argparse.Namespace, settings: RunSettings) -> int:
         return 0
     written = task.publish(ready, options, runs, root, revision)
     print(task.summary(written))
-    print(f"wrote {written.folder} (seed {written.card.metrics.shipped_seed})")
+    shipped = written.card.metrics.shipped_seed
+    print(f"wrote {written.folder} ({'all seeds' if shipped is None else f'seed {shipped}'})")
     return 0
 
 

@@ -105,13 +105,15 @@ def after(start: RunResult | None, run: RunResult) -> RunResult:
 
 
 def start_of(settings: RunSettings, runs: Path, seed: int) -> RunResult | None:
-    """The finished run that ``settings.start`` names; None where it names none.
+    """The finished run that ``settings`` say is gone on from by ``seed``; None where it is none.
 
     Raises:
         ValueError: it has not finished.
     """
     if not settings.start:
         return None
+    if settings.start_seed >= 0:
+        seed = settings.start_seed
     folder = runs / settings.start / f"seed-{seed}"
     if not (folder / RESULT).exists():
         raise ValueError(

@@ -30,7 +30,8 @@ class RunSettings:
 
     model: str = option("mnist", "name of the model the revision belongs to")
     parent: str = option("", "name/revision to fine-tune from; empty: from scratch")
-    start: str = option("", "preset whose finished run of the same seed is gone on from")
+    start: str = option("", "preset whose finished run is gone on from")
+    start_seed: int = option(-1, "seed of that run; -1: the same as its own")
     architecture: str = option("residual-cnn", "registered name of the network")
     arguments: dict[str, Any] = option({}, "its arguments; a child has its parent's")
 

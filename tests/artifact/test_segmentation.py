@@ -17,7 +17,12 @@ from tests.conftest import make_card, make_segmentation_contract
 
 SCORES = Scores({"red": 0.5, "green": 0.25, "blue": 0.75}, 0.5, 0.4, 0.8)
 METRICS = SegmentationMetrics(
-    0, SCORES, SCORES, SCORES, (SegmentationRun(0, "2026-01-02T03:04:05Z", 3, 9.5, 0.5, SCORES),)
+    0,
+    0.5,
+    SCORES,
+    SCORES,
+    SCORES,
+    (SegmentationRun(0, "2026-01-02T03:04:05Z", 3, 9.5, 0.5, SCORES),),
 )
 
 
@@ -68,6 +73,15 @@ def test_the_shipped_seed_is_one_of_the_seeds() -> None:
     wrong["metrics"]["shipped_seed"] = 1
     with pytest.raises(CardError, match=r"metrics\.shipped_seed: is none of the seeds"):
         ModelCard.from_json(json.dumps(wrong))
+
+
+def test_the_average_of_the_seeds_is_none_of_them() -> None:
+    averaged = document()
+    averaged["metrics"]["shipped_seed"] = None
+    assert ModelCard.from_json(json.dumps(averaged)).metrics.shipped_seed is None
+    del averaged["metrics"]["shipped_seed"]
+    with pytest.raises(CardError, match=r"metrics\.shipped_seed: is missing"):
+        ModelCard.from_json(json.dumps(averaged))
 
 
 def test_a_run_finished_at_a_moment() -> None:

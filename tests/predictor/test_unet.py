@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from predictor.networks.unet import UNet
 from tests.conftest import ROOT
 from tests.predictor.test_networks import with_live_norms
 
-PRESET = ROOT / "training" / "segmentation" / "presets" / "land-cover.yaml"
+PRESETS = sorted((ROOT / "training" / "segmentation" / "presets").glob("*.yaml"))
 SMALL: dict[str, Any] = {
     "channels": 3,
     "classes": 4,
@@ -29,8 +30,9 @@ def small(**changes: Any) -> nn.Module:
     return build_network(Architecture("u-net", {**SMALL, **changes}))
 
 
-def test_the_preset_is_within_the_limits() -> None:
-    document = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_the_presets_are_within_the_limits(preset: Path) -> None:
+    document = yaml.safe_load(preset.read_text(encoding="utf-8"))
     network = build_network(Architecture(document["architecture"], document["arguments"]))
     assert 1_000_000 < sum(p.numel() for p in network.parameters()) <= 8_000_000
     in_half_precision = sum(t.numel() for t in network.state_dict().values()) * 2

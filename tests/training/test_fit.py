@@ -33,6 +33,7 @@ from training.loop import (
     learning_rate,
     make_optimiser,
     read_result,
+    start_of,
     write_result,
 )
 
@@ -229,6 +230,20 @@ def test_a_run_goes_on_from_another() -> None:
     ]
     assert joined.finished == "now"
     assert joined.train_seconds == 4.5
+
+
+def test_seeds_go_on_from_their_own_run_or_from_one(tmp_path: Path) -> None:
+    for seed in (0, 4):
+        folder = tmp_path / "first" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        write_result(folder, RunResult(seed, "then", small_network().state_dict(), [row(0.1)]))
+    assert start_of(settings(), tmp_path, 4) is None
+    for start_seed, expected in ((-1, 4), (0, 0)):
+        found = start_of(settings(start="first", start_seed=start_seed), tmp_path, 4)
+        assert found is not None
+        assert found.seed == expected
+    with pytest.raises(ValueError, match="first: --preset first --seeds 5 --only-fit"):
+        start_of(settings(start="first"), tmp_path, 5)
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from artifact import Architecture
 from predictor.networks import build_network
+from predictor.networks.residual_cnn import ResidualBlock
 from training.loop import RunResult, Validation, run_epochs, update
 from training.segmentation.data import (
     VOID,
@@ -45,11 +46,32 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     network = build_network(Architecture(settings.architecture, settings.arguments))
     if start is not None:
-        network.load_state_dict(start.weights)
+        take_over(network, start.weights)
     learner = _Segmenter(settings, data, generator, dry_run)
     return run_epochs(
         settings, learner, network, generator, seed, folder, resume=resume, dry_run=dry_run
     )
+
+
+def take_over(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load weights of the same network, or of one that has fewer residual blocks.
+
+    Blocks that it lacks begin as identities, so that the deeper network begins with the answers of
+    the shallower one (Net2DeeperNet: Chen et al., 2016, arXiv:1511.05641).
+
+    Raises:
+        ValueError: the networks differ in more than their blocks.
+    """
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    blocks = {n: m for n, m in network.named_modules() if isinstance(m, ResidualBlock)}
+    new = [name for name in blocks if f"{name}.project.0.weight" in missing]
+    strange = [key for key in missing if not key.startswith(tuple(f"{name}." for name in new))]
+    if unexpected or strange:
+        raise ValueError(f"start: another network; it differs in {[*unexpected, *strange][0]}")
+    for name in new:
+        norm = blocks[name].project[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        nn.init.zeros_(norm.weight)
 
 
 class _Segmenter:

@@ -81,7 +81,11 @@ def publish(
     root: Path,
     revision: str,
 ) -> Revision:
-    """Write the revision with the run that is best on the validation images.
+    """Write the revision with the run that is best on the validation images, or all of them.
+
+    Where ``settings.merge`` says so, the weights of several runs are averaged, which is for runs
+    that went on from the same weights: those lie in one basin, and their average in the middle of
+    it (Wortsman et al., 2022, arXiv:2203.05482).
 
     The test images are looked at here, after everything else has been decided: tiled and joined
     as the transformer does it, by the weights that are written, which are in half precision.
@@ -103,14 +107,20 @@ def publish(
                 score(data.test, masks)[0],
             )
         )
-    shipped = max(range(len(runs)), key=lambda i: results[i].validation_mean_iou)
-    run, result = runs[shipped], results[shipped]
+    shipped_seed: int | None
+    if settings.merge == "average" and len(runs) > 1:
+        shipped_seed, shipped = None, average([run.weights for run in runs])
+    else:
+        best = max(range(len(runs)), key=lambda i: results[i].validation_mean_iou)
+        shipped_seed, shipped = runs[best].seed, runs[best].weights
+    masks = masks_by(architecture, contract, halved(shipped))
     weights = class_weights(class_shares(data.train), settings.balance).numpy()
     colours = ColourClassifier(data.train, weights)
     metrics = SegmentationMetrics(
-        shipped_seed=run.seed,
-        test=result.test,
-        single_precision=score(data.test, masks_by(architecture, contract, run.weights))[0],
+        shipped_seed=shipped_seed,
+        validation_mean_iou=score(data.validation, masks)[0].mean_iou,
+        test=score(data.test, masks)[0],
+        single_precision=score(data.test, masks_by(architecture, contract, shipped))[0],
         baseline=score(data.test, lambda item: colours.mask(item.image))[0],
         seeds=tuple(results),
     )
@@ -122,7 +132,6 @@ def publish(
         metrics,
         LIBRARIES,
     )
-    masks = masks_by(architecture, contract, halved(run.weights))
     title = f"{settings.model}/{revision}"
     # One scene each, the first ones of the test split.
     shown = list({item.name.split("_")[0]: item for item in reversed(data.test)}.values())
@@ -130,7 +139,7 @@ def publish(
     return write_revision(
         root,
         card,
-        save(halved(run.weights)),
+        save(halved(shipped)),
         {
             "curves.png": iou_curves({r.seed: r.history for r in runs}, title),
             "examples.png": example_maps(
@@ -138,6 +147,20 @@ def publish(
             ),
         },
     )
+
+
+def average(runs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each float; counters are the first run's.
+
+    Batch norm's statistics are averaged like the rest: made anew from training crops, whose
+    corners are empty where they were turned, they fit whole images less well.
+    """
+    return {
+        name: torch.stack([weights[name] for weights in runs]).mean(dim=0)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in runs[0].items()
+    }
 
 
 def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -173,6 +196,8 @@ def summary(metrics: SegmentationMetrics) -> str:
     names = list(metrics.test.ious)
     lines = ["".join(f"{name:>12}" for name in ["", *names, "mean IoU", "pixels right"])]
     rows = [(f"seed {run.seed}", run.test) for run in metrics.seeds]
+    if metrics.shipped_seed is None:
+        rows.append(("average", metrics.test))
     rows += [("float32", metrics.single_precision), ("colour", metrics.baseline)]
     for title, scores in rows:
         values = [*(scores.ious[name] for name in names), scores.mean_iou, scores.pixel_accuracy]

@@ -29,5 +29,7 @@ class SegmentationSettings(RunSettings):
     zoom: float = option(1.5, "largest factor of scale, up or down")
     colour: float = option(0.2, "largest change of brightness, contrast and each band's gain")
 
+    merge: str = option("best", "what is shipped of several seeds", ("best", "average"))
+
     tile: int = option(1536, "largest side of a tile in serving, reduced pixels", positive=True)
     overlap: int = option(96, "reduced pixels that neighbouring tiles share")

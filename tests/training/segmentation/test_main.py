@@ -7,11 +7,16 @@ import pytest
 import training.__main__ as entry
 from artifact import SegmentationContract, SegmentationMetrics, open_revision
 from predictor.loading import load_revision
+from training.segmentation.settings import SegmentationSettings
+from training.segmentation.task import SegmentationTask
+from training.settings import read_preset
 
 SMALL = (
     "--arguments={channels: 3, classes: 6, patch: 2, widths: [8, 8], encoders: [0, 1],"
     " decoders: [0]}"
 )
+
+PRESETS = sorted(path.stem for path in SegmentationTask.presets.glob("*.yaml"))
 
 
 @pytest.mark.data
@@ -33,6 +38,15 @@ def test_the_preset_has_a_task() -> None:
     assert options.task == "segmentation"
     settings = entry.settings_from(options)
     assert (settings.model, settings.epochs, settings.architecture) == ("land-cover", 3, "u-net")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_loads_and_names_others_that_exist(name: str) -> None:
+    settings = SegmentationSettings(
+        **read_preset(name, SegmentationSettings, SegmentationTask.presets)
+    )
+    assert settings.start in ("", *PRESETS)
+    assert settings.start_seed < 0 or settings.start
 
 
 def test_there_is_no_parent_to_start_from(capsys: pytest.CaptureFixture[str]) -> None:
