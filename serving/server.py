@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from serving.admission import Admission
 from serving.errors import Forbidden, ServingError, UnknownModel
-from serving.grpc import BoundGRPCServer
+from serving.grpc.servicer import BoundGRPCServer
 from serving.http import Edge, render_error
 from serving.model import ServedModel
 from serving.protocol import ShortProtocol

@@ -1,0 +1,383 @@
+"""The serving end: unary calls in, one task each, their answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
+
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+
+from serving.grpc.messages import (
+    COMPRESSIONS,
+    CONTENT_TYPE,
+    MessageReader,
+    RpcError,
+    read_timeout,
+    write_details,
+    write_message,
+)
+from serving.http2 import frames
+from serving.http2.connection import Connection, Stream
+from serving.http2.fields import Fields, write_fields, write_same_fields
+from serving.http2.frames import PREFACE, ConnectionFault, ErrorCode
+
+MOST_STREAMS = 1024
+"""Calls under way on one connection. A gateway puts all of its callers on a few connections."""
+
+DETAILS_CHARACTERS = 1024
+"""Of a status message: it is a header field, and gateways cut those off."""
+
+CROSSING_SECONDS = 0.1
+"""Between the announcement of a connection's end and its end."""
+
+_ACCEPTS = ",".join(["identity", *COMPRESSIONS])
+_BEGIN = write_fields(
+    [(":status", "200"), ("content-type", CONTENT_TYPE), ("grpc-accept-encoding", _ACCEPTS)]
+)
+_DONE = write_fields([("grpc-status", "0")])
+
+logger = logging.getLogger("serving.grpc")
+
+
+class Method(NamedTuple):
+    """One method of a service.
+
+    Attributes:
+        read: a request from its bytes; raises ``DecodeError``.
+        answer: the response message; raises ``RpcError`` for any status but OK.
+    """
+
+    read: Callable[[memoryview], Any]
+    answer: Callable[[Any, Call], Awaitable[Any]]
+
+
+class Call:
+    """What a method may know of its call and say besides its answer: gRPC's servicer context."""
+
+    def __init__(self, metadata: Fields) -> None:
+        self._metadata = metadata
+        self._trailing: dict[str, str] = {}
+
+    def invocation_metadata(self) -> Fields:
+        return self._metadata
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._trailing = dict(metadata)
+
+    async def abort(self, code: StatusCode, details: str) -> NoReturn:
+        """End the call with a status other than OK."""
+        raise RpcError(code, details, self._trailing)
+
+
+@dataclass
+class CallStream(Stream):
+    """A call under way."""
+
+    method: Method | None = None
+    message: MessageReader | None = None
+    call: Call | None = None
+    timeout: float | None = None
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    late: bool = False
+
+
+@dataclass
+class Service:
+    """What all connections of a server share.
+
+    Attributes:
+        methods: by path, as in ``/package.Service/Method``.
+        most_received, most_sent: bytes of a message.
+        connections: those that are open.
+    """
+
+    methods: Mapping[str, Method]
+    most_received: int
+    most_sent: int
+    connections: set[ServerConnection] = field(default_factory=set)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no more calls; let those under way end, but not for longer than that."""
+        for connection in list(self.connections):
+            connection.announce_end()
+        # Calls that cross the announcement are answered.
+        await asyncio.sleep(min(CROSSING_SECONDS, grace_seconds))
+        for connection in list(self.connections):
+            connection.end()
+        tasks = [task for c in self.connections for task in c.tasks()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        for connection in list(self.connections):
+            connection.transport.close()
+
+
+class ServerConnection(Connection):
+    """One client's connection."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(
+            min(service.most_received + frames.DEFAULT_WINDOW, frames.LARGEST_WINDOW),
+            {frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS},
+        )
+        self._service = service
+        self._preface = PREFACE
+        self._draining = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._service.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._service.connections.discard(self)
+        for stream in list(self.streams.values()):
+            self.close_stream(stream)
+            self.stream_reset(stream, ErrorCode.CANCEL)
+
+    def data_received(self, data: bytes) -> None:
+        if self._preface:
+            part, data = data[: len(self._preface)], data[len(self._preface) :]
+            if not self._preface.startswith(part):
+                self.transport.close()  # HTTP/1.1, or no HTTP at all
+                return
+            self._preface = self._preface[len(part) :]
+        super().data_received(data)
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Those of the calls under way."""
+        return [s.task for s in self._calls() if s.task is not None]
+
+    def announce_end(self) -> None:
+        """Ask the client to call elsewhere."""
+        self.write(frames.goaway(frames.LARGEST_WINDOW, ErrorCode.NO_ERROR))
+
+    def end(self) -> None:
+        """Take no further call."""
+        self._draining = True
+        self.write(frames.goaway(self.newest, ErrorCode.NO_ERROR))
+
+    def _calls(self) -> list[CallStream]:
+        return [s for s in self.streams.values() if isinstance(s, CallStream)]
+
+    def _new_stream(self, stream_id: int) -> Stream:
+        return CallStream(stream_id, self._peer_window, self._stream_window)
+
+    # What the client does.
+
+    def fields_received(self, stream: int, fields: Fields, ended: bool) -> None:
+        if stream <= self.newest:
+            self._trailers_received(stream, ended)
+            return
+        if stream % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams are odd")
+        if self._draining:
+            return
+        self.newest = stream
+        if len(self.streams) >= MOST_STREAMS:
+            self._out.append(frames.rst_stream(stream, ErrorCode.REFUSED_STREAM))
+            return
+        found = self.open(stream)
+        assert isinstance(found, CallStream)
+        try:
+            self._begin(found, fields)
+        except RpcError as error:
+            self._refuse(found, error)
+            return
+        if ended:
+            self._message_complete(found)
+
+    def _trailers_received(self, stream_id: int, ended: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if not isinstance(stream, CallStream):
+            return
+        if not ended:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "trailers end a stream")
+        self._message_complete(stream)
+
+    def content_received(self, stream: Stream, content: memoryview, ended: bool) -> None:
+        assert isinstance(stream, CallStream)
+        if stream.message is None:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, "content after the end")
+        try:
+            stream.message.feed(content)
+        except RpcError as error:
+            self._refuse(stream, error)
+            return
+        if ended:
+            self._message_complete(stream)
+
+    def stream_reset(self, stream: Stream, code: int) -> None:
+        assert isinstance(stream, CallStream)
+        self._let_go(stream)
+        if stream.task is not None:
+            stream.task.cancel()
+
+    def _begin(self, stream: CallStream, fields: Fields) -> None:
+        given = dict(fields)
+        kind = given.get("content-type", "")
+        if given.get(":method") != "POST" or not kind.startswith(CONTENT_TYPE):
+            self.send(stream, self._fields(stream, write_same_fields((_NOT_GRPC,)), True), [])
+            self._forget(stream)
+            return
+        stream.message = MessageReader(
+            self._service.most_received, given.get("grpc-encoding", "identity")
+        )
+        path = given.get(":path", "")
+        stream.method = self._service.methods.get(path)
+        if stream.method is None:
+            raise RpcError(StatusCode.UNIMPLEMENTED, f"there is no method {path[:200]}")
+        stream.timeout = read_timeout(given.get("grpc-timeout", ""))
+        stream.call = Call(tuple(item for item in fields if not _is_reserved(item[0])))
+
+    def _message_complete(self, stream: CallStream) -> None:
+        if stream.message is None or stream.method is None or stream.call is None:
+            return
+        try:
+            message = stream.message.finish()
+        except RpcError as error:
+            self._refuse(stream, error)
+            return
+        stream.message = None
+        loop = asyncio.get_running_loop()
+        stream.task = loop.create_task(self._answer(stream, stream.method, message, stream.call))
+        if stream.timeout is not None:
+            stream.timer = loop.call_later(stream.timeout, self._too_late, stream)
+
+    def _too_late(self, stream: CallStream) -> None:
+        stream.late = True
+        if stream.task is not None:
+            stream.task.cancel()
+
+    # What is answered.
+
+    async def _answer(
+        self, stream: CallStream, method: Method, message: memoryview, call: Call
+    ) -> None:
+        try:
+            try:
+                request = method.read(message)
+            except DecodeError:
+                raise RpcError(StatusCode.INVALID_ARGUMENT, "the message is damaged") from None
+            del message  # it may be large, and the answer may take a while
+            response = await method.answer(request, call)
+            content: bytes = response.SerializeToString()
+            if len(content) > self._service.most_sent:
+                raise RpcError(
+                    StatusCode.RESOURCE_EXHAUSTED,
+                    f"the answer has {len(content)} bytes; the limit is {self._service.most_sent}",
+                )
+        except RpcError as error:
+            self._refuse(stream, error)
+        except asyncio.CancelledError:
+            if not stream.late:
+                raise
+            self._refuse(stream, RpcError(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"))
+        except Exception:
+            logger.exception("unexpected error")
+            self._refuse(stream, RpcError(StatusCode.INTERNAL, "internal error"))
+        else:
+            self._send(stream, content)
+
+    def _send(self, stream: CallStream, content: bytes) -> None:
+        if stream.id not in self.streams:
+            return
+        self._let_go(stream)
+        self.send(
+            stream,
+            self._fields(stream, _BEGIN),
+            write_message(content),
+            self._fields(stream, _DONE, True),
+        )
+        if stream.sent:
+            self._forget(stream)
+
+    def _refuse(self, stream: CallStream, error: RpcError) -> None:
+        """Answer with a status alone."""
+        if stream.id not in self.streams:
+            return
+        self._let_go(stream)
+        fields = [
+            (":status", "200"),
+            ("content-type", CONTENT_TYPE),
+            ("grpc-status", str(error.code.value[0])),
+            ("grpc-message", write_details(error.details[:DETAILS_CHARACTERS])),
+            ("grpc-accept-encoding", _ACCEPTS),
+            *error.trailing.items(),
+        ]
+        unfinished = stream.message is not None
+        self.send(stream, self._fields(stream, write_fields(fields), True), [])
+        self._forget(stream)
+        if unfinished:
+            self.write(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
+
+    def _fields(self, stream: Stream, block: bytes, ends: bool = False) -> bytes:
+        flags = frames.END_HEADERS | (frames.END_STREAM if ends else 0)
+        return frames.frame(frames.HEADERS, flags, stream.id, block)
+
+    def stream_sent(self, stream: Stream) -> None:
+        assert isinstance(stream, CallStream)
+        self._forget(stream)
+
+    def _forget(self, stream: CallStream) -> None:
+        self.close_stream(stream)
+        self._let_go(stream)
+
+    def _let_go(self, stream: CallStream) -> None:
+        if stream.timer is not None:
+            stream.timer.cancel()
+
+
+_NOT_GRPC = (":status", "415")
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith((":", "grpc-")) or name in ("te", "content-type")
+
+
+class GrpcListener:
+    """Listens, and stops listening.
+
+    Args:
+        host: an address; empty for all of them.
+    """
+
+    def __init__(self, service: Service, host: str, port: int) -> None:
+        self._service = service
+        self._host = host
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self._stopped = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        found: int = self._server.sockets[0].getsockname()[1]
+        return found
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            OSError: the address is taken.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ServerConnection(self._service), self._host or None, self._port
+        )
+
+    async def wait(self) -> None:
+        """Until ``stop`` has ended."""
+        await self._stopped.wait()
+
+    async def stop(self, grace_seconds: float) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._service.drain(grace_seconds)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), 1.0)
+        self._stopped.set()

@@ -1,0 +1,114 @@
+"""Header fields: written without state, read from anybody (RFC 7541).
+
+Every field is written as a literal that enters no table, so a block means the same on every
+connection and may be kept. Peers are asked for the same (``HEADER_TABLE_SIZE`` 0), and blocks of
+such literals are read here; whatever else a peer sends, the library hpack reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from hpack import Decoder, HPACKError
+
+from serving.http2.frames import ConnectionFault, ErrorCode
+
+Fields = tuple[tuple[str, str], ...]
+"""Names, lower-case, and values, in order."""
+
+MOST_BYTES = 32 << 10
+"""Of one list of fields, as RFC 9113 counts them."""
+
+_LITERAL = 0x00
+_HUFFMAN = 0x80
+_SHORT = 0x7F
+"""Lengths below this fit into one byte."""
+
+_KEPT = 512
+
+
+def write_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """One block of ``fields``; characters must be those of latin-1."""
+    parts = bytearray()
+    for name, value in fields:
+        parts.append(_LITERAL)
+        for text in (name, value):
+            raw = text.encode("latin-1")
+            if len(raw) < _SHORT:
+                parts.append(len(raw))
+            else:
+                parts += _long_length(len(raw))
+            parts += raw
+    return bytes(parts)
+
+
+write_same_fields = lru_cache(maxsize=_KEPT)(write_fields)
+"""For fields that come again and again; takes a tuple."""
+
+
+class FieldReader:
+    """Reads the blocks of one connection, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(max_header_list_size=MOST_BYTES)
+        self._known: dict[bytes, Fields] = {}
+
+    def read(self, block: bytes) -> Fields:
+        """The fields of a block.
+
+        Raises:
+            ConnectionFault: it cannot be read, which leaves the connection without a common
+                state.
+        """
+        found = self._known.get(block)
+        if found is None:
+            found = read_literals(block)
+        if found is None:
+            found = self._decode(block)
+        return found
+
+    def _decode(self, block: bytes) -> Fields:
+        table = self._decoder.header_table
+        alone = not table.dynamic_entries
+        try:
+            raw = self._decoder.decode(block, raw=True)
+        except HPACKError as error:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+        found = tuple((bytes(k).decode("latin-1"), bytes(v).decode("latin-1")) for k, v in raw)
+        if alone and not table.dynamic_entries and len(self._known) < _KEPT:
+            self._known[block] = found  # it neither used nor changed the table
+        return found
+
+
+def read_literals(block: bytes) -> Fields | None:
+    """The fields of a block as ``write_fields`` writes them; None for any other."""
+    fields = []
+    at, size = 0, len(block)
+    while at < size:
+        if block[at] != _LITERAL:
+            return None
+        at += 1
+        pair = []
+        for _ in range(2):
+            if at >= size:
+                return None
+            length = block[at]
+            at += 1
+            if length & _HUFFMAN or length == _SHORT or at + length > size:
+                return None
+            pair.append(block[at : at + length].decode("latin-1"))
+            at += length
+        fields.append((pair[0], pair[1]))
+    return tuple(fields)
+
+
+def _long_length(value: int) -> bytes:
+    """A length from 127 on (RFC 7541, section 5.1, with a prefix of seven bits)."""
+    parts = [_SHORT]
+    value -= _SHORT
+    while value >= 0x80:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
