@@ -113,15 +113,15 @@ class ClientConnection(Connection):
         self.make_room()
         super().connection_lost(exc)
 
-    async def room(self) -> None:
-        """Wait until one more call may begin, or the connection is not to be used any more.
+    def room(self) -> asyncio.Future[None]:
+        """Done when one more call may begin, or none on this connection.
 
-        Whoever was waiting and then does not begin one says so: ``make_room``.
+        Others may be faster: whoever waited looks again. Who then does not begin a call says so:
+        ``make_room``.
         """
-        while self.usable and self.full:
-            waiting = self.loop.create_future()
-            self._waiting.append(waiting)
-            await waiting
+        waiting = self.loop.create_future()
+        self._waiting.append(waiting)
+        return waiting
 
     def make_room(self) -> None:
         """Let as many begin as may."""
@@ -368,7 +368,7 @@ class Channel:
         connection = self._connection
         if connection is None or not connection.usable:
             connection = await self._connect(deadline)
-        if connection.full:
+        while connection.usable and connection.full:
             try:
                 await _by(connection.room(), deadline)
             except (RpcError, asyncio.CancelledError):

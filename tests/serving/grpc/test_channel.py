@@ -537,6 +537,36 @@ async def test_as_many_calls_as_the_server_takes(make: Make, most: int) -> None:
         assert server.connections == 1
 
 
+async def test_calls_that_were_begun_too_early_make_no_room_for_more(make: Make) -> None:
+    """Envoy hangs up on a client that begins more than the limit which it has acknowledged."""
+    most, open_now, largest = 5, 0, 0
+
+    def reply(raw: Raw, stream: int) -> None:
+        nonlocal open_now
+        open_now -= 1
+        raw.writer.write(answer(raw, stream))
+
+    async def script(raw: Raw) -> None:
+        nonlocal open_now, largest
+        early = [(await request(raw))[0] for _ in range(FIRST_STREAMS)]
+        await raw.send(frames.settings({frames.MAX_CONCURRENT_STREAMS: most}))
+        await raw.send(*(frames.rst_stream(n, ErrorCode.REFUSED_STREAM) for n in early))
+        while (frame := await raw.frame()) is not None:
+            kind, flags, stream, payload = frame
+            if kind == frames.HEADERS:
+                raw.fields(payload)
+                open_now += 1
+                largest = max(largest, open_now)
+            elif kind == frames.DATA and flags & frames.END_STREAM:
+                asyncio.get_running_loop().call_later(0.003, reply, raw, stream)
+
+    async with Scripted(script) as server:
+        channel = make(server.port)
+        assert await asyncio.gather(*(call(channel) for _ in range(300))) == [b"yes"] * 300
+        assert largest == most
+        assert server.connections == 1
+
+
 async def test_not_too_many_calls_before_the_server_has_spoken(make: Make) -> None:
     begun = 0
 
