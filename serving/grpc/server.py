@@ -176,6 +176,17 @@ class ServerConnection(Connection):
             self._preface = self._preface[len(part) :]
         super().data_received(data)
 
+    def hang_up(self) -> None:
+        """Say that nothing follows, and wait for the client to hang up.
+
+        It may still send: windows for the last answers, say. A socket that is closed would be reset
+        over those, and the client lose what it has not read.
+        """
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
     def close_stream(self, stream: Stream) -> None:
         super().close_stream(stream)
         self._close_if_done()

@@ -118,6 +118,7 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes | memoryview] = []
         self._batch = 0
         self._reading = False
+        self._hung_up = False
         self._first_block = NO_TABLE
         self._idle_frames = 0
         self._second = 0.0
@@ -167,8 +168,8 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return  # TLS goes on reading for a while
+        if self._hung_up or self.transport.is_closing():
+            return  # TLS goes on reading for a while, too
         self.heard = self.loop.time()
         if self.heard - self._second >= 1:
             self._second, self._idle_frames = self.heard, 0
@@ -200,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         if self._out:
-            if not self.transport.is_closing():
+            if not self._hung_up and not self.transport.is_closing():
                 if len(self._out) == 1:
                     self.transport.write(self._out[0])
                 else:
@@ -261,9 +262,13 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Hang up once the peer has taken what is written, or does not take it for a while."""
         self.flush()
-        if self._linger is None and not self.transport.is_closing():
-            self.transport.close()
+        if not self._hung_up and not self.transport.is_closing():
+            self._hung_up = True
             self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        self.transport.close()
 
     def _push(self, stream: Stream) -> bool:
         """Send what of a stream may be sent; whether that is all."""

@@ -185,6 +185,10 @@ class Peer:
         self.server.add_generic_rpc_handlers((generic,))
         self.port = self.server.add_insecure_port("127.0.0.1:0")
 
+    async def stop(self) -> None:
+        await self.server.stop(None)
+        del self.server  # while there is a loop that it can end in
+
     async def echo(self, request: bytes, context: Any) -> bytes:
         self.metadata.append({"host": context.peer(), **dict(context.invocation_metadata())})
         self.deadlines.append(context.time_remaining())
@@ -214,7 +218,7 @@ async def peer() -> AsyncIterator[Peer]:
     found = Peer()
     await found.server.start()
     yield found
-    await found.server.stop(None)
+    await found.stop()
 
 
 async def test_echo(make: Make, peer: Peer) -> None:
@@ -277,14 +281,14 @@ async def test_compressed_answers(make: Make, kind: grpc.Compression) -> None:
     peer = Peer(compression=kind)
     await peer.server.start()
     assert await call(make(peer.port), b"abc" * 1000) in (b"abc" * 1000,)
-    await peer.server.stop(None)
+    await peer.stop()
 
 
 async def test_few_calls_at_a_time(make: Make) -> None:
     peer = Peer(maximum_concurrent_rpcs=None)
     await peer.server.start()
     assert await asyncio.gather(*(call(make(peer.port)) for _ in range(20))) == [b"x"] * 20
-    await peer.server.stop(None)
+    await peer.stop()
 
 
 # Our own server, and both ends at once.

@@ -292,6 +292,23 @@ async def test_a_drain_says_so_twice_and_hangs_up(raw: Raw, listener: GrpcListen
     await asyncio.wait_for(stopping, 1)
 
 
+async def test_who_hangs_up_takes_no_answer_away(
+    raw: Raw, listener: GrpcListener, service: Service
+) -> None:
+    """What a client sends to a socket that is closed has the unread answers thrown away."""
+    await raw.send(request(raw, 1, b"60000", BIG))
+    await until(lambda: not any(c.streams for c in service.connections))
+    stopping = asyncio.ensure_future(listener.stop(5))
+    await asyncio.sleep(0.3)
+    for _ in range(3):
+        await raw.send(frames.window_update(0, 100), frames.window_update(1, 100))
+        await asyncio.sleep(0.02)
+    assert not stopping.done()
+    assert len((await answer_of(raw, 1))[0]) > 60_000
+    await raw.ended()
+    await asyncio.wait_for(stopping, 1)
+
+
 async def test_a_call_that_crosses_the_last_goaway_harms_no_other(
     raw: Raw, listener: GrpcListener, echo: Echo
 ) -> None:
@@ -305,6 +322,7 @@ async def test_a_call_that_crosses_the_last_goaway_harms_no_other(
     echo.go_on.set()
     content, found = await answer_of(raw, 1)
     assert (value(content[5:]), found["grpc-status"]) == (b"x", "0")
+    await raw.ended()
     await asyncio.wait_for(stopping, 2)
 
 
@@ -326,6 +344,7 @@ async def test_a_drain_waits_for_answers_that_are_not_taken_yet_and_for_messages
     end = frames.frame(frames.DATA, frames.END_STREAM, 3, body[7:])
     await raw.send(end, frames.window_update(3, 100_000))
     assert value((await answer_of(raw, 3))[0][5:]) == b"half"
+    await raw.ended()
     await asyncio.wait_for(stopping, 2)
 
 
@@ -473,6 +492,7 @@ async def test_rapid_reset(client: Dial, echo: Echo, service: Service) -> None:
         raise ConnectionError
     await check(other, 1)
     assert echo.calls <= MOST_IDLE_FRAMES // server.RESET_COST
+    await raw.close()
     await until(lambda: len(service.connections) == 1)
 
 

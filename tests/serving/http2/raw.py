@@ -62,10 +62,11 @@ class Raw:
         raise ConnectionError("the other end hung up")
 
     async def ended(self) -> list[Seen]:
-        """All frames until the other end hangs up."""
+        """All frames until the other end hangs up; then this one does."""
         found = []
         while (frame := await self.frame()) is not None:
             found.append(frame)
+        await self.close()
         return found
 
     async def close(self) -> None:
