@@ -182,9 +182,9 @@ class ServerConnection(Connection):
         It may still send: windows for the last answers, say. A socket that is closed would be reset
         over those, and the client lose what it has not read.
         """
-        if self.transport.can_write_eof():
+        try:
             self.transport.write_eof()
-        else:
+        except (OSError, NotImplementedError):  # it is gone; TLS has no such end
             self.transport.close()
 
     def close_stream(self, stream: Stream) -> None:

@@ -309,6 +309,28 @@ async def test_who_hangs_up_takes_no_answer_away(
     await asyncio.wait_for(stopping, 1)
 
 
+class Gone:
+    """A transport whose peer has gone in this moment."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write_eof(self) -> None:
+        raise OSError(107, "not connected")
+
+
+async def test_a_client_that_is_gone_keeps_no_drain_from_its_end(
+    raw: Raw, listener: GrpcListener, service: Service
+) -> None:
+    await check(raw, 1)
+    for found in service.connections:
+        found.transport = Gone(found.transport)  # type: ignore[assignment]
+    await asyncio.wait_for(listener.stop(5), 1)
+
+
 async def test_a_call_that_crosses_the_last_goaway_harms_no_other(
     raw: Raw, listener: GrpcListener, echo: Echo
 ) -> None:
