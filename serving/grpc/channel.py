@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import random
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from grpc import StatusCode
 
@@ -32,11 +33,9 @@ CONNECT_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
 """From a connection that failed to the next attempt, which all calls wait for."""
 
-KEEPALIVE_SECONDS = 30.0
-"""Silence, while calls are under way, after which the peer is asked for a sign of life."""
-
-ANSWER_SECONDS = 5.0
-"""How long it has for that."""
+FIRST_STREAMS = 100
+"""Calls at a time, until the server has said how many it takes. None takes less (RFC 9113, section
+6.5.2, recommends so), and what it does not take has to be made again."""
 
 FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 0.05, 0.5
 
@@ -87,54 +86,76 @@ class ClientConnection(Connection):
             min(most_received + frames.DEFAULT_WINDOW, frames.LARGEST_WINDOW),
             {frames.ENABLE_PUSH: 0},
         )
-        self.usable = True
         self._most_received = most_received
-        self.most_streams = frames.LARGEST_WINDOW
-        self._waiting: list[asyncio.Future[None]] = []
-        self._heard = 0.0
-        self._keepalive: asyncio.TimerHandle | None = None
+        self._retired = False
+        self._most_streams = FIRST_STREAMS
+        self._settled = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def usable(self) -> bool:
+        """Whether another call may begin, now or when there is room."""
+        return not self._retired and not self.transport.is_closing()
+
+    @property
+    def full(self) -> bool:
+        """Whether a call has to wait for ``room``."""
+        return len(self.streams) >= self._most_streams
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).write(PREFACE)
+        self._out.append(PREFACE)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.usable = False
-        if self._keepalive is not None:
-            self._keepalive.cancel()
+        self._retired = True
         for stream in list(self.streams.values()):
             self._fail(stream, RpcError(StatusCode.UNAVAILABLE, "the connection was lost"))
-        self._make_room()
+        self.make_room()
+        super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        super().data_received(data)
+    def room(self) -> asyncio.Future[None]:
+        """Done when one more call may begin, or none on this connection.
 
-    async def room(self) -> None:
-        """Wait until one more call may begin, or the connection is not to be used any more."""
-        while self.usable and len(self.streams) >= self.most_streams:
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            await waiting
+        Others may be faster: whoever waited looks again. Who then does not begin a call says so:
+        ``make_room``.
+        """
+        waiting = self.loop.create_future()
+        self._waiting.append(waiting)
+        return waiting
+
+    def make_room(self) -> None:
+        """Let as many begin as may."""
+        free = len(self._waiting) if self._retired else self._most_streams - len(self.streams)
+        while self._waiting and free > 0:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                free -= 1
 
     def begin(self, block: bytes, message: bytes) -> CallStream:
         """Begin a call with these fields."""
-        self.newest = self.newest + 2 if self.newest else 1
-        if self.newest > frames.LARGEST_WINDOW - 2:
-            self.usable = False  # no number is left for another
-        stream = self.open(self.newest)
+        self.begun = self.begun + 2 if self.begun else 1
+        if self.begun > frames.LARGEST_WINDOW - 2:
+            self._retired = True  # no number is left for another
+            self.make_room()
+        stream = self.open(self.begun)
         assert isinstance(stream, CallStream)
-        if self._keepalive is None:
-            self._watch()
-        head = frames.frame(frames.HEADERS, frames.END_HEADERS, stream.id, block)
-        self.send(stream, head, write_message(message))
+        self.watch()
+        self.send(stream, self.head(stream.id, block), write_message(message))
         return stream
 
     def give_up(self, stream: Stream) -> None:
         """End a call whose answer nobody waits for any more."""
         if stream.id in self.streams:
             self.reset(stream, ErrorCode.CANCEL)
-            self._make_room()
+
+    def close_stream(self, stream: Stream) -> None:
+        super().close_stream(stream)
+        self.make_room()
+        self._close_if_done()
+
+    def is_watched(self) -> bool:
+        return bool(self.streams)
 
     def _new_stream(self, stream_id: int) -> Stream:
         return CallStream(stream_id, self._peer_window, self._stream_window)
@@ -151,13 +172,21 @@ class ClientConnection(Connection):
             return
         if status != "200" and "grpc-status" not in given:
             code = _BY_HTTP_STATUS.get(status, StatusCode.UNKNOWN)
-            self.give_up(found)
+            if not ended:
+                self.give_up(found)
             self._fail(found, RpcError(code, f"HTTP status {status}"))
         elif ended:
             self._ended(found, given)
         elif found.message is None:
             encoding = given.get("grpc-encoding", "identity")
             found.message = MessageReader(self._most_received, encoding)
+
+    def too_many_fields(self, stream: int, ended: bool) -> None:
+        found = self._known(stream)
+        if found is not None:
+            if not ended:
+                self.give_up(found)
+            self._fail(found, RpcError(StatusCode.INTERNAL, "the header fields are too large"))
 
     def content_received(self, stream: Stream, content: memoryview, ended: bool) -> None:
         assert isinstance(stream, CallStream)
@@ -179,73 +208,41 @@ class ClientConnection(Connection):
         self._fail(stream, kind(status, f"the stream was reset ({code})"))
 
     def going_away(self, last_stream: int) -> None:
-        self.usable = False
+        self._retired = True
         for stream in list(self.streams.values()):
             if stream.id > last_stream:
                 self._fail(stream, NotTaken(StatusCode.UNAVAILABLE, "the server is going away"))
-        self._make_room()
+        self.make_room()
         self._close_if_done()
 
-    def peer_limits_streams(self, most: int) -> None:
-        self.most_streams = most
-        self._make_room()
+    def settings_received(self, most_streams: int | None) -> None:
+        if most_streams is not None:
+            self._most_streams = most_streams
+        elif not self._settled:
+            self._most_streams = frames.LARGEST_WINDOW
+        self._settled = True
+        self.make_room()
 
     def _ended(self, stream: CallStream, trailers: dict[str, str]) -> None:
-        self.close_stream(stream)
         if not stream.sent:
             # It has answered before it has heard all, and need not hear the rest.
-            self._out.append(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
-        self._make_room()
+            self.write(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
         if not stream.answer.done():
             try:
                 stream.answer.set_result(_answer(stream.message, trailers))
             except RpcError as error:
                 stream.answer.set_exception(error)
-        self._close_if_done()
+        self.close_stream(stream)
 
     def _fail(self, stream: Stream, error: RpcError) -> None:
         assert isinstance(stream, CallStream)
-        self.close_stream(stream)
-        self._make_room()
         if not stream.answer.done():
             stream.answer.set_exception(error)
-        self._close_if_done()
+        self.close_stream(stream)
 
     def _close_if_done(self) -> None:
-        if not self.usable and not self.streams:
-            self.transport.close()
-
-    def _make_room(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    # Whether it is still there.
-
-    def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._heard = loop.time()
-        self._keepalive = loop.call_later(KEEPALIVE_SECONDS, self._ask)
-
-    def _ask(self) -> None:
-        self._keepalive = None
-        loop = asyncio.get_running_loop()
-        if not self.streams:
-            return  # the next call watches again
-        silence = loop.time() - self._heard
-        if silence < KEEPALIVE_SECONDS:
-            self._keepalive = loop.call_later(KEEPALIVE_SECONDS - silence, self._ask)
-            return
-        self.ping()
-        self._keepalive = loop.call_later(ANSWER_SECONDS, self._judge, self._heard)
-
-    def _judge(self, heard: float) -> None:
-        self._keepalive = None
-        if self._heard == heard:
-            self.transport.abort()
-        elif self.streams:
-            self._watch()
+        if self._retired and not self.streams:
+            self.close()
 
 
 def _answer(message: MessageReader | None, trailers: dict[str, str]) -> memoryview:
@@ -255,7 +252,7 @@ def _answer(message: MessageReader | None, trailers: dict[str, str]) -> memoryvi
         RpcError: their status is not OK, or there was nothing.
     """
     status = trailers.get("grpc-status", "")
-    code = CODES.get(int(status)) if status.isdecimal() else None
+    code = CODES.get(status)
     if code is not StatusCode.OK:
         details = read_details(trailers.get("grpc-message", ""))
         trailing = {k: v for k, v in trailers.items() if not k.startswith((":", "grpc-"))}
@@ -300,6 +297,7 @@ class Channel:
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
         self._not_before = 0.0
+        self._closed = False
 
     async def call(
         self,
@@ -318,16 +316,16 @@ class Channel:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
+        fields = write_fields(metadata)
         attempt = 1
         moved = False
         while True:
             try:
-                return await self._once(path, message, deadline, metadata)
-            except NotTaken as error:
-                if moved:
-                    raise RpcError(error.code, error.details) from None
-                moved = True  # once: a server that is going away has another in its place
+                return await self._once(path, message, deadline, fields)
             except RpcError as error:
+                if isinstance(error, NotTaken) and not moved:
+                    moved = True  # once at once: a server that goes away has another in its place
+                    continue
                 if error.code is not StatusCode.UNAVAILABLE or attempt >= self._attempts:
                     raise
                 backoff = min(FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1), MOST_BACKOFF_SECONDS)
@@ -338,31 +336,24 @@ class Channel:
                 await asyncio.sleep(backoff)
 
     async def close(self) -> None:
-        """Hang up; calls under way fail."""
+        """Hang up; calls under way fail, and so do later ones."""
+        self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
         if self._connection is not None:
             self._connection.fail(ErrorCode.NO_ERROR, "")
             self._connection = None
 
-    async def _once(
-        self, path: str, message: bytes, deadline: float, metadata: Sequence[tuple[str, str]]
-    ) -> memoryview:
+    async def _once(self, path: str, message: bytes, deadline: float, fields: bytes) -> memoryview:
         loop = asyncio.get_running_loop()
-        connection = self._connection
-        if connection is None or not connection.usable:
-            connection = await self._connect(deadline)
-        if len(connection.streams) >= connection.most_streams:
-            await _by(connection.room(), deadline)
-            if not connection.usable:
-                raise NotTaken(StatusCode.UNAVAILABLE, "the connection is not used any more")
+        connection = await self._usable(deadline)
         left = deadline - loop.time()
         if left <= 0:
+            connection.make_room()
             raise _late()
-        block = write_same_fields(self._same_fields(path)) + write_fields(
-            [("grpc-timeout", write_timeout(left)), *metadata]
-        )
-        stream = connection.begin(block, message)
+        same = write_same_fields(self._same_fields(path))
+        timeout = write_fields((("grpc-timeout", write_timeout(left)),))
+        stream = connection.begin(same + timeout + fields, message)
         timer = loop.call_later(left, _expire, connection, stream)
         try:
             return await stream.answer
@@ -371,6 +362,21 @@ class Channel:
             raise
         finally:
             timer.cancel()
+
+    async def _usable(self, deadline: float) -> ClientConnection:
+        """A connection that a call may begin on now."""
+        connection = self._connection
+        if connection is None or not connection.usable:
+            connection = await self._connect(deadline)
+        while connection.usable and connection.full:
+            try:
+                await _by(connection.room(), deadline)
+            except (RpcError, asyncio.CancelledError):
+                connection.make_room()
+                raise
+        if not connection.usable:
+            raise NotTaken(StatusCode.UNAVAILABLE, "the connection was lost before the call")
+        return connection
 
     def _same_fields(self, path: str) -> Fields:
         return (
@@ -383,10 +389,18 @@ class Channel:
         )
 
     async def _connect(self, deadline: float) -> ClientConnection:
+        if self._closed:
+            raise _closed()
         if self._connecting is None:
             self._connecting = asyncio.get_running_loop().create_task(self._open())
             self._connecting.add_done_callback(self._opened)
-        return await _by(asyncio.shield(self._connecting), deadline)
+        connecting = self._connecting
+        try:
+            return await _by(asyncio.shield(connecting), deadline)
+        except asyncio.CancelledError:
+            if self._closed and connecting.cancelled():
+                raise _closed() from None
+            raise
 
     async def _open(self) -> ClientConnection:
         loop = asyncio.get_running_loop()
@@ -430,6 +444,10 @@ async def _by(work: Awaitable[T], deadline: float) -> T:
 
 def _late() -> RpcError:
     return RpcError(StatusCode.DEADLINE_EXCEEDED, "there was no answer in time")
+
+
+def _closed() -> RpcError:
+    return RpcError(StatusCode.CANCELLED, "the channel is closed")
 
 
 def _expire(connection: ClientConnection, stream: CallStream) -> None:

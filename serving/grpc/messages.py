@@ -20,7 +20,8 @@ COMPRESSIONS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 ERROR_CODE = "x-error-code"
 """Trailing metadata that marks an error text as ours and names its code."""
 
-CODES = {code.value[0]: code for code in StatusCode}
+CODES = {str(code.value[0]): code for code in StatusCode}
+"""By what a ``grpc-status`` says."""
 
 _PREFIX = struct.Struct(">BL")
 _SMALL = 32 << 10
@@ -64,9 +65,8 @@ class MessageReader:
     def __init__(self, most_bytes: int, encoding: str = "identity") -> None:
         self._most_bytes = most_bytes
         self._encoding = encoding
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._length: int | None = None
+        self._data = bytearray()
+        self._end: int | None = None
 
     def feed(self, content: memoryview) -> None:
         """Take content as it comes.
@@ -74,17 +74,16 @@ class MessageReader:
         Raises:
             RpcError: the message is larger than allowed, or there is more than one.
         """
-        self._parts.append(bytes(content))
-        self._size += len(content)
-        if self._length is None and self._size >= _PREFIX.size:
-            start = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._length = _PREFIX.unpack_from(start)[1]
-            if self._length > self._most_bytes:
+        self._data += content
+        if self._end is None and len(self._data) >= _PREFIX.size:
+            length = _PREFIX.unpack_from(self._data)[1]
+            if length > self._most_bytes:
                 raise RpcError(
                     StatusCode.RESOURCE_EXHAUSTED,
-                    f"the message has {self._length} bytes; the limit is {self._most_bytes}",
+                    f"the message has {length} bytes; the limit is {self._most_bytes}",
                 )
-        if self._length is not None and self._size > _PREFIX.size + self._length:
+            self._end = _PREFIX.size + length
+        if self._end is not None and len(self._data) > self._end:
             raise RpcError(StatusCode.INTERNAL, "a unary call has one message")
 
     def finish(self) -> memoryview:
@@ -93,14 +92,14 @@ class MessageReader:
         Raises:
             RpcError: it is not whole, or cannot be decompressed.
         """
-        if self._length is None or self._size != _PREFIX.size + self._length:
+        if len(self._data) != self._end:
             raise RpcError(StatusCode.INTERNAL, "the message is not whole")
-        whole = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = []
-        message = memoryview(whole)[_PREFIX.size :]
-        return self._decompress(message) if whole[0] else message
+        message = memoryview(self._data)[_PREFIX.size :]
+        return self._decompress(message) if self._data[0] else message
 
     def _decompress(self, message: memoryview) -> memoryview:
+        if self._data[0] != 1 or self._encoding == "identity":
+            raise RpcError(StatusCode.INTERNAL, "the message's prefix is damaged")
         if self._encoding not in COMPRESSIONS:
             raise RpcError(
                 StatusCode.UNIMPLEMENTED, f"messages in {self._encoding!r} are not read here"
@@ -115,6 +114,8 @@ class MessageReader:
                 StatusCode.RESOURCE_EXHAUSTED,
                 f"the message has more than {self._most_bytes} bytes uncompressed",
             )
+        if not work.eof or work.unused_data:
+            raise RpcError(StatusCode.INTERNAL, "the message is damaged: it ends elsewhere")
         return memoryview(found)
 
 
@@ -136,7 +137,7 @@ def write_details(text: str) -> str:
         return text
     return "".join(
         chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}"
-        for byte in text.encode()
+        for byte in text.encode(errors="replace")
     )
 
 

@@ -32,8 +32,20 @@ MOST_STREAMS = 1024
 DETAILS_CHARACTERS = 1024
 """Of a status message: it is a header field, and gateways cut those off."""
 
+MOST_HELD = 256 << 20
+"""Bytes of messages that are not yet whole, and of answers that a client does not take, on all
+connections: more is refused, but for one that is alone."""
+
+RECEIVE_SECONDS = SEND_SECONDS = 60.0
+"""How long a message may take to come, and an answer to be taken."""
+
+RESET_COST = 5
+"""A call that is begun and given up costs a task (CVE-2023-44487)."""
+
 CROSSING_SECONDS = 0.1
 """Between the announcement of a connection's end and its end."""
+
+DRAIN_STEP_SECONDS = 0.01
 
 _ACCEPTS = ",".join(["identity", *COMPRESSIONS])
 _BEGIN = write_fields(
@@ -76,15 +88,24 @@ class Call:
 
 @dataclass
 class CallStream(Stream):
-    """A call under way."""
+    """A call under way.
+
+    Attributes:
+        deadline: what the client set, in the loop's time.
+        until: what ``timer`` is set to.
+        late: its task was cancelled over that.
+        held: bytes that count as the service's ``held``.
+    """
 
     method: Method | None = None
     message: MessageReader | None = None
     call: Call | None = None
-    timeout: float | None = None
+    deadline: float | None = None
     task: asyncio.Task[None] | None = None
+    until: float | None = None
     timer: asyncio.TimerHandle | None = None
     late: bool = False
+    held: int = 0
 
 
 @dataclass
@@ -95,30 +116,35 @@ class Service:
         methods: by path, as in ``/package.Service/Method``.
         most_received, most_sent: bytes of a message.
         connections: those that are open.
+        held: bytes of messages that are not whole and of answers that are not taken.
     """
 
     methods: Mapping[str, Method]
     most_received: int
     most_sent: int
     connections: set[ServerConnection] = field(default_factory=set)
+    held: int = 0
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no more calls; let those under way end, but not for longer than that."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace_seconds
         for connection in list(self.connections):
             connection.announce_end()
         # Calls that cross the announcement are answered.
         await asyncio.sleep(min(CROSSING_SECONDS, grace_seconds))
         for connection in list(self.connections):
             connection.end()
-        tasks = [task for c in self.connections for task in c.tasks()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_seconds)
+        while self.connections and loop.time() < end:
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
         for connection in list(self.connections):
-            connection.transport.close()
+            connection.transport.abort()
 
 
 class ServerConnection(Connection):
     """One client's connection."""
+
+    reset_cost = RESET_COST
 
     def __init__(self, service: Service) -> None:
         super().__init__(
@@ -132,8 +158,10 @@ class ServerConnection(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._service.connections.add(self)
+        self.watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self._service.connections.discard(self)
         for stream in list(self.streams.values()):
             self.close_stream(stream)
@@ -148,21 +176,34 @@ class ServerConnection(Connection):
             self._preface = self._preface[len(part) :]
         super().data_received(data)
 
-    def tasks(self) -> list[asyncio.Task[None]]:
-        """Those of the calls under way."""
-        return [s.task for s in self._calls() if s.task is not None]
+    def hang_up(self) -> None:
+        """Say that nothing follows, and wait for the client to hang up.
+
+        It may still send: windows for the last answers, say. A socket that is closed would be reset
+        over those, and the client lose what it has not read.
+        """
+        try:
+            self.transport.write_eof()
+        except (OSError, NotImplementedError):  # it is gone; TLS has no such end
+            self.transport.close()
+
+    def close_stream(self, stream: Stream) -> None:
+        super().close_stream(stream)
+        self._close_if_done()
 
     def announce_end(self) -> None:
         """Ask the client to call elsewhere."""
         self.write(frames.goaway(frames.LARGEST_WINDOW, ErrorCode.NO_ERROR))
 
     def end(self) -> None:
-        """Take no further call."""
+        """Take no further call, and hang up after the last."""
         self._draining = True
         self.write(frames.goaway(self.newest, ErrorCode.NO_ERROR))
+        self._close_if_done()
 
-    def _calls(self) -> list[CallStream]:
-        return [s for s in self.streams.values() if isinstance(s, CallStream)]
+    def _close_if_done(self) -> None:
+        if self._draining and not self.streams:
+            self.close()
 
     def _new_stream(self, stream_id: int) -> Stream:
         return CallStream(stream_id, self._peer_window, self._stream_window)
@@ -170,29 +211,47 @@ class ServerConnection(Connection):
     # What the client does.
 
     def fields_received(self, stream: int, fields: Fields, ended: bool) -> None:
-        if stream <= self.newest:
+        if stream <= self.begun:
             self._trailers_received(stream, ended)
             return
-        if stream % 2 == 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams are odd")
-        if self._draining:
+        found = self._accept(stream)
+        if found is None:
             return
-        self.newest = stream
-        if len(self.streams) >= MOST_STREAMS:
-            self._out.append(frames.rst_stream(stream, ErrorCode.REFUSED_STREAM))
+        given = dict(fields)
+        if given.get(":method") != "POST" or not _is_grpc(given.get("content-type", "")):
+            self._end(found, self.head(stream, write_same_fields(_NOT_GRPC), True), not ended)
             return
-        found = self.open(stream)
-        assert isinstance(found, CallStream)
         try:
-            self._begin(found, fields)
+            self._begin(found, fields, given)
         except RpcError as error:
-            self._refuse(found, error)
+            self._refuse(found, error, not ended)
             return
         if ended:
             self._message_complete(found)
 
+    def too_many_fields(self, stream: int, ended: bool) -> None:
+        found = self.streams.get(stream) if stream <= self.begun else self._accept(stream)
+        if isinstance(found, CallStream):
+            error = RpcError(StatusCode.RESOURCE_EXHAUSTED, "the header fields are too large")
+            self._refuse(found, error, not ended)
+
+    def _accept(self, stream_id: int) -> CallStream | None:
+        """A stream for a new call; None where none is taken."""
+        if stream_id % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams are odd")
+        self.begun = stream_id
+        if self._draining:
+            return None  # it reads in the GOAWAY that nobody has seen this one
+        self.newest = stream_id
+        if len(self.streams) >= MOST_STREAMS:
+            self._out.append(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
+            return None
+        found = self.open(stream_id)
+        assert isinstance(found, CallStream)
+        return found
+
     def _trailers_received(self, stream_id: int, ended: bool) -> None:
-        stream = self.streams.get(stream_id)
+        stream = self._known(stream_id)
         if not isinstance(stream, CallStream):
             return
         if not ended:
@@ -204,9 +263,10 @@ class ServerConnection(Connection):
         if stream.message is None:
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, "content after the end")
         try:
+            self._hold(stream, len(content))
             stream.message.feed(content)
         except RpcError as error:
-            self._refuse(stream, error)
+            self._refuse(stream, error, not ended)
             return
         if ended:
             self._message_complete(stream)
@@ -217,13 +277,11 @@ class ServerConnection(Connection):
         if stream.task is not None:
             stream.task.cancel()
 
-    def _begin(self, stream: CallStream, fields: Fields) -> None:
-        given = dict(fields)
-        kind = given.get("content-type", "")
-        if given.get(":method") != "POST" or not kind.startswith(CONTENT_TYPE):
-            self.send(stream, self._fields(stream, write_same_fields((_NOT_GRPC,)), True), [])
-            self._forget(stream)
-            return
+    def _begin(self, stream: CallStream, fields: Fields, given: dict[str, str]) -> None:
+        timeout = read_timeout(given.get("grpc-timeout", ""))
+        if timeout is not None:
+            stream.deadline = self.loop.time() + timeout
+        self._allow(stream, RECEIVE_SECONDS)
         stream.message = MessageReader(
             self._service.most_received, given.get("grpc-encoding", "identity")
         )
@@ -231,7 +289,6 @@ class ServerConnection(Connection):
         stream.method = self._service.methods.get(path)
         if stream.method is None:
             raise RpcError(StatusCode.UNIMPLEMENTED, f"there is no method {path[:200]}")
-        stream.timeout = read_timeout(given.get("grpc-timeout", ""))
         stream.call = Call(tuple(item for item in fields if not _is_reserved(item[0])))
 
     def _message_complete(self, stream: CallStream) -> None:
@@ -243,15 +300,46 @@ class ServerConnection(Connection):
             self._refuse(stream, error)
             return
         stream.message = None
-        loop = asyncio.get_running_loop()
-        stream.task = loop.create_task(self._answer(stream, stream.method, message, stream.call))
-        if stream.timeout is not None:
-            stream.timer = loop.call_later(stream.timeout, self._too_late, stream)
+        self._hold(stream, -stream.held)
+        self._allow(stream, None)
+        stream.task = self.loop.create_task(
+            self._answer(stream, stream.method, message, stream.call)
+        )
+
+    def _hold(self, stream: CallStream, size: int) -> None:
+        """Count bytes that wait for a client.
+
+        Raises:
+            RpcError: they are too many.
+        """
+        service = self._service
+        if size > 0 and service.held > stream.held and service.held + size > MOST_HELD:
+            raise RpcError(StatusCode.RESOURCE_EXHAUSTED, "too many bytes are in progress")
+        stream.held += size
+        service.held += size
+
+    def _allow(self, stream: CallStream, seconds: float | None) -> None:
+        """End a stream at its deadline, or after that time if it is sooner."""
+        at = stream.deadline
+        if seconds is not None:
+            last = self.loop.time() + seconds
+            at = last if at is None else min(at, last)
+        if at == stream.until:
+            return
+        if stream.timer is not None:
+            stream.timer.cancel()
+        stream.until = at
+        stream.timer = None if at is None else self.loop.call_at(at, self._too_late, stream)
 
     def _too_late(self, stream: CallStream) -> None:
-        stream.late = True
-        if stream.task is not None:
+        if stream.unsent:
+            self.reset(stream, ErrorCode.CANCEL)
+            self._let_go(stream)
+        elif stream.task is not None:
+            stream.late = True
             stream.task.cancel()
+        else:
+            self._refuse(stream, _late(), True)
 
     # What is answered.
 
@@ -276,7 +364,7 @@ class ServerConnection(Connection):
         except asyncio.CancelledError:
             if not stream.late:
                 raise
-            self._refuse(stream, RpcError(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"))
+            self._refuse(stream, _late())
         except Exception:
             logger.exception("unexpected error")
             self._refuse(stream, RpcError(StatusCode.INTERNAL, "internal error"))
@@ -286,21 +374,31 @@ class ServerConnection(Connection):
     def _send(self, stream: CallStream, content: bytes) -> None:
         if stream.id not in self.streams:
             return
-        self._let_go(stream)
         self.send(
             stream,
-            self._fields(stream, _BEGIN),
+            self.head(stream.id, _BEGIN),
             write_message(content),
-            self._fields(stream, _DONE, True),
+            self.head(stream.id, _DONE, True),
         )
         if stream.sent:
             self._forget(stream)
+            return
+        try:
+            self._hold(stream, len(content))
+        except RpcError:
+            self.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
+            self._let_go(stream)
+        else:
+            self._allow(stream, SEND_SECONDS)
 
-    def _refuse(self, stream: CallStream, error: RpcError) -> None:
-        """Answer with a status alone."""
+    def _refuse(self, stream: CallStream, error: RpcError, more: bool = False) -> None:
+        """Answer with a status alone.
+
+        Args:
+            more: the client is not done with its message, and need not go on.
+        """
         if stream.id not in self.streams:
             return
-        self._let_go(stream)
         fields = [
             (":status", "200"),
             ("content-type", CONTENT_TYPE),
@@ -309,15 +407,13 @@ class ServerConnection(Connection):
             ("grpc-accept-encoding", _ACCEPTS),
             *error.trailing.items(),
         ]
-        unfinished = stream.message is not None
-        self.send(stream, self._fields(stream, write_fields(fields), True), [])
-        self._forget(stream)
-        if unfinished:
-            self.write(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
+        self._end(stream, self.head(stream.id, write_fields(fields), True), more)
 
-    def _fields(self, stream: Stream, block: bytes, ends: bool = False) -> bytes:
-        flags = frames.END_HEADERS | (frames.END_STREAM if ends else 0)
-        return frames.frame(frames.HEADERS, flags, stream.id, block)
+    def _end(self, stream: CallStream, head: bytes, more: bool) -> None:
+        if more:
+            head += frames.rst_stream(stream.id, ErrorCode.NO_ERROR)
+        self.write(head)
+        self._forget(stream)
 
     def stream_sent(self, stream: Stream) -> None:
         assert isinstance(stream, CallStream)
@@ -328,15 +424,24 @@ class ServerConnection(Connection):
         self._let_go(stream)
 
     def _let_go(self, stream: CallStream) -> None:
+        self._hold(stream, -stream.held)
         if stream.timer is not None:
             stream.timer.cancel()
 
 
-_NOT_GRPC = (":status", "415")
+_NOT_GRPC = ((":status", "415"),)
+
+
+def _is_grpc(kind: str) -> bool:
+    return kind.startswith(CONTENT_TYPE) and kind[len(CONTENT_TYPE) :][:1] in ("", "+", ";")
 
 
 def _is_reserved(name: str) -> bool:
     return name.startswith((":", "grpc-")) or name in ("te", "content-type")
+
+
+def _late() -> RpcError:
+    return RpcError(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
 
 
 class GrpcListener:

@@ -18,12 +18,27 @@ Fields = tuple[tuple[str, str], ...]
 """Names, lower-case, and values, in order."""
 
 MOST_BYTES = 32 << 10
-"""Of one list of fields, as RFC 9113 counts them."""
+"""Of one list of fields that is taken, as RFC 9113 counts them: 32 for each beside its text."""
+
+MOST_READ_BYTES = 64 << 10
+"""Of one that is read. A gateway passes on what its callers send, some 60 KiB by default, and many
+calls share its connection: too large a list ends its own call, and only one like no other ends
+them all."""
+
+NO_TABLE = b"\x20"
+"""What the first block of a connection begins with: the table has no bytes from here on. A peer
+that allows a smaller one than the usual 4096 bytes waits for this."""
+
+_FIELD_BYTES = 32
 
 _LITERAL = 0x00
 _HUFFMAN = 0x80
 _SHORT = 0x7F
 """Lengths below this fit into one byte."""
+
+_SHORT_BLOCK = 2048
+"""Bytes of a block whose fields are less than ``MOST_BYTES`` however many they are: three bytes
+each are the least."""
 
 _KEPT = 512
 
@@ -47,17 +62,22 @@ write_same_fields = lru_cache(maxsize=_KEPT)(write_fields)
 """For fields that come again and again; takes a tuple."""
 
 
+class TooManyFields(Exception):
+    """A list of fields is larger than what is taken; the next ones can be read."""
+
+
 class FieldReader:
     """Reads the blocks of one connection, in the order in which they come."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder(max_header_list_size=MOST_BYTES)
+        self._decoder = Decoder(max_header_list_size=MOST_READ_BYTES)
         self._known: dict[bytes, Fields] = {}
 
     def read(self, block: bytes) -> Fields:
         """The fields of a block.
 
         Raises:
+            TooManyFields: they are more than ``MOST_BYTES``.
             ConnectionFault: it cannot be read, which leaves the connection without a common
                 state.
         """
@@ -70,14 +90,21 @@ class FieldReader:
 
     def _decode(self, block: bytes) -> Fields:
         table = self._decoder.header_table
+        size = table.maxsize
         alone = not table.dynamic_entries
         try:
             raw = self._decoder.decode(block, raw=True)
         except HPACKError as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+        # What is kept means the same only while the table is empty and of this size.
+        if table.dynamic_entries or table.maxsize != size:
+            self._known.clear()
+            alone = False
         found = tuple((bytes(k).decode("latin-1"), bytes(v).decode("latin-1")) for k, v in raw)
-        if alone and not table.dynamic_entries and len(self._known) < _KEPT:
-            self._known[block] = found  # it neither used nor changed the table
+        if sum(len(k) + len(v) + _FIELD_BYTES for k, v in found) > MOST_BYTES:
+            raise TooManyFields
+        if alone and len(self._known) < _KEPT:
+            self._known[block] = found
         return found
 
 
@@ -85,6 +112,8 @@ def read_literals(block: bytes) -> Fields | None:
     """The fields of a block as ``write_fields`` writes them; None for any other."""
     fields = []
     at, size = 0, len(block)
+    if size > _SHORT_BLOCK:
+        return None
     while at < size:
         if block[at] != _LITERAL:
             return None

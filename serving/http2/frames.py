@@ -26,6 +26,10 @@ DEFAULT_FRAME = 16_384
 LARGEST_FRAME = 2**24 - 1
 LARGEST_WINDOW = 2**31 - 1
 
+_SIZES = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+_OF_THE_CONNECTION = {SETTINGS: True, PING: True, GOAWAY: True, PRIORITY: False, RST_STREAM: False}
+"""Whether a kind of frame is of no stream or of one; WINDOW_UPDATE is of either."""
+
 _HEAD = struct.Struct(">HBBBL")
 _SETTING = struct.Struct(">HL")
 _WORD = struct.Struct(">L")
@@ -86,6 +90,18 @@ class Frame(NamedTuple):
         if padding > len(found):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame is all padding")
         return found[: len(found) - padding]
+
+    def check(self) -> None:
+        """See that a frame of a fixed form has it.
+
+        Raises:
+            ConnectionFault: it is of another length, or on the wrong stream.
+        """
+        size = len(self.payload)
+        if size != _SIZES.get(self.kind, size) or (self.kind == GOAWAY and size < 8):
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a frame of an odd length")
+        if _OF_THE_CONNECTION.get(self.kind, not self.stream) != (not self.stream):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame on the wrong stream")
 
 
 class FrameReader:
