@@ -74,28 +74,26 @@ class HopSettings:
 
 
 class PredictorHop:
-    """One HTTP/2 connection to the predictor, shared by all models; made on first use."""
+    """One HTTP/2 connection to the predictor, shared by all models; made on first use.
+
+    Raises:
+        ValueError: ``settings.target`` is no ``host:port``.
+    """
 
     def __init__(self, settings: HopSettings) -> None:
         self._settings = settings
-        self._channel: Channel | None = None
+        self._channel = Channel(
+            settings.target,
+            settings.max_message_bytes,
+            use_ssl=settings.use_ssl,
+            authority=settings.authority,
+            attempts=settings.attempts,
+        )
         self._woken = False
 
     @property
     def max_message_bytes(self) -> int:
         return self._settings.max_message_bytes
-
-    def _open(self) -> Channel:
-        if self._channel is None:
-            settings = self._settings
-            self._channel = Channel(
-                settings.target,
-                settings.max_message_bytes,
-                use_ssl=settings.use_ssl,
-                authority=settings.authority,
-                attempts=settings.attempts,
-            )
-        return self._channel
 
     async def wake(self) -> None:
         """Make the predictor start, where it is scaled to zero, before the first request needs it.
@@ -109,7 +107,7 @@ class PredictorHop:
         give_up = time.monotonic() + self._settings.timeout_seconds
         while (left := give_up - time.monotonic()) > 0:
             try:
-                await self._open().call(LIVE, b"", left)
+                await self._channel.call(LIVE, b"", left)
                 return
             except RpcError as error:
                 if error.code is not StatusCode.UNAVAILABLE:
@@ -149,7 +147,7 @@ class PredictorHop:
             if FORWARDABLE.fullmatch(headers.get(name, ""))
         ]
         try:
-            answer = await self._open().call(
+            answer = await self._channel.call(
                 INFER, message, self._settings.timeout_seconds, metadata
             )
             response = pb.ModelInferResponse.FromString(answer)
@@ -160,8 +158,7 @@ class PredictorHop:
         return _read_response(response, contract, sent)
 
     async def close(self) -> None:
-        if self._channel is not None:
-            await self._channel.close()
+        await self._channel.close()
 
 
 def _shown(error: RpcError) -> ServingError:
