@@ -124,12 +124,31 @@ def read_literals(block: bytes) -> Fields | None:
                 return None
             length = block[at]
             at += 1
-            if length & _HUFFMAN or length == _SHORT or at + length > size:
+            if length & _HUFFMAN:
+                return None
+            if length == _SHORT:
+                rest, at = _read_rest(block, at)
+                length += rest
+            if at + length > size:
                 return None
             pair.append(block[at : at + length].decode("latin-1"))
             at += length
         fields.append((pair[0], pair[1]))
     return tuple(fields)
+
+
+def _read_rest(block: bytes, at: int) -> tuple[int, int]:
+    """What a long length has beyond its first byte, and where it ends; more than the block if
+    it does not end.
+    """
+    value = shift = 0
+    while at < len(block):
+        value += (block[at] & 0x7F) << shift
+        shift += 7
+        at += 1
+        if not block[at - 1] & 0x80:
+            return value, at
+    return len(block), at
 
 
 def _long_length(value: int) -> bytes:

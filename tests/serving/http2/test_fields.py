@@ -80,6 +80,19 @@ def test_long_texts() -> None:
         assert decoded(write_fields(fields)) == fields
 
 
+@pytest.mark.parametrize("size", [126, 127, 128, 254, 255, 256, 295, 900])
+def test_long_texts_need_no_state_either(size: int) -> None:
+    fields = (("x-request-id", "y" * size), ("te", "trailers"))
+    block = write_fields(fields)
+    assert read_literals(block) == fields
+    for cut in range(1, len(block)):
+        assert read_literals(block[:cut]) in (None, fields[:1])
+
+
+def test_a_length_without_an_end() -> None:
+    assert read_literals(b"\x00\x01a\x7f" + b"\xff" * 2000) is None
+
+
 def test_only_latin_1_is_written() -> None:
     with pytest.raises(UnicodeEncodeError):
         write_fields([("x", "€")])
