@@ -138,7 +138,7 @@ class VisionServer(ModelServer):
         )
         if self.enable_grpc:
             self._grpc_server = BoundGRPCServer(
-                self.settings.host,
+                self.settings,
                 admission,
                 port=self.grpc_port,
                 data_plane=self.dataplane,

@@ -32,10 +32,6 @@ MOST_STREAMS = 1024
 DETAILS_CHARACTERS = 1024
 """Of a status message: it is a header field, and gateways cut those off."""
 
-MOST_HELD = 256 << 20
-"""Bytes of messages that are not yet whole, and of answers that a client does not take, on all
-connections: more is refused, but for one that is alone."""
-
 RECEIVE_SECONDS = SEND_SECONDS = 60.0
 """How long a message may take to come, and an answer to be taken."""
 
@@ -115,13 +111,16 @@ class Service:
     Attributes:
         methods: by path, as in ``/package.Service/Method``.
         most_received, most_sent: bytes of a message.
+        most_held: bytes that may be ``held``; more is refused, but for a message that is alone.
         connections: those that are open.
-        held: bytes of messages that are not whole and of answers that are not taken.
+        held: bytes of messages that are not whole and of answers that are not taken, on all of
+            them.
     """
 
     methods: Mapping[str, Method]
     most_received: int
     most_sent: int
+    most_held: int
     connections: set[ServerConnection] = field(default_factory=set)
     held: int = 0
 
@@ -313,7 +312,7 @@ class ServerConnection(Connection):
             RpcError: they are too many.
         """
         service = self._service
-        if size > 0 and service.held > stream.held and service.held + size > MOST_HELD:
+        if size > 0 and service.held > stream.held and service.held + size > service.most_held:
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, "too many bytes are in progress")
         stream.held += size
         service.held += size

@@ -18,6 +18,7 @@ from serving.grpc.server import GrpcListener, Method, Service
 from serving.http import failures, shown_error
 from serving.metrics import count_answer, count_request
 from serving.model import Answered
+from serving.settings import ServerSettings
 
 logger = logging.getLogger("serving.grpc")
 
@@ -114,9 +115,9 @@ async def refuse(context: Any, error: Exception, method: str) -> None:
 class BoundGRPCServer(GRPCServer):
     """KServe's gRPC server with ``Servicer``, on a chosen address and on ``serving.http2``."""
 
-    def __init__(self, host: str, admission: Admission, **arguments: Any) -> None:
+    def __init__(self, settings: ServerSettings, admission: Admission, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._host = host
+        self._settings = settings
         self._admission = admission
 
     async def start(self, max_workers: int) -> None:
@@ -125,8 +126,9 @@ class BoundGRPCServer(GRPCServer):
             methods_of(servicer),
             self._kwargs["grpc_max_receive_message_length"],
             self._kwargs["grpc_max_send_message_length"],
+            self._settings.queue_bytes,
         )
-        self._server = GrpcListener(service, self._host, self._port)
+        self._server = GrpcListener(service, self._settings.host, self._port)
         await self._server.start()
         await self._server.wait()
 

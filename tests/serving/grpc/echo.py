@@ -16,6 +16,7 @@ ECHO, FAIL, WAIT, BIG, BOOM, META = (
     f"/test.Echo/{name}" for name in ("Echo", "Fail", "Wait", "Big", "Boom", "Meta")
 )
 MOST = 64 << 20
+MOST_HELD = 256 << 20
 
 
 def message(value: bytes) -> bytes:
@@ -81,7 +82,7 @@ class Echo:
             BOOM: Method(read, self.boom),
             META: Method(read, self.meta),
         }
-        return Service(methods, most, most)
+        return Service(methods, most, most, MOST_HELD)
 
 
 @asynccontextmanager

@@ -558,7 +558,7 @@ async def test_an_answer_that_is_not_taken(
 async def test_messages_that_are_not_whole_take_a_limited_room(
     client: Dial, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MOST_HELD", 100_000)
+    service.most_held = 100_000
     begin = (1 << 20).to_bytes(5, "big") + bytes(59_995)
     raws = [await client() for _ in range(2)]
     for raw in raws:
@@ -575,7 +575,7 @@ async def test_messages_that_are_not_whole_take_a_limited_room(
 async def test_answers_that_are_not_taken_have_a_limited_room(
     client: Dial, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MOST_HELD", 100_000)
+    service.most_held = 100_000
     raw = await client({frames.INITIAL_WINDOW_SIZE: 0})
     await raw.send(request(raw, 1, b"60000", BIG), request(raw, 3, b"60000", BIG))
     _, _, stream, payload = await raw.next(frames.RST_STREAM)
