@@ -13,8 +13,9 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 
 from serving.admission import Admission
 from serving.errors import Internal, ServingError
+from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import ERROR_CODE
-from serving.grpc.server import GrpcListener, Method, Service
+from serving.grpc.server import Method, Service
 from serving.http import failures, shown_error
 from serving.metrics import count_answer, count_request
 from serving.model import Answered

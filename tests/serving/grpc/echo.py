@@ -9,8 +9,9 @@ from typing import Any
 
 from google.protobuf.wrappers_pb2 import BytesValue
 
+from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import CODES
-from serving.grpc.server import Call, GrpcListener, Method, Service
+from serving.grpc.server import Call, Method, Service
 
 ECHO, FAIL, WAIT, BIG, BOOM, META = (
     f"/test.Echo/{name}" for name in ("Echo", "Fail", "Wait", "Big", "Boom", "Meta")

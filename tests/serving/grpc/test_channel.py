@@ -19,9 +19,11 @@ from cryptography.x509.oid import NameOID
 from grpc import StatusCode, aio
 
 from serving.grpc import channel as channels
-from serving.grpc.channel import FIRST_STREAMS, Channel
+from serving.grpc.channel import Channel
+from serving.grpc.client import FIRST_STREAMS
+from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import RpcError
-from serving.grpc.server import GrpcListener, ServerConnection
+from serving.grpc.server import ServerConnection
 from serving.http2 import connection, frames
 from serving.http2.frames import PREFACE, ErrorCode
 from tests.serving.grpc.echo import BIG, ECHO, FAIL, WAIT, Echo, listening, message, until, value

@@ -19,8 +19,8 @@ from grpc import StatusCode
 
 from edge.processes import envoy_program
 from serving.grpc.channel import Channel
+from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import RpcError
-from serving.grpc.server import GrpcListener
 from tests.serving.grpc.echo import BIG, ECHO, FAIL, META, WAIT, Echo, message, until, value
 
 TYPES = "type.googleapis.com/envoy.extensions"

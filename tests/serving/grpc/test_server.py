@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.grpc import server
+from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import CODES, write_message
-from serving.grpc.server import MOST_STREAMS, GrpcListener, Service
+from serving.grpc.server import MOST_STREAMS, Service
 from serving.http2 import connection, frames
 from serving.http2.connection import MOST_IDLE_FRAMES
 from serving.http2.frames import ErrorCode
