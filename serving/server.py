@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from serving.admission import Admission
 from serving.errors import Forbidden, ServingError, UnknownModel
-from serving.grpc import BoundGRPCServer
+from serving.grpc.servicer import BoundGRPCServer
 from serving.http import Edge, render_error
 from serving.model import ServedModel
 from serving.protocol import ShortProtocol
@@ -138,7 +138,7 @@ class VisionServer(ModelServer):
         )
         if self.enable_grpc:
             self._grpc_server = BoundGRPCServer(
-                self.settings.host,
+                self.settings,
                 admission,
                 port=self.grpc_port,
                 data_plane=self.dataplane,

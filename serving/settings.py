@@ -31,7 +31,9 @@ class ServerSettings(BaseModel):
         1024, ge=1, description="most requests in progress; more are refused with 429"
     )
     queue_bytes: int = Field(
-        256 << 20, ge=1024, description="most bytes of bodies in progress; more are refused"
+        256 << 20,
+        ge=1024,
+        description="most bytes of bodies and messages in progress; more are refused",
     )
     queue_seconds: float = Field(
         0.06, gt=0, description="wait above which, by the measured speed, requests are refused"

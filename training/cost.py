@@ -1,4 +1,4 @@
-"""What a shipped network costs to serve: ``python -m training.cost``.
+"""What a shipped classifier costs to serve: ``python -m training.cost``.
 
 One core, float32, batches of 32, as the predictor runs it; beside it, in the same run, the
 two-convolution network of pytorch/examples (`mnist/main.py`), which most peers serve.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from artifact import revisions_of
-from predictor.loading import load_revision
+from artifact import open_revision, revisions_of
+from predictor.loading import LoadedRevision, load_revision
 from predictor.networks import build_network
 from predictor.networks.two_convolutions import TwoConvolutions
 
@@ -32,14 +32,11 @@ def main() -> int:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "models")
     passes: dict[str, Callable[[], Any]] = {}
     print(f"{'network':<24} {'parameters':>10} {'multiply-adds':>14}")
-    for folder in sorted(root.iterdir()):
-        for number in revisions_of(root, folder.name):
-            loaded = load_revision(root, folder.name, number)
-            spec = loaded.card.contract.input
-            batch = np.random.default_rng(0).normal(size=(BATCH, *spec.shape)).astype(np.float32)
-            passes[loaded.card.identity] = partial(loaded.probabilities, batch)
-            fresh = build_network(loaded.card.architecture)
-            show(loaded.card.identity, fresh, spec.shape)
+    for loaded in classifiers(root):
+        shape = loaded.card.contract.input.shape
+        batch = np.random.default_rng(0).normal(size=(BATCH, *shape)).astype(np.float32)
+        passes[loaded.card.identity] = partial(loaded.probabilities, batch)
+        show(loaded.card.identity, build_network(loaded.card.architecture), shape)
     peer = TwoConvolutions().eval()
     images = torch.randn(BATCH, 1, 28, 28).contiguous(memory_format=torch.channels_last)
     passes["pytorch/examples"] = partial(infer, peer, images)
@@ -48,6 +45,17 @@ def main() -> int:
     for name, times in measure(passes).items():
         print(f"{name:<24} {statistics.median(times):>20.0f} {min(times):>8.0f}")
     return 0
+
+
+def classifiers(root: Path) -> Iterator[LoadedRevision]:
+    """Every revision of a classifier under ``root``.
+
+    A segmentation network has no cost an image: it takes images of any size.
+    """
+    for folder in sorted(root.iterdir()):
+        for number in revisions_of(root, folder.name):
+            if open_revision(root, folder.name, number).card.contract.task == "classification":
+                yield load_revision(root, folder.name, number)
 
 
 def measure(passes: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler
 
 from artifact import ImageInput
 from training.settings import TrainingSettings
@@ -128,7 +128,7 @@ def evaluation_tensors(data: LabelledImages, spec: ImageInput) -> Tensor:
 def augmentation(settings: TrainingSettings, spec: ImageInput) -> v2.Compose:
     """Random transforms of a group of uint8 images, ending in the contract's normalisation.
 
-    Outside the picture, and where it is erased to, is background.
+    Outside the picture is background; what is erased becomes noise.
     """
     steps: list[v2.Transform] = []
     if settings.flip:
@@ -156,8 +156,8 @@ def augmentation(settings: TrainingSettings, spec: ImageInput) -> v2.Compose:
     return v2.Compose(steps)
 
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Images ``(n, c, h, w)``, labels ``(n,)``, and the images' indices ``(n,)``."""
+Batch = tuple[Tensor, Tensor, Tensor | None]
+"""Images ``(n, c, h, w)``, labels ``(n,)``, and the teachers' logits ``(n, classes)``, if any."""
 
 
 class AugmentedBatches(Dataset[Batch]):
@@ -178,7 +178,7 @@ class AugmentedBatches(Dataset[Batch]):
         groups = self.images[indices].split(self.group)
         batch = torch.cat([self.transform(group) for group in groups])
         batch = batch.contiguous(memory_format=torch.channels_last)
-        return batch, self.labels[indices], torch.tensor(indices)
+        return batch, self.labels[indices], None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -188,7 +188,16 @@ def training_batches(
     data: LabelledImages, settings: TrainingSettings, spec: ImageInput, generator: torch.Generator
 ) -> DataLoader[Batch]:
     dataset = AugmentedBatches(data, augmentation(settings, spec), settings.group)
-    sampler = RandomSampler(dataset, generator=generator)
+    return batches_of(dataset, RandomSampler(dataset, generator=generator), settings, generator)
+
+
+def batches_of(
+    dataset: Dataset[Batch],
+    sampler: Sampler[int],
+    settings: TrainingSettings,
+    generator: torch.Generator,
+) -> DataLoader[Batch]:
+    """Whole batches, in the sampler's order, of a dataset that is indexed by lists."""
     batches = BatchSampler(sampler, settings.batch_size, drop_last=True)
     return DataLoader(
         dataset,

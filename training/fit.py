@@ -14,6 +14,7 @@ from predictor.networks import build_network
 from training.data import Batch, ImageData, evaluation_tensors, split_off, training_batches
 from training.loop import RunResult, Validation, run_epochs, update
 from training.settings import TrainingSettings
+from training.views import TaughtViews, view_batches
 
 
 def fit(
@@ -22,7 +23,7 @@ def fit(
     contract: Contract,
     parent: dict[str, Tensor] | None,
     start: RunResult | None,
-    teachers: list[nn.Module],
+    views: TaughtViews | None,
     seed: int,
     folder: Path,
     resume: bool = False,
@@ -33,7 +34,7 @@ def fit(
     Args:
         parent: the parent revision's weights, for fine-tuning; its head is replaced.
         start: a finished run to go on from, head included; wins over ``parent``.
-        teachers: trained networks to distil from.
+        views: to learn from in place of the training images themselves, with the teachers' answers.
         folder: where the checkpoint of every epoch and the result go.
         resume: go on from the checkpoint, if there is one.
         dry_run: one batch of everything, to see that it runs.
@@ -44,16 +45,14 @@ def fit(
     train, validation = split_off(data.train, settings.validation, settings.split_seed)
     if settings.batch_size > len(train):
         raise ValueError(f"batch_size: {settings.batch_size} is more than {len(train)} images")
-    batches = training_batches(train, settings, spec, generator)
+    if views is None:
+        batches = training_batches(train, settings, spec, generator)
+    else:
+        batches = view_batches(views, settings, generator)
     if dry_run:
         validation = validation.subset(slice(0, settings.test_batch_size))  # type: ignore[arg-type]
     validation_images = evaluation_tensors(validation, spec)
     validation_labels = torch.from_numpy(validation.labels)
-
-    soft = None
-    if teachers:
-        print(f"asking {len(teachers)} teachers about every training image", flush=True)
-        soft = teach(teachers, evaluation_tensors(train, spec), settings.test_batch_size)
 
     network = build_network(Architecture(settings.architecture, settings.arguments))
     if start is not None:
@@ -61,31 +60,27 @@ def fit(
     elif parent is not None:
         load_backbone(network, parent)
     frozen = freeze_all_but(network, settings.trainable)
-    learner = _Classifier(settings, batches, soft, validation_images, validation_labels)
+    learner = _Classifier(settings, batches, validation_images, validation_labels)
     return run_epochs(settings, learner, network, generator, seed, folder, frozen, resume, dry_run)
 
 
 class _Classifier:
-    """What the loop is told of classification; ``soft`` are the teachers' logits, if any."""
+    """What the loop is told of classification."""
 
     def __init__(
         self,
         settings: TrainingSettings,
         batches: DataLoader[Batch],
-        soft: Tensor | None,
         images: Tensor,
         labels: Tensor,
     ) -> None:
         self.batches = batches
         self._settings = settings
-        self._soft = soft
         self._images = images
         self._labels = labels
 
     def step(self, network: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
-        images, labels, indices = batch
-        target = None if self._soft is None else self._soft[indices]
-        return train_step(network, optimiser, images, labels, target, self._settings)
+        return train_step(network, optimiser, *batch, self._settings)
 
     def validate(self, network: nn.Module) -> Validation:
         logits = predict(network, self._images, self._settings.test_batch_size)
@@ -172,16 +167,6 @@ def predict(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
             for part in images.split(batch_size)
         ]
     return torch.cat(parts).float()
-
-
-def teach(teachers: list[nn.Module], images: Tensor, batch_size: int) -> Tensor:
-    """The teachers' mean logits over each image and its mirror image."""
-    total = torch.zeros(())
-    with torch.autocast("cpu", torch.bfloat16):
-        for teacher in teachers:
-            for view in (images, images.flip(-1)):
-                total = total + predict(teacher, view, batch_size)
-    return total / (2 * len(teachers))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -77,6 +77,7 @@ class TrainingSettings(RunSettings):
     loss: str = option("cross-entropy", "objective", ("cross-entropy", "nll"))
     label_smoothing: float = option(0.0, "of cross-entropy")
     teacher: str = option("", "preset whose finished runs, together, are distilled from")
+    teacher_views: int = option(16, "views of an image that teachers are asked", positive=True)
     distil: float = option(0.9, "weight of the teacher's answers against the labels")
     distil_temperature: float = option(3.0, "softens both answers before they are compared")
     validation: int = option(5000, "images held out of the training set", positive=True)
@@ -90,6 +91,10 @@ class TrainingSettings(RunSettings):
     erase: float = option(0.0, "probability that a rectangle is erased")
     erase_area: float = option(0.2, "largest share of the picture erased")
     group: int = option(4, "images that share one draw of the augmentation", positive=True)
+
+
+AUGMENTATION = ("flip", "shift", "degrees", "zoom", "shear", "erase", "erase_area", "group")
+"""The settings that make an augmented view of an image."""
 
 
 def read_preset(

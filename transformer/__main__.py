@@ -35,20 +35,20 @@ def main() -> int:
         refuse_repeats(selections)
         if not options.predictor_host:
             raise ValueError("--predictor_host is missing: where is the predictor?")
+        host: str = options.predictor_host
+        hop = PredictorHop(
+            HopSettings(
+                target=host if ":" in host else f"{host}:{GRPC_PORT}",
+                timeout_seconds=settings.predictor_timeout_seconds,
+                attempts=settings.predictor_attempts,
+                max_message_bytes=options.grpc_max_send_message_length,
+                use_ssl=options.predictor_use_ssl,
+            )
+        )
     except (SettingError, ValueError) as error:
         print(f"transformer: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
-    host: str = options.predictor_host
-    hop = PredictorHop(
-        HopSettings(
-            target=host if ":" in host else f"{host}:{GRPC_PORT}",
-            timeout_seconds=settings.predictor_timeout_seconds,
-            attempts=settings.predictor_attempts,
-            max_message_bytes=options.grpc_max_send_message_length,
-            use_ssl=options.predictor_use_ssl,
-        )
-    )
     executor = ThreadPoolExecutor(
         settings.decode_threads or max(1, round(cpu_quota())), thread_name_prefix="decode"
     )

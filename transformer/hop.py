@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import asyncio
 import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import numpy as np
-from grpc import StatusCode, aio
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
 from artifact import Contract
@@ -29,7 +28,8 @@ from serving.errors import (
     Unavailable,
     UnknownModel,
 )
-from serving.grpc import ERROR_CODE
+from serving.grpc.channel import Channel
+from serving.grpc.messages import ERROR_CODE, RpcError
 from serving.model import CONTRACT_DIGEST, Answered
 from serving.v2 import NUMPY_TYPES
 
@@ -43,6 +43,10 @@ NAMEABLE = re.compile(r"[\x21-\x7e]{0,256}")
 """What revision and digest may be made of: they become headers."""
 
 MAX_RANK = 8
+WAKE_PAUSE_SECONDS = 0.1
+
+LIVE = "/inference.GRPCInferenceService/ServerLive"
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 _BY_STATUS: dict[StatusCode, tuple[type[ServingError], str]] = {
     StatusCode.INVALID_ARGUMENT: (MalformedRequest, "the predictor refused the request"),
@@ -70,53 +74,26 @@ class HopSettings:
 
 
 class PredictorHop:
-    """One HTTP/2 channel to the predictor, shared by all models; made on first use.
+    """One HTTP/2 connection to the predictor, shared by all models; made on first use.
 
-    gRPC reconnects by itself; its pauses between attempts are cut from minutes to half a second,
-    so that a predictor that comes back is found at once. Its pause between name look-ups is 30 s
-    otherwise: a pod whose network policy is still being set up when it asks first would fail
-    every call for that long.
+    Raises:
+        ValueError: ``settings.target`` is no ``host:port``.
     """
 
     def __init__(self, settings: HopSettings) -> None:
         self._settings = settings
-        self._channel: aio.Channel | None = None
-        self._infer: grpc.aio.UnaryUnaryMultiCallable | None = None
+        self._channel = Channel(
+            settings.target,
+            settings.max_message_bytes,
+            use_ssl=settings.use_ssl,
+            authority=settings.authority,
+            attempts=settings.attempts,
+        )
         self._woken = False
 
     @property
     def max_message_bytes(self) -> int:
         return self._settings.max_message_bytes
-
-    def _connect(self) -> grpc.aio.UnaryUnaryMultiCallable:
-        settings = self._settings
-        options: list[tuple[str, str | int]] = [
-            ("grpc.max_send_message_length", settings.max_message_bytes),
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-        ]
-        if settings.authority:
-            options.append(("grpc.default_authority", settings.authority))
-        if settings.attempts > 1:
-            options.append(("grpc.service_config", _retry_config(settings.attempts)))
-        self._channel = self._open(options)
-        infer: grpc.aio.UnaryUnaryMultiCallable = GRPCInferenceServiceStub(self._channel).ModelInfer
-        return infer
-
-    def _open(self, options: list[tuple[str, str | int]]) -> aio.Channel:
-        settings = self._settings
-        options = [
-            ("grpc.dns_min_time_between_resolutions_ms", 250),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 500),
-            ("grpc.enable_http_proxy", 0),
-            *options,
-        ]
-        if settings.use_ssl:
-            return aio.secure_channel(settings.target, grpc.ssl_channel_credentials(), options)
-        return aio.insecure_channel(settings.target, options)
 
     async def wake(self) -> None:
         """Make the predictor start, where it is scaled to zero, before the first request needs it.
@@ -127,18 +104,15 @@ class PredictorHop:
         if self._woken:
             return
         self._woken = True
-        # A channel of its own: while one that was refused pauses, its calls fail at once, and the
-        # first request should find the predictor in the moment it is there.
-        channel = self._open([("grpc.use_local_subchannel_pool", 1)])
-        try:
-            with contextlib.suppress(aio.AioRpcError):
-                await GRPCInferenceServiceStub(channel).ServerLive(
-                    pb.ServerLiveRequest(),
-                    timeout=self._settings.timeout_seconds,
-                    wait_for_ready=True,
-                )
-        finally:
-            await channel.close()
+        give_up = time.monotonic() + self._settings.timeout_seconds
+        while (left := give_up - time.monotonic()) > 0:
+            try:
+                await self._channel.call(LIVE, b"", left)
+                return
+            except RpcError as error:
+                if error.code is not StatusCode.UNAVAILABLE:
+                    return
+            await asyncio.sleep(WAKE_PAUSE_SECONDS)
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[Any], headers: Mapping[str, str]
@@ -149,8 +123,6 @@ class PredictorHop:
             ServingError: the class that fits the predictor's status; its text is shown only if
                 the predictor is one of ours, for anybody else's may name internal addresses.
         """
-        if self._infer is None:
-            self._infer = self._connect()
         spec = contract.input
         request = pb.ModelInferRequest(
             model_name=model,
@@ -165,7 +137,9 @@ class PredictorHop:
         )
         sent = batch.shape
         del batch  # it may be large, and the answer takes a while
-        if request.ByteSize() > self._settings.max_message_bytes:
+        message = request.SerializeToString()
+        del request
+        if len(message) > self._settings.max_message_bytes:
             raise TooLarge(f"{sent[0]} instances are too large for one call to the predictor")
         metadata = [
             (name, headers[name])
@@ -173,44 +147,25 @@ class PredictorHop:
             if FORWARDABLE.fullmatch(headers.get(name, ""))
         ]
         try:
-            response = await self._infer(
-                request, timeout=self._settings.timeout_seconds, metadata=metadata
+            answer = await self._channel.call(
+                INFER, message, self._settings.timeout_seconds, metadata
             )
-        except aio.AioRpcError as error:
+            response = pb.ModelInferResponse.FromString(answer)
+        except RpcError as error:
             raise _shown(error) from None
+        except DecodeError:
+            raise BadPredictorAnswer("the predictor's answer is damaged") from None
         return _read_response(response, contract, sent)
 
     async def close(self) -> None:
-        if self._channel is not None:
-            await self._channel.close(grace=1.0)
+        await self._channel.close()
 
 
-def _retry_config(attempts: int) -> str:
-    return json.dumps(
-        {
-            "methodConfig": [
-                {
-                    "name": [{"service": "inference.GRPCInferenceService"}],
-                    "retryPolicy": {
-                        "maxAttempts": attempts,
-                        "initialBackoff": "0.05s",
-                        "maxBackoff": "0.5s",
-                        "backoffMultiplier": 2,
-                        "retryableStatusCodes": ["UNAVAILABLE"],
-                    },
-                }
-            ]
-        }
-    )
-
-
-def _shown(error: aio.AioRpcError) -> ServingError:
-    kind, text = _BY_STATUS.get(error.code(), (BadPredictorAnswer, "the predictor failed"))
-    code = None
-    for key, value in error.trailing_metadata() or ():
-        if key == ERROR_CODE:
-            code = str(value)
-            text = error.details() or text
+def _shown(error: RpcError) -> ServingError:
+    kind, text = _BY_STATUS.get(error.code, (BadPredictorAnswer, "the predictor failed"))
+    code = error.trailing.get(ERROR_CODE)
+    if code is not None:
+        text = error.details or text
     if code == ContractRefused.code:
         kind = ContractRefused
     return kind(text, code=code)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from torch import nn
 
 from predictor.networks.two_convolutions import TwoConvolutions
+from tests.conftest import SHIPPED
+from training import cost
 from training.cost import multiply_adds
 
 
@@ -26,3 +30,17 @@ def test_multiply_adds_by_hand(network: nn.Module, count: int) -> None:
 def test_the_peer_is_that_of_pytorch_examples() -> None:
     parameters = sum(p.numel() for p in TwoConvolutions().parameters())
     assert parameters == 1_199_882
+
+
+def test_every_shipped_classifier_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cost, "ROUNDS", 2)
+    monkeypatch.setattr(sys, "argv", ["cost", str(SHIPPED)])
+    assert cost.main() == 0
+    sizes, times = capsys.readouterr().out.split("\n\n")
+    for table in (sizes, times):
+        names = [line.split()[0] for line in table.splitlines()[1:]]
+        assert {"fashion-mnist/1", "mnist/1", "pytorch/examples"} <= set(names)
+        assert "land-cover/1" not in names
+    assert "173,386" in sizes

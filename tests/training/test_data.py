@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from training.data import (
     split_off,
     training_batches,
 )
+from training.settings import AUGMENTATION
 
 SPEC = make_contract().input
 
@@ -100,6 +102,11 @@ def test_without_augmentation_training_sees_what_serving_sees() -> None:
     torch.testing.assert_close(found, evaluation_tensors(data, SPEC), rtol=0, atol=1e-6)
 
 
+def test_nothing_else_than_its_settings_shapes_a_view() -> None:
+    values = {name: getattr(settings(erase=1.0, flip=1.0), name) for name in AUGMENTATION}
+    augmentation(SimpleNamespace(**values), SPEC)  # type: ignore[arg-type]
+
+
 def test_a_flip_mirrors() -> None:
     batch = torch.from_numpy(images(3).images).unsqueeze(1)
     plain = augmentation(settings(shift=0.0), SPEC)(batch)
@@ -121,9 +128,9 @@ def test_batches_keep_image_and_label_together() -> None:
     data = numbered(20)
     dataset = AugmentedBatches(data, augmentation(settings(shift=0.0), SPEC), group=3)
     chosen = [7, 1, 19, 4, 0]
-    batch, labels, indices = dataset[chosen]
-    assert batch.shape == (5, 1, 28, 28)
-    assert labels.tolist() == indices.tolist() == chosen
+    batch, labels, soft = dataset[chosen]
+    assert (batch.shape, soft) == ((5, 1, 28, 28), None)
+    assert labels.tolist() == chosen
     pixels = (batch[:, 0, 0, 0] * 0.3081 + 0.1307) * 255
     assert pixels.round().int().tolist() == chosen
 
@@ -133,7 +140,7 @@ def test_an_epoch_draws_every_image_at_most_once_in_an_order_of_its_seed() -> No
         generator = torch.Generator().manual_seed(seed)
         batches = training_batches(numbered(50), settings(), SPEC, generator)
         assert len(batches) == 3
-        return [indices.tolist() for _, _, indices in batches]
+        return [labels.tolist() for _, labels, _ in batches]
 
     first = epoch(1)
     assert [len(batch) for batch in first] == [16, 16, 16]

@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import training.fit
+from artifact import ImageInput
 from predictor.networks import build_network
 from tests.conftest import ARCHITECTURE, make_contract
 from tests.training.synthetic import data, settings
+from training.data import split_off
 from training.fit import (
     fit,
     freeze_all_but,
     load_backbone,
     objective,
     predict,
-    teach,
     train_step,
 )
 from training.loop import (
@@ -36,21 +37,34 @@ from training.loop import (
     start_of,
     write_result,
 )
+from training.views import TaughtViews, answer, ask
 
-FIRST_CALL = {"parent": None, "start": None, "teachers": []}
 
-
-def run(folder: Path, seed: int = 0, resume: bool = False, **changes: Any) -> RunResult:
+def run(
+    folder: Path,
+    seed: int = 0,
+    resume: bool = False,
+    views: TaughtViews | None = None,
+    **changes: Any,
+) -> RunResult:
     folder.mkdir(parents=True, exist_ok=True)
     return fit(
         settings(**changes),
         data(),
         make_contract(),
-        **FIRST_CALL,  # type: ignore[arg-type]
+        parent=None,
+        start=None,
+        views=views,
         seed=seed,
         folder=folder,
         resume=resume,
     )
+
+
+def taught() -> TaughtViews:
+    train, _ = split_off(data().train, settings().validation, settings().split_seed)
+    spec = settings(teacher_views=4, flip=0.5)
+    return ask([small_network(3)], train, spec, make_contract().input_as(ImageInput))
 
 
 def without_time(history: list[Epoch]) -> list[dict[str, Any]]:
@@ -162,7 +176,7 @@ def test_a_frozen_run_keeps_its_parents_backbone(tmp_path: Path) -> None:
     spec = settings(epochs=1, trainable=["head"])
     folder = tmp_path / "run"
     folder.mkdir()
-    result = fit(spec, data(), make_contract(), parent, None, [], 0, folder)
+    result = fit(spec, data(), make_contract(), parent, None, None, 0, folder)
     for name, tensor in result.weights.items():
         if name.startswith("head."):
             assert not torch.equal(tensor, parent[name])
@@ -201,14 +215,6 @@ def test_predictions_do_not_depend_on_the_batch_size() -> None:
     assert not network.training
     assert (found.shape, found.dtype) == ((10, 10), torch.float32)
     assert torch.allclose(found, predict(network, images, 10), atol=1e-5)
-
-
-def test_teachers_answer_the_same_to_an_image_and_its_mirror_image() -> None:
-    teachers, (images, _) = [small_network(1), small_network(2)], batch(6)
-    found = teach(teachers, images, 4)
-    assert torch.allclose(found, teach(teachers, images.flip(-1), 4), atol=1e-5)
-    alone = [teach([teacher], images, 4) for teacher in teachers]
-    assert torch.allclose(found, (alone[0] + alone[1]) / 2, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -271,11 +277,33 @@ def test_a_seed_is_repeatable(tmp_path: Path) -> None:
     assert not same(one.weights, other.weights)
 
 
+def test_a_student_is_taught_about_the_very_pictures_that_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Tensor, ...]] = []
+
+    def noted(network: nn.Module, optimiser: Any, *batch: Any) -> Tensor:
+        seen.append(batch[:3])
+        return train_step(network, optimiser, *batch)
+
+    monkeypatch.setattr(training.fit, "train_step", noted)
+    run(tmp_path, views=taught(), epochs=8)
+    assert len(seen) == 8 * 3
+    for images, _, soft in seen:
+        # Batches of another size are rounded otherwise, in bfloat16.
+        torch.testing.assert_close(
+            soft, answer([small_network(3)], images.bfloat16()), rtol=0, atol=0.01
+        )
+    targets = torch.cat([soft for _, _, soft in seen])
+    assert len(targets.unique(dim=0)) > len(taught().labels)
+
+
+@pytest.mark.parametrize("views", [None, taught()], ids=["alone", "taught"])
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str, views: TaughtViews | None
 ) -> None:
-    expected = run(tmp_path / "whole", optimiser=optimiser, lr=0.01)
+    expected = run(tmp_path / "whole", views=views, optimiser=optimiser, lr=0.01)
 
     steps = 0
 
@@ -289,9 +317,9 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         patch.setattr(training.fit, "train_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "cut", optimiser=optimiser, lr=0.01)
+            run(tmp_path / "cut", views=views, optimiser=optimiser, lr=0.01)
     assert not (tmp_path / "cut" / RESULT).exists()
-    found = run(tmp_path / "cut", resume=True, optimiser=optimiser, lr=0.01)
+    found = run(tmp_path / "cut", resume=True, views=views, optimiser=optimiser, lr=0.01)
     assert len(found.history) == len(expected.history) == 3
     assert without_time(found.history) == without_time(expected.history)
     assert same(found.weights, expected.weights)
@@ -337,7 +365,7 @@ def test_a_dry_run_is_one_batch_of_everything(
         make_contract(),
         None,
         None,
-        [small_network(3)],
+        taught(),
         0,
         tmp_path,
         dry_run=True,

@@ -10,6 +10,7 @@ import training.classification as task
 from artifact import open_revision, revisions_of
 from tests.conftest import write_small
 from tests.training.synthetic import data, settings
+from training.checkpoint import read_checkpoint
 from training.loop import CHECKPOINT, RESULT, read_result
 
 SMALL = [
@@ -109,7 +110,14 @@ def test_a_teacher_may_be_another_network_than_its_student(
     assert train(tmp_path, *places) == 0
     [teacher] = task.teachers_of(settings(teacher="large"), tmp_path / "runs", tmp_path)
     assert sum(p.numel() for p in teacher.parameters()) > 1000
-    assert train(tmp_path, "--preset=small", "--teacher=large", "--only-fit") == 0
+    taught = ["--preset=small", "--teacher=large", "--teacher-views=3", "--only-fit"]
+    assert train(tmp_path, *taught, "--dry-run") == 0
+    runs = tmp_path / "runs"
+    tried = read_checkpoint(runs / "dry-run" / "small" / task.VIEWS)[0]["views"]
+    assert tried["logits"].shape == (1, 16, 10)
+    assert train(tmp_path, *taught, "--seeds", "0", "1") == 0
+    views = read_checkpoint(runs / "small" / task.VIEWS)[0]["views"]
+    assert views["logits"].shape == (3, 48, 10)
 
 
 def test_the_contract_comes_from_the_training_images() -> None:

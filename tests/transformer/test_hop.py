@@ -27,7 +27,7 @@ from serving.errors import (
     Unavailable,
     UnknownModel,
 )
-from serving.grpc import ERROR_CODE
+from serving.grpc.messages import ERROR_CODE
 from serving.model import Answered
 from tests.conftest import make_contract
 from transformer.hop import CONTRACT_DIGEST, HopSettings, PredictorHop

@@ -117,6 +117,16 @@ def test_it_fronts_both_models_by_default(
     assert (hop.timeout_seconds, hop.attempts, hop.use_ssl) == (20.0, 3, False)
 
 
+def test_an_address_that_is_none_is_refused_at_start(
+    hops: list[HopSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, "--predictor_host=http://predictor") == 2
+    assert "'http://predictor' is no host:port" in capsys.readouterr().err
+    assert FakeServer.started is None
+
+
 def test_arguments_and_environment_reach_the_hop(
     hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

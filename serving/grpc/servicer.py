@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
 
-from grpc import StatusCode, aio
+from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
-    add_GRPCInferenceServiceServicer_to_server,
-)
 from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from serving.admission import Admission
 from serving.errors import Internal, ServingError
+from serving.grpc.listener import GrpcListener
+from serving.grpc.messages import ERROR_CODE
+from serving.grpc.server import Method, Service
 from serving.http import failures, shown_error
 from serving.metrics import count_answer, count_request
 from serving.model import Answered
-
-ERROR_CODE = "x-error-code"
-"""Trailing metadata that marks an error text as ours and names its code."""
+from serving.settings import ServerSettings
 
 logger = logging.getLogger("serving.grpc")
 
@@ -117,24 +114,32 @@ async def refuse(context: Any, error: Exception, method: str) -> None:
 
 
 class BoundGRPCServer(GRPCServer):
-    """KServe's gRPC server, listening on a chosen address, with ``Servicer``."""
+    """KServe's gRPC server with ``Servicer``, on a chosen address and on ``serving.http2``."""
 
-    def __init__(self, host: str, admission: Admission, **arguments: Any) -> None:
+    def __init__(self, settings: ServerSettings, admission: Admission, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._host = host
+        self._settings = settings
         self._admission = admission
 
     async def start(self, max_workers: int) -> None:
-        limits = ("grpc_max_send_message_length", "grpc_max_receive_message_length")
-        self._server = aio.server(
-            ThreadPoolExecutor(max_workers=max_workers),
-            options=[
-                *((name.replace("grpc_", "grpc.", 1), self._kwargs[name]) for name in limits),
-                ("grpc.so_reuseport", 0),
-            ],
-        )
         servicer = Servicer(self._data_plane, self._model_repository_extension, self._admission)
-        add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
-        self._server.add_insecure_port(f"{self._host}:{self._port}")
+        service = Service(
+            methods_of(servicer),
+            self._kwargs["grpc_max_receive_message_length"],
+            self._kwargs["grpc_max_send_message_length"],
+            self._settings.queue_bytes,
+        )
+        self._server = GrpcListener(service, self._settings.host, self._port)
         await self._server.start()
-        await self._server.wait_for_termination()
+        await self._server.wait()
+
+
+def methods_of(servicer: Servicer) -> dict[str, Method]:
+    """All methods of KServe's service, by path."""
+    service = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    return {
+        f"/{service.full_name}/{method.name}": Method(
+            getattr(pb, method.input_type.name).FromString, getattr(servicer, method.name)
+        )
+        for method in service.methods
+    }
