@@ -33,7 +33,7 @@ class FakeHop(PredictorHop):
     """Says that the class of an instance is its brightest pixel's column."""
 
     def __init__(self) -> None:
-        super().__init__(HopSettings("unused", 1, 1, 8 << 20))
+        super().__init__(HopSettings("unused:1", 1, 1, 8 << 20))
         self.calls: list[tuple[str, str, NDArray[np.float32], dict[str, str]]] = []
         self.closed = 0
 
