@@ -47,14 +47,15 @@ class Channel:
         authority: str = "",
         attempts: int = 1,
     ) -> None:
-        host, _, port = target.removeprefix("dns:///").rpartition(":")
+        address = target.removeprefix("dns:///")
+        host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():
             raise ValueError(f"{target!r} is no host:port")
         self._host, self._port = host.strip("[]"), int(port)
         self._most_received = most_received
         self._ssl = _client_context() if use_ssl else None
         self._scheme = "https" if use_ssl else "http"
-        self._authority = authority or target.removeprefix("dns:///")
+        self._authority = authority or address
         self._attempts = attempts
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None

@@ -152,9 +152,7 @@ class ClientConnection(Connection):
             return
         if status != "200" and "grpc-status" not in given:
             code = _BY_HTTP_STATUS.get(status, StatusCode.UNKNOWN)
-            if not ended:
-                self.give_up(found)
-            self._fail(found, RpcError(code, f"HTTP status {status}"))
+            self._fail(found, RpcError(code, f"HTTP status {status}"), not ended)
         elif ended:
             self._ended(found, given)
         elif found.message is None:
@@ -164,9 +162,8 @@ class ClientConnection(Connection):
     def too_many_fields(self, stream: int, ended: bool) -> None:
         found = self._known(stream)
         if found is not None:
-            if not ended:
-                self.give_up(found)
-            self._fail(found, RpcError(StatusCode.INTERNAL, "the header fields are too large"))
+            error = RpcError(StatusCode.INTERNAL, "the header fields are too large")
+            self._fail(found, error, not ended)
 
     def content_received(self, stream: Stream, content: memoryview, ended: bool) -> None:
         assert isinstance(stream, CallStream)
@@ -177,8 +174,7 @@ class ClientConnection(Connection):
             if ended:
                 raise RpcError(StatusCode.INTERNAL, "an answer without a status")
         except RpcError as error:
-            self.give_up(stream)
-            self._fail(stream, error)
+            self._fail(stream, error, True)
 
     def stream_reset(self, stream: Stream, code: int) -> None:
         status = StatusCode.INTERNAL
@@ -214,8 +210,15 @@ class ClientConnection(Connection):
                 stream.answer.set_exception(error)
         self.close_stream(stream)
 
-    def _fail(self, stream: Stream, error: RpcError) -> None:
+    def _fail(self, stream: Stream, error: RpcError, more: bool = False) -> None:
+        """End a call with an error.
+
+        Args:
+            more: the server is not done with its answer, and need not go on.
+        """
         assert isinstance(stream, CallStream)
+        if more:
+            self.write(frames.rst_stream(stream.id, ErrorCode.CANCEL))
         if not stream.answer.done():
             stream.answer.set_exception(error)
         self.close_stream(stream)

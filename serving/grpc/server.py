@@ -22,7 +22,7 @@ from serving.grpc.messages import (
 )
 from serving.http2 import frames
 from serving.http2.connection import Connection, Stream
-from serving.http2.fields import Fields, write_fields, write_same_fields
+from serving.http2.fields import Fields, write_fields
 from serving.http2.frames import PREFACE, ConnectionFault, ErrorCode
 
 MOST_STREAMS = 1024
@@ -47,6 +47,7 @@ _BEGIN = write_fields(
     [(":status", "200"), ("content-type", CONTENT_TYPE), ("grpc-accept-encoding", _ACCEPTS)]
 )
 _DONE = write_fields([("grpc-status", "0")])
+_NOT_GRPC = write_fields([(":status", "415")])
 
 logger = logging.getLogger("serving.grpc")
 
@@ -186,7 +187,11 @@ class ServerConnection(Connection):
             self.transport.close()
 
     def close_stream(self, stream: Stream) -> None:
+        assert isinstance(stream, CallStream)
         super().close_stream(stream)
+        self._hold(stream, -stream.held)
+        if stream.timer is not None:
+            stream.timer.cancel()
         self._close_if_done()
 
     def announce_end(self) -> None:
@@ -217,7 +222,7 @@ class ServerConnection(Connection):
             return
         given = dict(fields)
         if given.get(":method") != "POST" or not _is_grpc(given.get("content-type", "")):
-            self._end(found, self.head(stream, write_same_fields(_NOT_GRPC), True), not ended)
+            self._end(found, self.head(stream, _NOT_GRPC, True), not ended)
             return
         try:
             self._begin(found, fields, given)
@@ -271,7 +276,6 @@ class ServerConnection(Connection):
 
     def stream_reset(self, stream: Stream, code: int) -> None:
         assert isinstance(stream, CallStream)
-        self._let_go(stream)
         if stream.task is not None:
             stream.task.cancel()
 
@@ -332,7 +336,6 @@ class ServerConnection(Connection):
     def _too_late(self, stream: CallStream) -> None:
         if stream.unsent:
             self.reset(stream, ErrorCode.CANCEL)
-            self._let_go(stream)
         elif stream.task is not None:
             stream.late = True
             stream.task.cancel()
@@ -379,13 +382,12 @@ class ServerConnection(Connection):
             self.head(stream.id, _DONE, True),
         )
         if stream.sent:
-            self._forget(stream)
+            self.close_stream(stream)
             return
         try:
             self._hold(stream, len(content))
         except RpcError:
             self.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
-            self._let_go(stream)
         else:
             self._allow(stream, SEND_SECONDS)
 
@@ -411,23 +413,10 @@ class ServerConnection(Connection):
         if more:
             head += frames.rst_stream(stream.id, ErrorCode.NO_ERROR)
         self.write(head)
-        self._forget(stream)
+        self.close_stream(stream)
 
     def stream_sent(self, stream: Stream) -> None:
-        assert isinstance(stream, CallStream)
-        self._forget(stream)
-
-    def _forget(self, stream: CallStream) -> None:
         self.close_stream(stream)
-        self._let_go(stream)
-
-    def _let_go(self, stream: CallStream) -> None:
-        self._hold(stream, -stream.held)
-        if stream.timer is not None:
-            stream.timer.cancel()
-
-
-_NOT_GRPC = ((":status", "415"),)
 
 
 def _is_grpc(kind: str) -> bool:
