@@ -17,6 +17,7 @@ from artifact import (
     DataSource,
     RasterInput,
     Revision,
+    Scores,
     SegmentationContract,
     SegmentationMetrics,
     SegmentationRun,
@@ -94,32 +95,33 @@ def publish(
         RevisionExists: nothing was changed.
     """
     architecture = Architecture(settings.architecture, settings.arguments)
-    results = []
-    for run in runs:
-        masks = masks_by(architecture, contract, halved(run.weights))
-        results.append(
-            SegmentationRun(
-                run.seed,
-                run.finished,
-                len(run.history),
-                run.train_seconds,
-                score(data.validation, masks)[0].mean_iou,
-                score(data.test, masks)[0],
-            )
+
+    def judged(weights: dict[str, Tensor]) -> tuple[float, Scores]:
+        """Mean IoU on the validation images, and scores on the test images."""
+        masks = masks_by(architecture, contract, halved(weights))
+        return score(data.validation, masks)[0].mean_iou, score(data.test, masks)[0]
+
+    results = [
+        SegmentationRun(
+            run.seed, run.finished, len(run.history), run.train_seconds, *judged(run.weights)
         )
+        for run in runs
+    ]
     shipped_seed: int | None
     if settings.merge == "average" and len(runs) > 1:
         shipped_seed, shipped = None, average([run.weights for run in runs])
+        validation_mean_iou, test = judged(shipped)
     else:
         best = max(range(len(runs)), key=lambda i: results[i].validation_mean_iou)
         shipped_seed, shipped = runs[best].seed, runs[best].weights
+        validation_mean_iou, test = results[best].validation_mean_iou, results[best].test
     masks = masks_by(architecture, contract, halved(shipped))
     weights = class_weights(class_shares(data.train), settings.balance).numpy()
     colours = ColourClassifier(data.train, weights)
     metrics = SegmentationMetrics(
         shipped_seed=shipped_seed,
-        validation_mean_iou=score(data.validation, masks)[0].mean_iou,
-        test=score(data.test, masks)[0],
+        validation_mean_iou=validation_mean_iou,
+        test=test,
         single_precision=score(data.test, masks_by(architecture, contract, shipped))[0],
         baseline=score(data.test, lambda item: colours.mask(item.image))[0],
         seeds=tuple(results),
