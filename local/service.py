@@ -7,7 +7,6 @@ import errno
 import http.client
 import os
 import random
-import signal
 import socket
 import subprocess
 import time
@@ -139,6 +138,15 @@ class LocalService:
         self._processes[name].kill()
         self._processes[name].wait()
 
+    def terminate(self, name: str) -> int:
+        """Tell one component to stop, as a cluster does, and wait for its exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end within ``STOP_SECONDS``.
+        """
+        self._processes[name].terminate()
+        return self._processes[name].wait(STOP_SECONDS)
+
     def ended(self) -> str | None:
         """The name of a component that has ended by itself, if one has."""
         for name, process in self._processes.items():
@@ -152,12 +160,10 @@ class LocalService:
             process = self._processes.get(name)
             if process is None or process.poll() is not None:
                 continue
-            process.send_signal(signal.SIGTERM)
             try:
-                process.wait(STOP_SECONDS)
+                self.terminate(name)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                self.kill(name)
 
     def _log(self, name: str) -> contextlib.AbstractContextManager[BinaryIO | None]:
         if self._log_folder is None:

@@ -43,10 +43,14 @@ class GrpcListener:
         """Until ``stop`` has ended."""
         await self._stopped.wait()
 
-    async def stop(self, grace_seconds: float) -> None:
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, and let calls in flight finish for ``grace`` seconds.
+
+        KServe passes ``grace`` by its name, which is ``grpc.aio``'s.
+        """
         if self._server is not None:
             self._server.close()
-            await self._service.drain(grace_seconds)
+            await self._service.drain(grace)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._server.wait_closed(), 1.0)
         self._stopped.set()

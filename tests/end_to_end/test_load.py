@@ -60,6 +60,35 @@ async def test_each_answer_belongs_to_its_own_request(service: LocalService) -> 
         await asyncio.gather(*(worker(session) for _ in range(CONNECTIONS)))
 
 
+async def test_a_server_that_is_told_to_stop_ends_by_itself(tmp_path: Path) -> None:
+    """With connections open and requests coming; what is under way is answered."""
+    body = instances(*distinct_pngs(32, seed=3))
+    statuses: list[int] = []
+    with start(tmp_path) as service:
+        url = f"{service.url}/v1/models/mnist:predict"
+        stopped = asyncio.Event()
+
+        async def worker(session: aiohttp.ClientSession) -> None:
+            while not stopped.is_set():
+                async with session.post(url, data=body) as response:
+                    statuses.append(response.status)
+                    if response.status != 200:
+                        await asyncio.sleep(0.02)
+
+        async with aiohttp.ClientSession() as session:
+            workers = [asyncio.create_task(worker(session)) for _ in range(8)]
+            await asyncio.sleep(1)
+            predictor = await asyncio.to_thread(service.terminate, "predictor")
+            stopped.set()
+            await asyncio.gather(*workers)
+        transformer = await asyncio.to_thread(service.terminate, "transformer")
+    assert (predictor, transformer) == (0, 0)
+    assert set(statuses) <= {200, 503}
+    assert statuses[0] == 200
+    for name in ("predictor", "transformer"):
+        assert "ERROR" not in (tmp_path / f"{name}.log").read_text()
+
+
 async def test_predictor_dies_and_comes_back(tmp_path: Path) -> None:
     picture = distinct_pngs(1, seed=9)[0]
     row = expected_probabilities("mnist", [picture])[0]
