@@ -55,8 +55,9 @@ class PredictorModel(ServedModel):
 
     Calls that arrive while the passes are busy are put together in the next pass, whoever
     sent them. One thread fewer takes these than there are: the event loop needs a processor too,
-    and while it waits for one, nothing gets in or out. A large call is spread over all threads, and
-    instances so large that each has a pass of its own use all of them.
+    and while it waits for one, nothing gets in or out. Of calls larger than a pass there are as
+    many at once as threads, each on its own; one that comes while there is no other pass is spread
+    over all of them, and so are instances so large that each has a pass of its own.
 
     Args:
         loaded: the one revision that answers.
@@ -73,11 +74,14 @@ class PredictorModel(ServedModel):
         self._executor = executor
         self._passes = passes
         self._rows = rows = loaded.inference.pass_rows
-        at_once = passes if rows == 1 else max(1, passes - 1)
+        self._under_way = 0
+        if rows == 1:
+            limits = BatchLimits(passes, passes, rows, rows, BATCH_BYTES)
+        else:
+            calls = max(1, passes - 1)
+            limits = BatchLimits(calls, calls, rows, rows, BATCH_BYTES, large_calls=passes)
         self._batcher: Batcher[NDArray[Any], NDArray[Any]] = Batcher(
-            self._forward,
-            BatchLimits(at_once, at_once, rows, rows, BATCH_BYTES),
-            WAIT_SECONDS,
+            self._forward, limits, WAIT_SECONDS
         )
         self._max_instances = max_instances
         self._contract = loaded.card.contract
@@ -119,20 +123,28 @@ class PredictorModel(ServedModel):
 
     async def _forward(self, batches: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
         """One result a batch, from as few passes as the rows and the threads allow."""
-        loop = asyncio.get_running_loop()
         rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
         pieces = min(self._passes, math.ceil(len(rows) / self._rows))
-        if pieces == 1:
-            found = await loop.run_in_executor(self._executor, self._loaded.probabilities, rows)
-        else:
-            passes = [
-                loop.run_in_executor(self._executor, self._loaded.probabilities, piece)
-                for piece in np.array_split(rows, pieces)
-            ]
-            found = np.concatenate(await asyncio.gather(*passes))
+        if self._under_way and self._rows > 1:
+            pieces = 1
+        self._under_way += 1
+        try:
+            found = await self._passed(rows, pieces)
+        finally:
+            self._under_way -= 1
         if len(batches) == 1:
             return [found]
         return np.split(found, np.cumsum([len(batch) for batch in batches[:-1]]))
+
+    async def _passed(self, rows: NDArray[Any], pieces: int) -> NDArray[Any]:
+        loop = asyncio.get_running_loop()
+        passes = [
+            loop.run_in_executor(self._executor, self._loaded.probabilities, piece)
+            for piece in (np.array_split(rows, pieces) if pieces > 1 else [rows])
+        ]
+        if pieces == 1:
+            return await passes[0]
+        return np.concatenate(await asyncio.gather(*passes))
 
     def read_v1(self, request: HttpRequest) -> Payload:
         """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from serving.errors import DeadlineExceeded
 
@@ -32,6 +32,8 @@ class BatchLimits:
         instances: instances in a batch.
         size_bytes: bytes in a batch.
         enough: instances that need not gather more; 0 for a full batch.
+        large_calls: items of more than ``instances`` under way at once, beside the other
+            batches; 0 to count them among those.
         hold_seconds: longest time that an item gathers others while there are ``calls`` but
             not ``most_calls``.
     """
@@ -43,6 +45,7 @@ class BatchLimits:
     size_bytes: int
     hold_seconds: float = 0.0
     enough: int = 0
+    large_calls: int = 0
 
 
 @dataclass
@@ -73,7 +76,8 @@ class Batcher(Generic[Item, Result]):
         self._run = run
         self._age_seconds = age_seconds
         self._waiting: deque[_Entry[Item, Result]] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._large: set[asyncio.Task[Any]] = set()
         self._instances = 0
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -102,16 +106,22 @@ class Batcher(Generic[Item, Result]):
         while self._waiting and self._may_send():
             batch = self._take()
             if batch:
-                task = asyncio.get_running_loop().create_task(self._do(batch))
-                self._under_way.add(task)
-                task.add_done_callback(self._done)
-        if self._waiting and self._timer is None and len(self._under_way) < self.limits.most_calls:
+                under_way = self._large if self._is_large(batch[0]) else self._under_way
+                under_way.add(asyncio.get_running_loop().create_task(self._do(batch, under_way)))
+        if not self._waiting or self._timer is not None or self._is_large(self._waiting[0]):
+            return
+        if len(self._under_way) < self.limits.most_calls:
             self._timer = asyncio.get_running_loop().call_later(
                 self.limits.hold_seconds, self._held
             )
 
+    def _is_large(self, entry: _Entry[Item, Result]) -> bool:
+        return self.limits.large_calls > 0 and entry.instances > self.limits.instances
+
     def _may_send(self) -> bool:
         limits, under_way = self.limits, len(self._under_way)
+        if self._is_large(self._waiting[0]):
+            return len(self._large) < limits.large_calls
         if under_way < limits.calls:
             return True
         return under_way < limits.most_calls and (
@@ -122,10 +132,6 @@ class Batcher(Generic[Item, Result]):
 
     def _held(self) -> None:
         self._timer = None
-        self._send()
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
         self._send()
 
     def _take(self) -> list[_Entry[Item, Result]]:
@@ -152,9 +158,18 @@ class Batcher(Generic[Item, Result]):
             self._instances -= entry.instances
         return batch
 
-    async def _do(self, batch: list[_Entry[Item, Result]]) -> None:
+    async def _do(
+        self, batch: list[_Entry[Item, Result]], under_way: set[asyncio.Task[Any]]
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            results = await self._run([entry.item for entry in batch])
+            try:
+                results = await self._run([entry.item for entry in batch])
+            finally:
+                # The next batch goes before whoever waited for this one is busy with its answers.
+                under_way.remove(task)
+                self._send()
         except BaseException as error:
             for entry in batch:
                 if not entry.future.done():

@@ -490,3 +490,19 @@ async def test_a_large_call_is_spread_over_the_threads() -> None:
         answer, _ = await model(Payload(batch, None))
     assert len(set(network.threads)) == 2
     assert answer.probabilities == pytest.approx(expected(batch))
+
+
+async def test_large_calls_at_once_take_a_thread_each() -> None:
+    """The first is spread, as it came alone; small ones need not wait for all of them."""
+    network = Columns(seconds=0.05)
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with ThreadPoolExecutor(2, thread_name_prefix="inference") as executor:
+        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, 100, 2)
+        large = [images(*(n % 10 for n in range(2 * PASS_ROWS + k))) for k in range(3)]
+        batches = [*large, images(3), images(5)]
+        answers = await asyncio.gather(*(model(Payload(batch, None)) for batch in batches))
+    # Two halves; two whole calls, PASS_ROWS by PASS_ROWS; the small ones, together.
+    assert sorted(sizes) == [1, 2, 2, *6 * [PASS_ROWS]]
+    for batch, (answer, _) in zip(batches, answers, strict=True):
+        assert answer.probabilities == pytest.approx(expected(batch))

@@ -29,9 +29,11 @@ class Work:
             raise ValueError("minus one")
         return [2 * item for item in items]
 
-    def let_go(self) -> None:
+    def let_go(self) -> bool:
+        """Of all batches that there are; False, for ``until``."""
         for gate in self.gates:
             gate.set()
+        return False
 
 
 @pytest.fixture
@@ -136,6 +138,61 @@ async def test_enough_may_be_less_than_a_full_batch(work: Work) -> None:
     assert work.batches == [[0], [1, 2, 3]]
     work.let_go()
     assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+
+
+async def test_large_items_go_alone_and_beside_the_other_batches(work: Work) -> None:
+    batcher = Batcher(work, limits(instances=2, hold_seconds=0, large_calls=2), 60)
+    small = submit(batcher, 1)
+    await turns()
+    large = submit(batcher, 2, 3, 4, instances=3)
+    await turns()
+    assert work.batches == [[1], [2], [3]]
+    tasks = [*small, *large, *submit(batcher, 5, 6)]
+    await until(lambda: work.let_go() or all(task.done() for task in tasks))
+    assert [task.result() for task in tasks] == [2, 4, 6, 8, 10, 12]
+    assert work.batches == [[1], [2], [3], [4], [5, 6]]
+
+
+async def test_a_large_item_that_waits_leaves_the_event_loop_alone(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher = Batcher(work, limits(instances=2, hold_seconds=0, large_calls=1), 60)
+    tasks = submit(batcher, 1, 2, instances=3)
+    await turns()
+    looks = 0
+
+    def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    monkeypatch.setattr(batcher, "_may_send", look)
+    await turns(50)
+    assert looks == 0
+    monkeypatch.undo()
+    work.let_go()
+    await until(lambda: len(work.batches) == 2)
+    work.let_go()
+    await asyncio.gather(*tasks)
+
+
+async def test_the_next_batch_leaves_before_the_last_one_is_answered(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    order: list[str] = []
+
+    async def answered(item: int) -> None:
+        await batcher.submit(item, 1, 1)
+        order.append(f"{item} answered, {len(work.batches)} batches begun")
+
+    first = asyncio.create_task(answered(1))
+    await turns()
+    second = asyncio.create_task(answered(2))
+    await turns()
+    work.let_go()
+    await first
+    assert order == ["1 answered, 2 batches begun"]
+    work.let_go()
+    await second
 
 
 async def test_nobody_is_held_for_longer_than_the_limit(work: Work) -> None:
