@@ -40,6 +40,7 @@ from benchmarks.questions import Known, Reference, questions
 from benchmarks.report import goals_table, write_report
 from benchmarks.results import FULL, QUICK, Results, Scale, read_results
 from benchmarks.service import BEFORE, SERVICE, before, in_bfloat16, service
+from benchmarks.shares import measure_shares
 from local.service import interpreters
 from training.data import data_folder
 
@@ -183,6 +184,8 @@ def in_depth(
                 results.profiles += measure_profiles(running, known, scale.seconds, WORK)
             if name != SERVICE:
                 continue
+            step(f"{candidate.title}: share of the physical limit")
+            results.shares = measure_shares(running, network, known, scale, step)
             reference = Reference(network)
             for side in scale.sides:
                 step(f"{candidate.title}: {side} × {side} pixels")
@@ -215,7 +218,9 @@ def _steps(candidates: list[Candidate], networks: dict[str, Network], scale: Sca
     """About how many there will be."""
     each = 1 + len(scale.connections) + (0 if scale.quick else len(scale.shares))
     taking_part = sum(serves(c, r, scale) for c in candidates for r in networks)
-    return 2 * len(networks) + taking_part * each + len(scale.batches) + len(scale.sides) + 4
+    shares = 2 + 3 * scale.rounds
+    in_depth = len(scale.batches) + len(scale.sides) + shares + 4
+    return 2 * len(networks) + taking_part * each + in_depth
 
 
 if __name__ == "__main__":

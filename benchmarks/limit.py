@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from artifact import ImageInput
 from benchmarks.load import ROOT, LoadError
 from benchmarks.networks import MODEL, Network
 from benchmarks.questions import Known
+from local.manifest import read_component
 from predictor.loading import LoadedRevision, load_revision
 from serving.quota import cpu_quota
 
@@ -69,6 +71,8 @@ def measure_limit(network: Network, known: Sequence[Known], seconds: float) -> L
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.limit", str(folder)],
                 cwd=ROOT,
+                # glibc's settings above all: the limit should be no lower for want of them.
+                env={**os.environ, **read_component("predictor").environment},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

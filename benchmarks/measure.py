@@ -73,16 +73,22 @@ def measure_starts(
     return found
 
 
+def batch_users(count: int) -> int:
+    """As many users as keep 64 images or both cores busy with requests of ``count`` images."""
+    return max(4, USERS // count)
+
+
 def measure_batches(
     running: Running, known: Sequence[Known], scale: Scale, step: Step
 ) -> dict[int, LoadResult]:
-    """Requests of several images, with as many users as keep 64 images or both cores busy."""
+    """Requests of several images."""
     found = {}
     for count in scale.batches:
         step(f"{running.candidate.title}: {count} images a request")
         asked = questions(known, count, running.candidate.body)
-        users = max(4, USERS // count)
-        found[count] = closed_loop(running.target, asked, users, scale.seconds, scale.warm_seconds)
+        found[count] = closed_loop(
+            running.target, asked, batch_users(count), scale.seconds, scale.warm_seconds
+        )
     return found
 
 

@@ -30,6 +30,7 @@ def write_report(results: Results, plots: Iterable[str]) -> str:
         "## Goals",
         goals_table(evaluate(results), _titles(results)),
         *_networks(results),
+        *_shares(results),
         *_overload(results),
         *_edge(results),
         *_starts(results),
@@ -113,6 +114,28 @@ def _networks(results: Results) -> list[str]:
             + "."
         )
     return parts
+
+
+def _shares(results: Results) -> list[str]:
+    shares = results.shares
+    if shares is None:
+        return []
+    counts = list(shares.loads)
+    rows = []
+    for index in range(len(shares.limits) - 1):
+        row = [str(index + 1)]
+        row += [f"{limit.images_a_second:,.0f}" for limit in shares.limits[index : index + 2]]
+        for count in counts:
+            load = shares.loads[count][index]
+            row += [f"{load.images_a_second:,.0f}", f"{shares.of(count)[index]:.1%}"]
+        rows.append(row)
+    rows.append(["*median*", "", ""])
+    for count in counts:
+        rows[-1] += ["", f"{shares.typical(count):.1%}"]
+    head = ["round", "limit before", "limit after"]
+    for count in counts:
+        head += [f"{count} image{'s' if count > 1 else ''} a request, images/s", "share"]
+    return ["## Share of the physical limit", table(head, rows)]
 
 
 def _row(measured: Measured) -> list[str]:
@@ -328,7 +351,9 @@ def _method(results: Results) -> str:
         "on average, which is not in *CPU µs an image* (user and system time of the servers' "
         "processes alone). It checks the answers when the clock has stopped.",
         "- The physical limit is one process a core that decodes the same PNGs with Pillow, "
-        "normalises by table and runs the predictor's own forward pass in batches of 64.",
+        "normalises by table and runs the predictor's own forward pass in batches of 64, with the "
+        "environment that the manifest gives the predictor. Its speed drifts with the machine's: "
+        "shares of it are medians of rounds, each over the mean of the limits before and after it.",
         f"- The service runs as its manifest says, but for `MAX_INSTANCES={MAX_INSTANCES}`.",
         "- Peers run the plain network in evaluation mode. Who runs how:",
         *(f"  - {title}: {setting}" for title, setting in settings.items()),

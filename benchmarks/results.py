@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ class Scale:
         shares: arrival rates of the open loops, as shares of what the closed loop reached.
         batches: images a request.
         sides: of square pictures, in pixels.
+        rounds: of the shares of the physical limit.
         starts: of the service, for its start time.
         known: distinct images that are sent.
     """
@@ -34,6 +37,7 @@ class Scale:
     shares: tuple[float, ...]
     batches: tuple[int, ...]
     sides: tuple[int, ...]
+    rounds: int
     starts: int
     known: int
 
@@ -46,6 +50,7 @@ FULL = Scale(
     shares=(0.4, 0.6, 0.8, 0.95),
     batches=(1, 4, 16, 64, 256, 512),
     sides=(28, 112, 512, 2048, 4096),
+    rounds=5,
     starts=5,
     known=2000,
 )
@@ -57,6 +62,7 @@ QUICK = Scale(
     shares=(0.4, 0.8),
     batches=(1, 64, 512),
     sides=(28, 512, 4096),
+    rounds=1,
     starts=2,
     known=500,
 )
@@ -82,6 +88,31 @@ class Measured:
     closed: dict[int, LoadResult] = field(default_factory=dict)
     opened: dict[float, LoadResult] = field(default_factory=dict)
     error: str = ""
+
+
+@dataclass
+class Shares:
+    """The service beside the physical limit, in turn; see ``benchmarks.shares``.
+
+    Attributes:
+        limits: one more than rounds.
+        loads: by images a request, one a round.
+    """
+
+    limits: list[LimitResult]
+    loads: dict[int, list[LoadResult]]
+
+    def of(self, images: int) -> list[float]:
+        """Each round's share for requests of that many images."""
+        speeds = [limit.images_a_second for limit in self.limits]
+        around = [(a + b) / 2 for a, b in itertools.pairwise(speeds)]
+        return [
+            load.images_a_second / limit
+            for load, limit in zip(self.loads[images], around, strict=True)
+        ]
+
+    def typical(self, images: int) -> float:
+        return statistics.median(self.of(images))
 
 
 @dataclass(frozen=True)
@@ -141,6 +172,7 @@ class Results:
     batches: dict[str, dict[int, LoadResult]] = field(default_factory=dict)
     sides: dict[int, LoadResult] = field(default_factory=dict)
     side_costs: dict[int, LimitResult] = field(default_factory=dict)
+    shares: Shares | None = None
     overload: Overload | None = None
     profiles: list[Profile] = field(default_factory=list)
     edge: Edge | None = None
@@ -175,6 +207,12 @@ def read_results(path: Path) -> Results:
     document["side_costs"] = {
         int(side): LimitResult(**item) for side, item in document["side_costs"].items()
     }
+    shares = document["shares"]
+    if shares is not None:
+        document["shares"] = Shares(
+            [LimitResult(**item) for item in shares["limits"]],
+            {int(k): [LoadResult(**item) for item in v] for k, v in shares["loads"].items()},
+        )
     overload = document["overload"]
     if overload is not None:
         for name in ("busy", "over", "after"):
