@@ -53,7 +53,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run leaves: its averaged weights of the best epoch, and how it went."""
+    """What a finished run leaves: its averaged weights of the epoch to keep, and how it went."""
 
     seed: int
     finished: str
@@ -211,7 +211,8 @@ def run_epochs(
             seconds=round(time.monotonic() - started, 2),
             validation_iou=found.iou,
         )
-        if row.score >= max((e.score for e in history), default=0.0):
+        better = row.score >= max((e.score for e in history), default=0.0)
+        if better or settings.keep == "last":
             best = {k: v.clone().contiguous() for k, v in average.module.state_dict().items()}
         history.append(row)
         print_epoch(row)

@@ -46,6 +46,7 @@ class RunSettings:
     weight_decay: float = option(5e-4, "L2 of sgd, decoupled in adamw")
     average: float = option(0.998, "decay a step of the averaged weights that are shipped")
     patience: int = option(0, "epochs without a better validation score; 0: no early stop")
+    keep: str = option("best", "epoch whose weights are kept", ("best", "last"))
     precision: str = option("bf16", "of the forward pass in training", ("bf16", "fp32"))
 
     def __post_init__(self) -> None:

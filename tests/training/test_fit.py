@@ -15,6 +15,7 @@ from artifact import ImageInput
 from predictor.networks import build_network
 from tests.conftest import ARCHITECTURE, make_contract
 from tests.training.synthetic import data, settings
+from training.checkpoint import read_checkpoint
 from training.data import split_off
 from training.fit import (
     fit,
@@ -347,6 +348,16 @@ def test_the_best_epochs_weights_are_kept(tmp_path: Path, monkeypatch: pytest.Mo
         kept[name] = run(tmp_path / name).weights
     assert kept["first"]["head.weight"].shape == kept["last"]["head.weight"].shape
     assert not same(kept["first"], kept["last"])
+
+
+def test_the_last_epochs_weights_are_kept_if_so_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = iter([0.9, 0.1, 0.2])
+    monkeypatch.setattr(training.fit, "accuracy", lambda *_: next(given))
+    kept = run(tmp_path, keep="last").weights
+    groups, _ = read_checkpoint(tmp_path / CHECKPOINT)
+    assert same(kept, {name: groups["average"][f"module.{name}"] for name in kept})
 
 
 def test_a_dry_run_is_one_batch_of_everything(
