@@ -68,6 +68,12 @@ class Admission:
         """Requests in progress."""
         return self._requests
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a request of that size would be taken in."""
+        return self._requests < self._limit and (
+            not self._requests or self._bytes + size_bytes <= self._most_bytes
+        )
+
     def check(self, size_bytes: int) -> None:
         """See that there is room for a request.
 

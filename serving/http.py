@@ -93,7 +93,7 @@ class Head(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """An answer on its way out."""
+    """An answer on its way out; of its headers, the first is the request's id."""
 
     status: int
     reply: Reply
@@ -148,6 +148,8 @@ class Edge:
 
         What ``answer`` would say, without beginning: a server refuses best when it is cheap.
         """
+        if self._admission.has_room(self._settings.max_body_bytes):
+            return None
         model = self._models.get_model(head.route.model)
         if model is None or not model.ready or head.route.verb != "predict":
             return None

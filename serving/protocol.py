@@ -59,11 +59,17 @@ class ShortProtocol(HttpToolsProtocol):
             # The rest of the body is yet to come.
             self._take_the_long_way()
 
+    def on_message_begin(self) -> None:
+        # Of what uvicorn begins a request with, the scope is made where there is need of one.
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
     def on_headers_complete(self) -> None:
         self._candidate = self._short_head()
         self._parts = []
         if self._candidate is None:
-            super().on_headers_complete()
+            self._begin_the_long_way()
 
     def on_body(self, body: bytes) -> None:
         if self._candidate is None:
@@ -114,9 +120,16 @@ class ShortProtocol(HttpToolsProtocol):
     def _take_the_long_way(self) -> None:
         parts = self._parts
         self._candidate = None
-        super().on_headers_complete()
+        self._begin_the_long_way()
         for part in parts:
             super().on_body(part)
+
+    def _begin_the_long_way(self) -> None:
+        url, headers, continued = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, continued
+        self.headers += headers
+        super().on_headers_complete()
 
     async def _respond(self, head: Head, body: bytes, cycle: _Cycle) -> None:
         assert self._edge is not None
@@ -145,12 +158,11 @@ class ShortProtocol(HttpToolsProtocol):
         lines = [STATUS_LINE[status]]
         for raw_name, raw_value in self.server_state.default_headers:
             lines += (raw_name, b": ", raw_value, b"\r\n")
-        lines.append(_same_header("content-type", reply.media_type))
+        lines.append(_same_headers(("content-type", reply.media_type)))
         lines.append(b"content-length: %d\r\n" % reply.size)
-        for name, value in headers.items():
-            # Request ids differ; all other values come again and again.
-            make = _header if name == "x-request-id" else _same_header
-            lines.append(make(name, value))
+        # Request ids differ; all others come again and again, together.
+        named, *others = headers.items()
+        lines += (_header(*named), _same_headers(*others))
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
         return b"".join([*lines, b"\r\n", reply.body, reply.rest])
@@ -174,4 +186,6 @@ def _header(name: str, value: str) -> bytes:
     return b"%b: %b\r\n" % (name.encode("latin-1"), raw)
 
 
-_same_header = lru_cache(maxsize=1024)(_header)
+@lru_cache(maxsize=1024)
+def _same_headers(*headers: tuple[str, str]) -> bytes:
+    return b"".join(_header(name, value) for name, value in headers)

@@ -37,6 +37,9 @@ class Options(NamedTuple):
     polarity: Polarity = Polarity.AUTO
 
 
+DEFAULT = Options()
+
+
 class Payload(NamedTuple):
     """Encoded images in order, with the request's options.
 
@@ -97,13 +100,13 @@ def decode_base64(text: str, instance: int | None) -> bytes:
     Raises:
         MalformedRequest: naming what is wrong and the instance at fault.
     """
-    match = DATA_URL.match(text)
-    if match:
+    if text.startswith("data:"):
+        match = DATA_URL.match(text)
+        if match is None:
+            raise MalformedRequest(
+                "a data URL must be base64", instance=instance, code="invalid_base64"
+            )
         text = text[match.end() :]
-    elif text.startswith("data:"):
-        raise MalformedRequest(
-            "a data URL must be base64", instance=instance, code="invalid_base64"
-        )
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -141,7 +144,7 @@ def _read_json(body: bytes, query: dict[str, Any], max_instances: int) -> Payloa
     parameters = document.pop("parameters", None)
     if parameters is not None and not isinstance(parameters, dict):
         raise InvalidRequest(f"parameters must be an object, not {json_kind(parameters)}")
-    options = _options({**query, **(parameters or {})})
+    options = _options({**query, **(parameters or {})}) if query or parameters else DEFAULT
     if "instances" not in document:
         # The whole body is one instance: {"base64": "…"} alone.
         if not document:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from PIL import Image
+from PIL import _imaging
 
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _HEADER_BYTES = 33
@@ -25,6 +25,7 @@ class PlainPng:
 
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
+        self._box = (0, 0, width, height)
         chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
         self._header = (
             b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d" + chunk + struct.pack(">I", zlib.crc32(chunk))
@@ -38,8 +39,14 @@ class PlainPng:
         start = _HEADER_BYTES + 8
         if name != b"IDAT" or start + length + 4 + len(_END) != len(data):
             return None
-        try:
-            image = Image.frombytes("L", self._size, data[start : start + length], "zip", "L")
-        except (ValueError, OSError, MemoryError):
+        # What ``Image.frombytes`` and ``tobytes`` do, in a third of the time.
+        image = _imaging.new("L", self._size)
+        decoder = _imaging.zip_decoder("L", "L")
+        decoder.setimage(image, self._box)
+        missing, fault = decoder.decode(data[start : start + length])
+        if missing >= 0 or fault:
             return None
-        return image.tobytes()
+        encoder = _imaging.raw_encoder("L", "L", 0, 1)
+        encoder.setimage(image, self._box)
+        pixels: bytes = encoder.encode(self._size[0] * self._size[1])[2]
+        return pixels
