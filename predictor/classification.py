@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from artifact import Contract
 
@@ -32,7 +34,7 @@ class Classification:
         return [(size, *self._shape) for size in WARM_UP_BATCHES]
 
     def answer(
-        self, network: nn.Module, batch: NDArray[np.float32], dtype: torch.dtype
+        self, network: Callable[[Tensor], Tensor], batch: NDArray[np.float32], dtype: torch.dtype
     ) -> NDArray[np.float32]:
         """``(n, channels, height, width)`` to ``(n, classes)`` float32; rows sum to 1."""
         images = torch.from_numpy(batch).to(dtype, memory_format=torch.channels_last, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +44,13 @@ class LoadedRevision:
         if not batch.flags.writeable:
             batch = batch.copy()  # torch has no read-only tensors, and what gRPC gives is
         with torch.inference_mode():
-            return self.inference.answer(self.network, batch, self.dtype)
+            return self.inference.answer(self._forward, batch, self.dtype)
+
+    @cached_property
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """The network, in the shortest form that it has."""
+        unrolled = getattr(self.network, "unrolled", None)
+        return self.network if unrolled is None else unrolled()
 
 
 def usable_precision(wanted: str) -> torch.dtype:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from artifact import Contract, RasterInput
 from predictor.patches import enlarge, framed, gather
@@ -39,7 +41,7 @@ class Segmentation:
         return [self._smallest]
 
     def answer(
-        self, network: nn.Module, batch: NDArray[np.uint8], dtype: torch.dtype
+        self, network: Callable[[Tensor], Tensor], batch: NDArray[np.uint8], dtype: torch.dtype
     ) -> NDArray[np.uint8]:
         """``(n, bands, h, w)`` bytes to ``(n, classes, h, w)`` bytes, 255 being certainty."""
         # A network that works on patches is asked for an answer a patch.

@@ -5,11 +5,12 @@ A further task is a module of its own and a line here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from artifact import CardError, ModelCard
 from predictor.classification import Classification
@@ -27,11 +28,13 @@ class Inference(Protocol):
     def warm_up_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of batches that the network must be able to answer."""
 
-    def answer(self, network: nn.Module, batch: NDArray[Any], dtype: torch.dtype) -> NDArray[Any]:
+    def answer(
+        self, network: Callable[[Tensor], Tensor], batch: NDArray[Any], dtype: torch.dtype
+    ) -> NDArray[Any]:
         """The first output for a batch that fits the contract, in its ``output_dtype``.
 
         Args:
-            network: in evaluation mode, its weights of ``dtype``.
+            network: in evaluation mode, its weights of ``dtype``; a module, or its ``unrolled``.
             batch: writeable.
         """
 

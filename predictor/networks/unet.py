@@ -20,7 +20,7 @@ class Encoder(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(width, width) for _ in range(blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.blocks(torch.relu(self.enter(x)))
+        out: Tensor = self.blocks(self.enter(x).relu_())
         return out
 
 
@@ -35,9 +35,8 @@ class Decoder(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(width, width) for _ in range(blocks)))
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        x = functional.interpolate(torch.relu(self.narrow(x)), scale_factor=2.0, mode="nearest")
-        x = torch.relu(self.join(torch.cat([x, seen], dim=1)))
-        out: Tensor = self.blocks(x)
+        x = functional.interpolate(self.narrow(x).relu_(), scale_factor=2.0, mode="nearest")
+        out: Tensor = self.blocks(self.join(torch.cat([x, seen], dim=1)).relu_())
         return out
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from artifact import (
     Architecture,
@@ -265,9 +266,20 @@ def test_a_processor_without_bfloat16_takes_float32(
 
 
 def test_a_large_batch_is_passed_in_parts(small_root: Path, random: np.random.Generator) -> None:
-    loaded = load_revision(small_root, "mnist", "1")
     sizes: list[int] = []
-    loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+
+    class Counted(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(len(x))
+            out: Tensor = self.network(x)
+            return out
+
+    loaded = load_revision(small_root, "mnist", "1")
+    loaded = replace(loaded, network=Counted(loaded.network))
     batch = random.normal(size=(PASS_ROWS * 2 + 3, 1, 28, 28)).astype(np.float32)
     found = loaded.probabilities(batch)
     assert sizes == [PASS_ROWS, PASS_ROWS, 3]

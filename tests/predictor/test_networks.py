@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from artifact import Architecture, CardError
 from predictor.networks import build_network
+from predictor.networks.folding import fold_batch_norm
 from predictor.networks.residual_cnn import ResidualCNN
 from tests.conftest import ARCHITECTURE, ROOT
 
@@ -74,6 +75,25 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
         turned = network(batch.flip(0)).flip(0)
     assert torch.allclose(together, turned, rtol=0, atol=1e-5)
     assert together.std(dim=0).max() > 1e-3
+
+
+@pytest.mark.parametrize("folded", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_unrolled_is_the_same_to_the_last_bit(folded: bool, dtype: torch.dtype) -> None:
+    network = build_network(ARCHITECTURE).eval()
+    assert isinstance(network, ResidualCNN)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            nn.init.normal_(module.running_mean)
+    if folded:
+        fold_batch_norm(network)
+    network.to(dtype)
+    images = torch.randn(5, 1, 28, 28).to(dtype).contiguous(memory_format=torch.channels_last)
+    before = images.clone()
+    with torch.inference_mode():
+        assert torch.equal(network.unrolled()(images), network(images))
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (32, 20), (64, 64), (8, 8)])
