@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from training.segmentation.data import (
 )
 from training.segmentation.metrics import count_pixels, mean_iou, pixel_accuracy
 from training.segmentation.settings import SegmentationSettings
+from transformer.segmentation.tiling import UNSEEN
 
 
 def fit(
@@ -94,9 +96,18 @@ class _Segmenter:
 
     def step(self, network: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
         images, masks = batch
+        images = (images - self._mean) / self._std
         with self._autocast():
-            logits = network((images - self._mean) / self._std)
+            logits = network(images)
         loss = objective(logits.float(), masks, self._weights, self._settings.overlap_loss)
+        if self._settings.consistency:
+            part = draw_part(images.shape[-1], int(getattr(network, "stride", 1)))
+            with self._autocast():
+                alone = network(images[:, :, part.rows, part.columns])
+            margin = min(round(self._settings.overlap * UNSEEN), alone.shape[-1] // 4)
+            loss = loss + self._settings.consistency * disagreement(
+                inner(logits[:, :, part.rows, part.columns], margin), inner(alone, margin)
+            )
         return update(loss, optimiser)
 
     def validate(self, network: nn.Module) -> Validation:
@@ -133,6 +144,36 @@ class _Segmenter:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._settings.precision == "bf16")
+
+
+class Part(NamedTuple):
+    """A square part of a crop."""
+
+    rows: slice
+    columns: slice
+
+
+def draw_part(side: int, stride: int) -> Part:
+    """About 5/8 of a crop's side, where the network meets each pixel in the same phase."""
+    size = max(stride, side * 5 // 8 // stride * stride)
+    top, left = (int(torch.randint((side - size) // stride + 1, ())) * stride for _ in range(2))
+    return Part(slice(top, top + size), slice(left, left + size))
+
+
+def inner(logits: Tensor, margin: int) -> Tensor:
+    """All but ``margin`` pixels along every border."""
+    height, width = logits.shape[2:]
+    return logits[:, :, margin : height - margin, margin : width - margin]
+
+
+def disagreement(logits: Tensor, others: Tensor) -> Tensor:
+    """The symmetric Kullback-Leibler divergence of two answers, in nats a pixel.
+
+    Of a part of a crop, where it is as far from the part's border as a tile's answer must be to
+    count, and of the crop: a network that says the same of both shows no seams between tiles.
+    """
+    first, second = torch.log_softmax(logits.float(), 1), torch.log_softmax(others.float(), 1)
+    return ((first.exp() - second.exp()) * (first - second)).sum(1).mean()
 
 
 def class_weights(shares: NDArray[np.float64], exponent: float) -> Tensor:

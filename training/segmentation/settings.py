@@ -25,6 +25,9 @@ class SegmentationSettings(RunSettings):
     crop: int = option(256, "side of a training crop, reduced pixels", positive=True)
     balance: float = option(0.5, "exponent of the class weights: 0 none, 1 inverse to their share")
     overlap_loss: float = option(0.5, "weight of the soft Jaccard loss beside cross-entropy")
+    consistency: float = option(
+        0.0, "weight of saying the same of a part of a crop as of all of it"
+    )
     centred: float = option(0.5, "share of crops centred on a class drawn at random")
     zoom: float = option(1.5, "largest factor of scale, up or down")
     colour: float = option(0.2, "largest change of brightness, contrast and each band's gain")
