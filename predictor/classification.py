@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from artifact import Contract
+from predictor.networks import Forward
 
 PASS_ROWS = 32
 """Rows of one forward pass. Fewer cost more each, and so do more: their activations leave the
@@ -34,7 +33,7 @@ class Classification:
         return [(size, *self._shape) for size in WARM_UP_BATCHES]
 
     def answer(
-        self, network: Callable[[Tensor], Tensor], batch: NDArray[np.float32], dtype: torch.dtype
+        self, network: Forward, batch: NDArray[np.float32], dtype: torch.dtype
     ) -> NDArray[np.float32]:
         """``(n, channels, height, width)`` to ``(n, classes)`` float32; rows sum to 1."""
         images = torch.from_numpy(batch).to(dtype, memory_format=torch.channels_last, copy=False)

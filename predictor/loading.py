@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from artifact import ArtifactError, ModelCard, Revision, open_revision
-from predictor.networks import build_network
+from predictor.networks import Forward, build_network
 from predictor.networks.folding import fold_batch_norm
 from predictor.tasks import Inference, inference_for
 from serving.v2 import NUMPY_TYPES
@@ -47,7 +46,7 @@ class LoadedRevision:
             return self.inference.answer(self._forward, batch, self.dtype)
 
     @cached_property
-    def _forward(self) -> Callable[[Tensor], Tensor]:
+    def _forward(self) -> Forward:
         """The network, in the shortest form that it has."""
         unrolled = getattr(self.network, "unrolled", None)
         return self.network if unrolled is None else unrolled()

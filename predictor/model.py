@@ -24,9 +24,6 @@ from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, wr
 BATCH_BYTES = 64 << 20
 """Most bytes of tensors that are put together for one pass."""
 
-LARGE_BYTES = 1 << 20
-"""Answers above this size take milliseconds to write."""
-
 WAIT_SECONDS = 30.0
 """Longest wait for a pass: whoever called has given up by then."""
 
@@ -115,9 +112,6 @@ class PredictorModel(ServedModel):
     async def predict(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Answer:
         batch = payload.batch
         probabilities = await self._batcher.submit(batch, len(batch), batch.nbytes)
-        if probabilities.nbytes > LARGE_BYTES:
-            # The next pass may begin before this loop is busy with what is written of this one.
-            await asyncio.sleep(0)
         answered = Answered(self._loaded.card.revision, self._loaded.digest, len(probabilities))
         return Answer(payload, probabilities, answered)
 

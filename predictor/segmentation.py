@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artifact import Contract, RasterInput
+from predictor.networks import Forward
 from predictor.patches import enlarge, framed, gather
 
 LEVELS = 255
@@ -41,7 +39,7 @@ class Segmentation:
         return [self._smallest]
 
     def answer(
-        self, network: Callable[[Tensor], Tensor], batch: NDArray[np.uint8], dtype: torch.dtype
+        self, network: Forward, batch: NDArray[np.uint8], dtype: torch.dtype
     ) -> NDArray[np.uint8]:
         """``(n, bands, h, w)`` bytes to ``(n, classes, h, w)`` bytes, 255 being certainty."""
         # A network that works on patches is asked for an answer a patch.

@@ -5,15 +5,14 @@ A further task is a module of its own and a line here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from artifact import CardError, ModelCard
 from predictor.classification import Classification
+from predictor.networks import Forward
 from predictor.segmentation import Segmentation
 
 
@@ -28,9 +27,7 @@ class Inference(Protocol):
     def warm_up_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of batches that the network must be able to answer."""
 
-    def answer(
-        self, network: Callable[[Tensor], Tensor], batch: NDArray[Any], dtype: torch.dtype
-    ) -> NDArray[Any]:
+    def answer(self, network: Forward, batch: NDArray[Any], dtype: torch.dtype) -> NDArray[Any]:
         """The first output for a batch that fits the contract, in its ``output_dtype``.
 
         Args:

@@ -80,11 +80,12 @@ class Admission:
         Raises:
             Overloaded: it would have to wait too long, or there is no room for it.
         """
+        if self.has_room(size_bytes):
+            return
         if self._requests >= self._limit:
             self._refused += 1
             raise Overloaded("too many requests are in progress")
-        if self._requests and self._bytes + size_bytes > self._most_bytes:
-            raise Overloaded("too many bytes are in progress")
+        raise Overloaded("too many bytes are in progress")
 
     def enter(self, size_bytes: int) -> None:
         """Take a request in, if there is room; ``leave`` must follow.

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from artifact import Architecture, CardError
-from predictor.networks.residual_cnn import ResidualCNN
+from predictor.networks.residual_cnn import Forward, ResidualCNN
 from predictor.networks.two_convolutions import TwoConvolutions
 from predictor.networks.unet import UNet
+
+__all__ = ["Forward", "build_network"]
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "residual-cnn": ResidualCNN,

@@ -6,23 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from artifact import Architecture
-from predictor.networks import build_network
 from tests.predictor.test_networks import with_live_norms
+from tests.predictor.test_unet import small
 from training.segmentation.fit import disagreement, draw_part, inner, take_over
-
-SHALLOW: dict[str, Any] = {
-    "channels": 3,
-    "classes": 6,
-    "patch": 2,
-    "widths": [8, 12, 16],
-    "encoders": [0, 1, 1],
-    "decoders": [0, 1],
-}
-
-
-def network(**changes: Any) -> nn.Module:
-    return build_network(Architecture("u-net", {**SHALLOW, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -30,8 +16,8 @@ def network(**changes: Any) -> nn.Module:
 )
 def test_a_deeper_network_begins_with_the_answers_of_the_shallower(changes: dict[str, Any]) -> None:
     torch.manual_seed(1)
-    shallow = with_live_norms(network())
-    deep = network(**changes)
+    shallow = with_live_norms(small())
+    deep = small(**changes)
     take_over(deep, shallow.state_dict())
     image = torch.randn(1, 3, 32, 48)
     with torch.inference_mode():
@@ -39,8 +25,8 @@ def test_a_deeper_network_begins_with_the_answers_of_the_shallower(changes: dict
 
 
 def test_blocks_that_begin_as_identities_learn() -> None:
-    deep = network(encoders=[0, 2, 1])
-    take_over(deep, network().state_dict())
+    deep = small(encoders=[0, 2, 1])
+    take_over(deep, small().state_dict())
     deep(torch.randn(2, 3, 32, 32)).square().sum().backward()
     gradient = deep.get_parameter("encoders.1.blocks.1.project.1.weight").grad
     assert gradient is not None
@@ -53,7 +39,7 @@ def test_blocks_that_begin_as_identities_learn() -> None:
 )  # fmt: skip
 def test_another_network_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="start: another network"):
-        take_over(network(**changes), network().state_dict())
+        take_over(small(**changes), small().state_dict())
 
 
 def test_parts_of_a_crop_meet_the_network_in_phase() -> None:
@@ -77,7 +63,7 @@ def test_disagreement_is_of_the_inner_pixels_alone() -> None:
 
 def test_networks_learn_to_agree_with_themselves() -> None:
     torch.manual_seed(3)
-    learner = with_live_norms(network())
+    learner = with_live_norms(small())
     nn.init.normal_(learner.get_parameter("head.weight"), std=2)
     optimiser = torch.optim.AdamW(learner.parameters(), 0.003)
     images = torch.randn(4, 3, 64, 64)
