@@ -1,9 +1,9 @@
 """Micro-batching: what arrives while calls are under way goes out together in the next one.
 
 Nothing waits for company where it could go. An item that finds a free call leaves in the same
-turn of the event loop, together with whatever that turn has read; only while the usual number of
-calls is under way do items gather, until there are enough of them or the first has been held for
-long enough.
+turn of the event loop, together with whatever that turn has read, or as soon as the turn has read
+plenty; only while the usual number of calls is under way do items gather, until there are enough of
+them or the first has been held for long enough.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class BatchLimits:
         instances: instances in a batch.
         size_bytes: bytes in a batch.
         enough: instances that need not gather more; 0 for a full batch.
+        plenty: instances that do not even wait for the end of the turn that has read them; 0 for
+            none. A turn can take as long as a batch does.
         large_calls: items of more than ``instances`` under way at once, beside the other
             batches; 0 to count them among those.
         hold_seconds: longest time that an item gathers others while there are ``calls`` but
@@ -45,6 +47,7 @@ class BatchLimits:
     size_bytes: int
     hold_seconds: float = 0.0
     enough: int = 0
+    plenty: int = 0
     large_calls: int = 0
 
 
@@ -95,14 +98,19 @@ class Batcher(Generic[Item, Result]):
         )
         self._waiting.append(entry)
         self._instances += instances
-        if not self._scheduled:
+        if self.limits.plenty and self._instances >= self.limits.plenty:
+            self._send()
+        elif not self._scheduled:
             # At the end of this turn, when all sockets that are ready have been read.
             self._scheduled = True
-            loop.call_soon(self._send)
+            loop.call_soon(self._end_of_turn)
         return await entry.future
 
-    def _send(self) -> None:
+    def _end_of_turn(self) -> None:
         self._scheduled = False
+        self._send()
+
+    def _send(self) -> None:
         while self._waiting and self._may_send():
             batch = self._take()
             if batch:

@@ -41,8 +41,9 @@ from serving.errors import (
     Unsupported,
 )
 from serving.logs import Sample
-from serving.metrics import count_answer, count_request
+from serving.metrics import TALLY
 from serving.model import Answered, HttpRequest, Reply, ServedModel, revision_headers
+from serving.refusals import Refusals
 from serving.settings import ServerSettings
 
 Scope = MutableMapping[str, Any]
@@ -128,6 +129,7 @@ class Edge:
         self._models = models
         self._settings = settings
         self._admission = admission or settings.admission()
+        self.refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = find_route(scope["path"]) if scope["type"] == "http" else None
@@ -161,7 +163,7 @@ class Edge:
         except Overloaded as error:
             request_id = self._name_request(head.headers)
             log_failure(error, error, head.method, head.path, request_id)
-            count_request(head.route.model, "", head.route.protocol, str(error.status))
+            TALLY.count_request(head.route.model, "", head.route.protocol, str(error.status))
             headers = {"x-request-id": request_id, **error.headers()}
             return Finished(error.status, error_reply(error), headers)
         return None
@@ -230,9 +232,9 @@ class Edge:
         elapsed = time.perf_counter() - started
         known = route.model if self._models.get_model(route.model) is not None else ""
         revision = answered.revision if answered else ""
-        count_request(known, revision, route.protocol, str(status))
+        TALLY.count_request(known, revision, route.protocol, str(status))
         if answered:
-            count_answer(known, revision, route.protocol, elapsed, answered.instances)
+            TALLY.count_answer(known, revision, route.protocol, elapsed, answered.instances)
         if self._settings.access_log:
             logger.info(
                 "answered",

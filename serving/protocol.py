@@ -10,7 +10,7 @@ same connection, HTTP/1.0, an upgrade) takes the ASGI way.
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -47,9 +47,12 @@ class ShortProtocol(HttpToolsProtocol):
         self._candidate: Head | None = None
         self._parts: list[bytes] = []
         self._short: _Cycle | None = None
+        self._idle_since: float | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         if self._short is not None and self._short.task is not None:
             self._short.task.cancel()
 
@@ -88,13 +91,45 @@ class ShortProtocol(HttpToolsProtocol):
         self.cycle = cycle  # type: ignore[assignment]  # duck-typed; see _Cycle
         refused = self._edge.refuse_at_once(head)
         if refused is not None:
-            self._send(self._render(refused, cycle), cycle)
+            self._edge.refusals.add(partial(self._refuse, refused, cycle))
             return
         self._short = cycle
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         cycle.task = self.loop.create_task(self._respond(head, body, cycle))
         self.tasks.add(cycle.task)
         cycle.task.add_done_callback(self.tasks.discard)
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        # uvicorn begins a timer for every response and ends it with the next request; one that
+        # looks at the clock when it rings need not be touched in between.
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._ring_after(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._ring_after(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _ring_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
 
     def _short_head(self) -> Head | None:
         """The request so far, if it may take the short way."""
@@ -143,6 +178,9 @@ class ShortProtocol(HttpToolsProtocol):
         finally:
             self._short = None
         self._send(raw, cycle)
+
+    def _refuse(self, refused: Finished, cycle: _Cycle) -> None:
+        self._send(self._render(refused, cycle), cycle)
 
     def _send(self, raw: bytes, cycle: _Cycle) -> None:
         cycle.response_complete = True

@@ -26,6 +26,10 @@ ENOUGH = 4
 """While one is, the share (one n-th) of a full call with which the next one leaves, so that the
 predictor finds it when it is done: with less, calls become small; with more, it waits."""
 
+PLENTY = 2
+"""The share (one n-th) of a full call that leaves at once: thirty more pictures may have arrived in
+the same turn of the event loop, which take a millisecond to decode."""
+
 MOST_CALLS = 32
 HOLD_SECONDS = 0.02
 """Requests gather no longer than this, however long the predictor takes, so that the load that
@@ -53,7 +57,8 @@ class Gathering:
             instances,
             size_bytes,
             HOLD_SECONDS,
-            max(1, instances // ENOUGH),
+            enough=max(1, instances // ENOUGH),
+            plenty=max(1, instances // PLENTY),
         )
         self._split = BatchLimits(
             MOST_CALLS, MOST_CALLS, min(SPLIT_REQUESTS, instances), instances, size_bytes

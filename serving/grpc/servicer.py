@@ -17,7 +17,7 @@ from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import ERROR_CODE
 from serving.grpc.server import Method, Service
 from serving.http import failures, shown_error
-from serving.metrics import count_answer, count_request
+from serving.metrics import TALLY
 from serving.model import Answered
 from serving.settings import ServerSettings
 
@@ -60,7 +60,7 @@ class Servicer(InferenceServicer):
             revision = answered.revision
             response = served.write_grpc(answer)
             elapsed = time.perf_counter() - started
-            count_answer(known, revision, "grpc", elapsed, answered.instances)
+            TALLY.count_answer(known, revision, "grpc", elapsed, answered.instances)
             return response
         except Exception as error:
             code = shown_error(error).grpc_status
@@ -68,7 +68,7 @@ class Servicer(InferenceServicer):
         finally:
             if admitted:
                 self._admission.leave(size_bytes, code is StatusCode.OK)
-            count_request(known, revision, "grpc", code.name)
+            TALLY.count_request(known, revision, "grpc", code.name)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return await self._guarded("ModelReady", request, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -35,13 +36,14 @@ class Sum:
 
 
 class SumModel(ServedModel):
-    """Adds up numbers; ``fault`` is raised where it predicts."""
+    """Adds up numbers; where it predicts, it pauses (seconds) and raises ``fault``."""
 
     def __init__(self, name: str = "sum", revision: str = "3", ready: bool = True) -> None:
         super().__init__(name)
         self.revision = revision
         self.ready = ready
         self.fault: BaseException | None = None
+        self.pause = 0.0
         self.requests: list[HttpRequest] = []
         self.headers: list[dict[str, str]] = []
         self.closed = 0
@@ -53,6 +55,7 @@ class SumModel(ServedModel):
 
     async def predict(self, payload: Numbers, headers: Mapping[str, str] | None = None) -> Sum:
         self.headers.append(dict(headers or {}))
+        await asyncio.sleep(self.pause)
         if self.fault is not None:
             raise self.fault
         answered = Answered(self.revision, DIGEST, len(payload.values))

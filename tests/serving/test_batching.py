@@ -140,6 +140,31 @@ async def test_enough_may_be_less_than_a_full_batch(work: Work) -> None:
     assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
 
 
+async def test_plenty_does_not_wait_for_the_end_of_the_turn(work: Work) -> None:
+    batcher = Batcher(work, limits(most_calls=2, instances=3, plenty=2), 60)
+    tasks = submit(batcher, *range(5))
+    ended = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ended.set)
+    assert await asyncio.gather(ended.wait(), turns(3)) and len(work.batches) == 2
+    assert work.batches[0] == [0, 1]
+    work.let_go()
+    await until(lambda: sum(map(len, work.batches)) == 5)
+    work.let_go()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6, 8]
+
+
+async def test_plenty_waits_for_a_free_call(work: Work) -> None:
+    batcher = Batcher(work, limits(plenty=2), 60)
+    tasks = submit(batcher, *range(6))
+    await turns()
+    assert work.batches == [[0, 1]]
+    work.let_go()
+    await until(lambda: len(work.batches) == 2)
+    assert work.batches[1] == [2, 3, 4, 5]
+    work.let_go()
+    assert await asyncio.gather(*tasks) == [2 * n for n in range(6)]
+
+
 async def test_large_items_go_alone_and_beside_the_other_batches(work: Work) -> None:
     batcher = Batcher(work, limits(instances=2, hold_seconds=0, large_calls=2), 60)
     small = submit(batcher, 1)

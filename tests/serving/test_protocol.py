@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httptools
@@ -18,6 +18,7 @@ from serving.admission import Admission
 from serving.errors import Overloaded, Unavailable
 from serving.http import Edge
 from serving.protocol import ShortProtocol
+from serving.refusals import A_TURN, Refusals
 from serving.settings import ServerSettings
 from tests.serving.fake import SumModel, repository, sample
 
@@ -290,6 +291,56 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
         writer.close()
         assert server.asgi == 0
         assert server.uvicorn.server_state.total_requests == 5
+
+
+async def test_many_are_refused_while_one_is_answered() -> None:
+    async with served(ShortProtocol) as server:
+        for _ in range(ROOM):
+            server.admission.enter(1)
+        count = 3 * A_TURN
+        refused = asyncio.gather(*(exchange(server.port, [raw()]) for _ in range(count)))
+        answers = [answer for (answer,), _ in await refused]
+        assert {answer.status for answer in answers} == {429}
+        assert {dict(answer.headers)["retry-after"] for answer in answers} == {"1"}
+        ids = {dict(answer.headers)["x-request-id"] for answer in answers}
+        assert len(ids) == count
+
+
+async def test_who_hangs_up_is_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(ShortProtocol) as server:
+        for _ in range(ROOM):
+            server.admission.enter(1)
+        waiting: list[Callable[[], None]] = []
+        monkeypatch.setattr(Refusals, "add", lambda self, send: waiting.append(send))
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(raw())
+        while not waiting:
+            await asyncio.sleep(0.001)
+        writer.close()
+        while server.uvicorn.server_state.connections:
+            await asyncio.sleep(0.001)
+        waiting[0]()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_connection_is_kept_for_as_long_as_it_is_used(busy: bool) -> None:
+    """The time begins with the last answer, and does not run while a request is under way."""
+    server = Server(ShortProtocol)
+    server.uvicorn.config.timeout_keep_alive = patience = 0.2  # type: ignore[assignment]
+    async with server.running():
+        loop = asyncio.get_running_loop()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(4):
+            server.model.pause = 1.5 * patience if busy else 0.0
+            writer.write(raw())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            await reader.readexactly(int(re.findall(rb"content-length: (\d+)", head)[0]))
+            answered = loop.time()
+            await asyncio.sleep(0.5 * patience)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert 0.9 * patience < loop.time() - answered < 4 * patience
+        writer.close()
 
 
 async def test_requests_behind_each_other_are_answered_in_order() -> None:
