@@ -24,6 +24,7 @@ from training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from training.muon import Muon
 from training.settings import RunSettings
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -238,6 +239,14 @@ def run_epochs(
 
 def make_optimiser(network: nn.Module, settings: RunSettings) -> torch.optim.Optimizer:
     """Weight decay is for weight matrices: not for biases and batch norm."""
+    if settings.optimiser == "muon":
+        return Muon(
+            network.parameters(),
+            settings.lr,
+            settings.kernel_share,
+            settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
     trained = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},

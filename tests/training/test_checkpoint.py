@@ -17,17 +17,20 @@ from training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from training.muon import Muon
 
 OPTIMISERS: dict[str, Any] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.1),
     "adadelta": lambda p: torch.optim.Adadelta(p, lr=0.1),
+    "muon": lambda p: Muon(p, lr=0.1),
 }
 
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    pixel, kernel = nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 4, 1)
+    return nn.Sequential(pixel, kernel, nn.Flatten(), nn.ReLU(), nn.Linear(4, 2))
 
 
 def steps(module: nn.Module, optimiser: torch.optim.Optimizer, count: int, seed: int) -> None:

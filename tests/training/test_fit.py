@@ -145,7 +145,7 @@ def test_distillation_pulls_towards_the_teacher() -> None:
     assert torch.allclose(logits.grad, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw", "adadelta"])
+@pytest.mark.parametrize("optimiser", ["sgd", "muon", "adamw", "adadelta"])
 def test_what_is_frozen_does_not_change(optimiser: str) -> None:
     network = small_network()
     trainable = ["stages.1", "head"]
