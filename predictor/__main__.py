@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 from artifact import ArtifactError
+from predictor.lanes import Lanes
 from predictor.loading import load_revision, usable_precision
 from predictor.model import PredictorModel
 from predictor.settings import PredictorSettings
@@ -43,7 +43,7 @@ def main() -> int:
     # transformer, on one machine) that waiting takes most of the time.
     torch.set_num_threads(1)
     passes = settings.torch_threads or max(1, round(cpu_quota()))
-    executor = ThreadPoolExecutor(passes, thread_name_prefix="inference")
+    executor = Lanes(passes)
     dtype = usable_precision(settings.precision)
     try:
         models = [

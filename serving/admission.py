@@ -24,7 +24,7 @@ that ask again at once would hold it there."""
 STALL_SECONDS = 2.0
 """A window that took longer (its predictor was waking up) says nothing of the speed, either."""
 
-PRESSED_SHARE = 0.25
+PRESSED_SHARE = 1 / 6
 """Of the limit, while more requests are refused than answered. Refusing takes processor time from
 answering, and those that are admitted would wait for longer than they should. Not sooner: many
 connections that each wait for their turn are no reason to turn any of them away."""

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-A_TURN = 64
+A_TURN = 32
 """Refusals in one turn. With fewer, they wait for longer; with more, those who were admitted do."""
 
 

@@ -165,7 +165,7 @@ class TransformerModel(RemoteModel):
                 Share(
                     outputs[start:end],
                     polarities[start:end],
-                    answered._replace(instances=end - start),
+                    Answered(answered.revision, answered.digest, end - start),
                 )
             )
             start = end
