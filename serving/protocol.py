@@ -27,12 +27,20 @@ MOST_HEADERS = 64
 class _Cycle:
     """As much of uvicorn's cycle as its protocol asks of the one that is under way."""
 
+    __slots__ = ("disconnected", "keep_alive", "response_complete", "task")
+
     def __init__(self, keep_alive: bool) -> None:
         self.keep_alive = keep_alive
         self.response_complete = False
         self.disconnected = False
-        self.message_event = self
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def message_event(self) -> _Cycle:
+        """Itself, which must not be an attribute: whatever refers to itself waits for the garbage
+        collector, and its memory for use, where the next request could have both at once.
+        """
+        return self
 
     def set(self) -> None:
         """Of ``message_event``: nobody waits for messages here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -291,6 +292,27 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
         writer.close()
         assert server.asgi == 0
         assert server.uvicorn.server_state.total_requests == 5
+
+
+async def test_a_request_leaves_nothing_to_the_garbage_collector() -> None:
+    async with served(ShortProtocol) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+        async def ask(times: int) -> None:
+            for _ in range(times):
+                writer.write(raw())
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(re.findall(rb"content-length: (\d+)", head)[0]))
+
+        await ask(3)
+        gc.collect()
+        gc.disable()
+        try:
+            await ask(50)
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
+        writer.close()
 
 
 async def test_many_are_refused_while_one_is_answered() -> None:
