@@ -95,7 +95,7 @@ class GreyTable:
         ]
         inverted = [0 if polarity is self._wanted else 255 for polarity in found]
         pixels = pixels ^ np.array(inverted, np.uint8)[:, np.newaxis]
-        return self._table[pixels].reshape(len(pictures), *spec.shape), found
+        return self._table.take(pixels).reshape(len(pictures), *spec.shape), found
 
 
 def wanted_polarity(spec: ImageInput) -> Polarity:
