@@ -139,7 +139,7 @@ class Connection:
         self.exchange: Exchange | None = None
         self.received = bytearray()
         self.need = 0
-        self.rest = memoryview(b"")
+        self.rest: bytes | memoryview = b""
         self.writing = False
 
     def receive(self) -> bytes | None:
@@ -180,7 +180,9 @@ def content_length(head: bytes) -> int:
     Raises:
         ConnectionError: it does not say.
     """
-    start = head.lower().find(b"\r\ncontent-length:")
+    start = head.find(b"\r\ncontent-length:")
+    if start < 0:
+        start = head.lower().find(b"\r\ncontent-length:")
     if start < 0:
         raise ConnectionError("the response has no Content-Length")
     return int(head[start + 17 :].split(b"\r\n", 1)[0])
@@ -268,10 +270,14 @@ class Generator:
         self._unsent += self._waiting
 
     def _receive(self, wait: float, resend: bool) -> None:
-        # epoll counts in milliseconds; select on the epoll itself in microseconds.
-        if not select.select((self._epoll,), (), (), max(0.0, wait))[0]:
-            return
-        for fd, event in self._epoll.poll(0):
+        wait = max(0.0, wait)
+        if self._plan.open_loop:
+            # Moments of arrival want microseconds, which select on the epoll itself counts in;
+            # epoll counts in milliseconds.
+            if not select.select((self._epoll,), (), (), wait)[0]:
+                return
+            wait = 0.0
+        for fd, event in self._epoll.poll(wait):
             connection = self._connections[fd]
             if event & select.EPOLLOUT:
                 self._push(connection)
@@ -328,18 +334,20 @@ class Generator:
         index = self._next_request
         self._next_request = (index + 1) % len(self._requests)
         connection.exchange = Exchange(index, intended, now)
-        connection.rest = memoryview(self._requests[index])
+        connection.rest = self._requests[index]
         self._push(connection)
 
     def _push(self, connection: Connection) -> None:
         try:
-            connection.rest = connection.rest[connection.socket.send(connection.rest) :]
+            sent = connection.socket.send(connection.rest)
         except BlockingIOError:
-            pass
+            sent = 0
         except OSError:
             self._lose(connection)
             return
-        writing = len(connection.rest) > 0
+        writing = sent < len(connection.rest)
+        if writing:
+            connection.rest = memoryview(connection.rest)[sent:]
         if writing != connection.writing:
             connection.writing = writing
             events = select.EPOLLIN | select.EPOLLOUT if writing else select.EPOLLIN

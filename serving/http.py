@@ -187,6 +187,7 @@ class Edge:
         started = time.perf_counter()
         route, headers = head.route, head.headers
         request_id = self._name_request(headers)
+        model: ServedModel | None = None
         answered: Answered | None = None
         admitted: int | None = None
         try:
@@ -230,7 +231,7 @@ class Edge:
             if admitted is not None:
                 self._admission.leave(admitted, answered is not None)
         elapsed = time.perf_counter() - started
-        known = route.model if self._models.get_model(route.model) is not None else ""
+        known = "" if model is None else route.model
         revision = answered.revision if answered else ""
         TALLY.count_request(known, revision, route.protocol, str(status))
         if answered:
