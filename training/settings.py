@@ -80,7 +80,6 @@ class TrainingSettings(RunSettings):
     label_smoothing: float = option(0.0, "of cross-entropy")
     teacher: str = option("", "preset whose finished runs, together, are distilled from")
     teacher_views: int = option(16, "views of an image that teachers are asked", positive=True)
-    teacher_views_seed: int = option(0, "of those views, which all runs of a preset share")
     distil: float = option(0.9, "weight of the teacher's answers against the labels")
     distil_temperature: float = option(3.0, "softens both answers before they are compared")
     validation: int = option(5000, "images held out of the training set", positive=True)

@@ -120,15 +120,6 @@ def test_views_are_the_same_whatever_torch_drew_before() -> None:
     assert same(one, ask([Telling()], images(20), SETTINGS, SPEC))
 
 
-def test_another_seed_draws_other_views() -> None:
-    one, two = (
-        ask([Telling()], images(20), replace(SETTINGS, teacher_views_seed=seed), SPEC)
-        for seed in (0, 1)
-    )
-    assert torch.equal(one.labels, two.labels)
-    assert not (one.images == two.images).flatten(2).all(2).any()
-
-
 def test_teachers_are_asked_once(tmp_path: Path, asked: list[int]) -> None:
     path = tmp_path / "views.safetensors"
     first = taught_views(path, [Telling()], images(30), SETTINGS, SPEC)
@@ -150,7 +141,6 @@ def test_teachers_are_asked_once(tmp_path: Path, asked: list[int]) -> None:
         {"data": LabelledImages(images(30).images, 9 - images(30).labels)},
         {"spec": make_contract(mean=(0.5,)).input_as(ImageInput)},
         {"settings": replace(SETTINGS, teacher_views=2)},
-        {"settings": replace(SETTINGS, teacher_views_seed=1)},
         *({"settings": replace(SETTINGS, **{name: value})} for name, value in
           {"flip": 0.0, "shift": 0.1, "degrees": 9.0, "zoom": 0.1, "shear": 5.0, "erase": 0.5,
            "erase_area": 0.1, "group": 1}.items()),
