@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rollout.cluster import Cluster
 from rollout.counters import REQUESTS, Counters, parse
 from rollout.errors import Unreachable
-from serving import metrics
+from serving.metrics import Tally
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import NAMESPACE, FakeCluster
 
@@ -75,12 +75,12 @@ def test_counters_that_cannot_be_read_at_the_start_are_told(
 
 def test_the_servers_own_metrics_are_read() -> None:
     """Names and labels as `serving.metrics` has them."""
-    registry = CollectorRegistry()
-    registry.register(metrics.REQUESTS)
-    registry.register(metrics.SECONDS)
-    metrics.REQUESTS.labels("counted", "1", "grpc", "OK").inc(3)
-    metrics.REQUESTS.labels("counted", "", "grpc", "INTERNAL").inc()
-    metrics.SECONDS.labels("counted", "1", "grpc").observe(0.02)
+    registry, tally = CollectorRegistry(), Tally()
+    registry.register(tally)
+    for _ in range(3):
+        tally.count_request("counted", "1", "grpc", "OK")
+    tally.count_request("counted", "", "grpc", "INTERNAL")
+    tally.count_answer("counted", "1", "grpc", 0.02, 1)
     found = parse(generate_latest(registry).decode(), "counted")
     assert found[REQUESTS, "OK"] == 3
     assert found[REQUESTS, "INTERNAL"] == 1
