@@ -61,29 +61,42 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            lr = group["lr"] * group["share"]
-            momentum, decay = group["momentum"], group["weight_decay"]
             for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
+                if parameter.grad is None:
                     continue
                 state = self.state[parameter]
                 if not state:
                     state["momentum_buffer"] = torch.zeros_like(parameter)
-                average: Tensor = state["momentum_buffer"]
-                if _is_kernel(parameter):
-                    average.lerp_(gradient, 1 - momentum)
-                    matrix = gradient.lerp(average, momentum).flatten(1)
-                    height, width = matrix.shape
-                    parameter.mul_(1 - lr * decay)
-                    parameter.add_(
-                        orthogonalised(matrix).view_as(parameter),
-                        alpha=-lr * math.sqrt(max(1.0, height / width)),
-                    )
-                else:
-                    gradient = gradient.add(parameter, alpha=decay)
-                    average.mul_(momentum).add_(gradient)
-                    parameter.add_(gradient.add(average, alpha=momentum), alpha=-lr)
+                move = _move_kernel if _is_kernel(parameter) else _move
+                move(
+                    parameter,
+                    parameter.grad,
+                    state["momentum_buffer"],
+                    group["lr"] * group["share"],
+                    group["momentum"],
+                    group["weight_decay"],
+                )
+
+
+def _move(
+    parameter: Tensor, gradient: Tensor, average: Tensor, lr: float, momentum: float, decay: float
+) -> None:
+    """A step of SGD with Nesterov's momentum."""
+    gradient = gradient.add(parameter, alpha=decay)
+    average.mul_(momentum).add_(gradient)
+    parameter.add_(gradient.add(average, alpha=momentum), alpha=-lr)
+
+
+def _move_kernel(
+    kernel: Tensor, gradient: Tensor, average: Tensor, lr: float, momentum: float, decay: float
+) -> None:
+    """A step of Muon."""
+    average.lerp_(gradient, 1 - momentum)
+    matrix = gradient.lerp(average, momentum).flatten(1)
+    height, width = matrix.shape
+    kernel.mul_(1 - lr * decay)
+    step = orthogonalised(matrix).view_as(kernel)
+    kernel.add_(step, alpha=-lr * math.sqrt(max(1.0, height / width)))
 
 
 def _is_kernel(parameter: Tensor) -> bool:
