@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from artifact import (
+    CARD_FILE,
     Architecture,
     DataSource,
     ImageInput,
@@ -60,9 +61,7 @@ def prepare_networks(shipped: Path, root: Path, pictures: Pictures) -> dict[str,
     """
     for name in sorted(path.name for path in shipped.iterdir() if path.is_dir()):
         for revision in revisions_of(shipped, name):
-            target = root / name / revision
-            if not target.exists():
-                shutil.copytree(shipped / name / revision, target)
+            _copy(shipped / name / revision, root / name / revision)
     digest = _digest(pictures.train)
     folder = root / MODEL / TWO_CONVOLUTIONS
     if folder.exists():
@@ -72,6 +71,14 @@ def prepare_networks(shipped: Path, root: Path, pictures: Pictures) -> dict[str,
     if not folder.exists():
         _train(root, pictures, digest)
     return {revision: Network(root, revision) for revision in TITLES}
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a revision, unless it is there. Its card names its weights' digest."""
+    if target.exists() and (target / CARD_FILE).read_bytes() != (source / CARD_FILE).read_bytes():
+        shutil.rmtree(target)
+    if not target.exists():
+        shutil.copytree(source, target)
 
 
 def _train(root: Path, pictures: Pictures, digest: str) -> None:

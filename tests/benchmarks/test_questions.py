@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artifact import CARD_FILE
 from benchmarks.limit import answer_all, decode
 from benchmarks.networks import SHIPPED, TWO_CONVOLUTIONS, Network, prepare_networks
 from benchmarks.pictures import Pictures, drawn_digits, encode_png, load_pictures
@@ -67,6 +68,18 @@ def test_both_networks_are_revisions_under_one_root(
     others = Pictures(drawn_digits(100, seed=3), pictures.test, "drawn")
     prepare_networks(MODELS, shipped.root, others)
     assert path.read_bytes() != weights
+
+
+def test_a_shipped_revision_that_was_replaced_is_copied_again(
+    networks: dict[str, Network], pictures: Pictures
+) -> None:
+    copy, shipped = networks[SHIPPED].root / "mnist" / SHIPPED, MODELS / "mnist" / SHIPPED
+    card = json.loads((copy / CARD_FILE).read_text())
+    (copy / CARD_FILE).write_text(json.dumps({**card, "created": "1970-01-01T00:00:00Z"}))
+    (copy / "weights.safetensors").write_bytes(b"others")
+    prepare_networks(MODELS, networks[SHIPPED].root, pictures)
+    for name in (CARD_FILE, "weights.safetensors"):
+        assert (copy / name).read_bytes() == (shipped / name).read_bytes()
 
 
 def test_questions_have_known_answers_and_changing_labels(
