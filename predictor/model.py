@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,8 @@ class PredictorModel(ServedModel):
             found = await self._passed(rows, pieces)
         finally:
             self._under_way -= 1
-        if len(batches) == 1:
-            return [found]
-        return np.split(found, np.cumsum([len(batch) for batch in batches[:-1]]))
+        ends = list(accumulate(map(len, batches)))
+        return [found[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     async def _passed(self, rows: NDArray[Any], pieces: int) -> NDArray[Any]:
         loop = asyncio.get_running_loop()

@@ -56,6 +56,8 @@ class ShortProtocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._short: _Cycle | None = None
         self._idle_since: float | None = None
+        self._server_headers: list[tuple[bytes, bytes]] | None = None
+        self._rendered = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -201,17 +203,29 @@ class ShortProtocol(HttpToolsProtocol):
 
     def _render(self, finished: Finished, cycle: _Cycle) -> bytes:
         status, reply, headers = finished
-        lines = [STATUS_LINE[status]]
-        for raw_name, raw_value in self.server_state.default_headers:
-            lines += (raw_name, b": ", raw_value, b"\r\n")
-        lines.append(_same_headers(("content-type", reply.media_type)))
-        lines.append(b"content-length: %d\r\n" % reply.size)
         # Request ids differ; all others come again and again, together.
         named, *others = headers.items()
-        lines += (_header(*named), _same_headers(*others))
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        return b"".join([*lines, b"\r\n", reply.body, reply.rest])
+        return b"".join(
+            (
+                STATUS_LINE[status],
+                self._server_lines(),
+                _same_headers(("content-type", reply.media_type)),
+                b"content-length: %d\r\n" % reply.size,
+                _header(*named),
+                _same_headers(*others),
+                b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n",
+                reply.body,
+                reply.rest,
+            )
+        )
+
+    def _server_lines(self) -> bytes:
+        """The server's own headers; uvicorn makes new ones every second, with the date."""
+        headers = self.server_state.default_headers
+        if headers is not self._server_headers:
+            self._server_headers = headers
+            self._rendered = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return self._rendered
 
 
 @lru_cache(maxsize=256)
