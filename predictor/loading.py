@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from artifact import ArtifactError, ModelCard, Revision, open_revision
 from predictor.networks import Forward, build_network
 from predictor.networks.folding import fold_batch_norm
+from predictor.networks.residual_cnn import ResidualCNN
 from predictor.tasks import Inference, inference_for
 from serving.v2 import NUMPY_TYPES
 
@@ -68,7 +69,8 @@ def load_revision(
     """Open, verify, build and warm up one revision.
 
     Args:
-        dtype: of weights and activations; softmax and temperature are in float32 always.
+        dtype: of weights and activations; a residual network's head, softmax and temperature are
+            in float32 always.
 
     Raises:
         ArtifactError: missing, invalid, or its weights are not those of its card.
@@ -77,6 +79,8 @@ def load_revision(
     network = build_network(revision.card.architecture)
     _load_weights(network, revision)
     network = fold_batch_norm(network.eval()).to(dtype)
+    if isinstance(network, ResidualCNN):
+        network.head.float()  # the last rounding would decide between close classes
     loaded = LoadedRevision(revision.card, revision.digest, network, dtype)
     contract = revision.card.contract
     kind = NUMPY_TYPES[contract.input.dtype]

@@ -118,7 +118,7 @@ class ResidualCNN(nn.Module):
         x = self.stem(x).relu_()
         for stage in self.stages:
             x = stage(x)
-        logits: Tensor = self.head(x.mean(dim=(2, 3)))
+        logits: Tensor = self.head(x.mean(dim=(2, 3), dtype=self.head.weight.dtype))
         return logits
 
     def unrolled(self) -> Forward:
@@ -134,6 +134,7 @@ class ResidualCNN(nn.Module):
             x = stem(x).relu_()
             for step in steps:
                 x = step(x)
-            return functional.linear(x.mean(dim=(2, 3)), head.weight, head.bias)
+            pooled = x.mean(dim=(2, 3), dtype=head.weight.dtype)
+            return functional.linear(pooled, head.weight, head.bias)
 
         return forward
