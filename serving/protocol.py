@@ -56,8 +56,6 @@ class ShortProtocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._short: _Cycle | None = None
         self._idle_since: float | None = None
-        self._server_headers: list[tuple[bytes, bytes]] | None = None
-        self._rendered = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -208,7 +206,7 @@ class ShortProtocol(HttpToolsProtocol):
         return b"".join(
             (
                 STATUS_LINE[status],
-                self._server_lines(),
+                _server_lines(*self.server_state.default_headers),
                 _same_headers(("content-type", reply.media_type)),
                 b"content-length: %d\r\n" % reply.size,
                 _header(*named),
@@ -218,14 +216,6 @@ class ShortProtocol(HttpToolsProtocol):
                 reply.rest,
             )
         )
-
-    def _server_lines(self) -> bytes:
-        """The server's own headers; uvicorn makes new ones every second, with the date."""
-        headers = self.server_state.default_headers
-        if headers is not self._server_headers:
-            self._server_headers = headers
-            self._rendered = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return self._rendered
 
 
 @lru_cache(maxsize=256)
@@ -249,3 +239,9 @@ def _header(name: str, value: str) -> bytes:
 @lru_cache(maxsize=1024)
 def _same_headers(*headers: tuple[str, str]) -> bytes:
     return b"".join(_header(name, value) for name, value in headers)
+
+
+@lru_cache(maxsize=4)
+def _server_lines(*headers: tuple[bytes, bytes]) -> bytes:
+    """The server's own headers, which change every second, with the date."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
