@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from artifact import ArtifactError
-from predictor.lanes import Lanes
 from predictor.loading import load_revision, usable_precision
 from predictor.model import PredictorModel
+from predictor.passes import Passes
 from predictor.settings import PredictorSettings
 from serving.arguments import ModelSelection, refuse_repeats, server_arguments
 from serving.logs import configure_logging
@@ -42,25 +42,23 @@ def main() -> int:
     # for each other in busy loops at every layer, and where the processors are shared (with the
     # transformer, on one machine) that waiting takes most of the time.
     torch.set_num_threads(1)
-    passes = settings.torch_threads or max(1, round(cpu_quota()))
-    executor = Lanes(passes)
     dtype = usable_precision(settings.precision)
-    try:
-        models = [
-            PredictorModel(
-                executor.submit(
-                    load_revision, Path(settings.model_root), s.name, s.selector or "", dtype
-                ).result(),
-                executor,
-                settings.max_instances,
-                passes,
-            )
-            for s in selections
-        ]
-    except ArtifactError as error:
-        logging.getLogger("predictor").critical("%s", error)
-        return 1
-    VisionServer(settings).start(models)
+    with Passes(settings.torch_threads or max(1, round(cpu_quota()))) as passes:
+        try:
+            models = [
+                PredictorModel(
+                    passes.first(
+                        load_revision, Path(settings.model_root), s.name, s.selector or "", dtype
+                    ),
+                    passes,
+                    settings.max_instances,
+                )
+                for s in selections
+            ]
+        except ArtifactError as error:
+            logging.getLogger("predictor").critical("%s", error)
+            return 1
+        VisionServer(settings).start(models)
     return 0
 
 

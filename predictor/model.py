@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,16 +13,10 @@ from numpy.typing import NDArray
 
 from artifact import TensorInput
 from predictor.loading import LoadedRevision
-from serving.batching import Batcher, BatchLimits
+from predictor.passes import Passes, PassQueue
 from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
 from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
-
-BATCH_BYTES = 64 << 20
-"""Most bytes of tensors that are put together for one pass."""
-
-WAIT_SECONDS = 30.0
-"""Longest wait for a pass: whoever called has given up by then."""
 
 
 @dataclass(frozen=True)
@@ -51,36 +41,16 @@ class Answer:
 class PredictorModel(ServedModel):
     """Validates tensors against the contract and runs the network off the event loop.
 
-    Calls that arrive while the passes are busy are put together in the next pass, whoever
-    sent them. One thread fewer takes these than there are: the event loop needs a processor too,
-    and while it waits for one, nothing gets in or out. Of calls larger than a pass there are as
-    many at once as threads, each on its own; one that comes while there is no other pass is spread
-    over all of them, and so are instances so large that each has a pass of its own.
-
     Args:
         loaded: the one revision that answers.
-        executor: where forward passes run; shared by all models, so that they take turns.
+        passes: where it computes; shared by all models.
         max_instances: most rows in one request.
-        passes: most forward passes at once, the threads of ``executor``.
     """
 
-    def __init__(
-        self, loaded: LoadedRevision, executor: Executor, max_instances: int, passes: int = 1
-    ) -> None:
+    def __init__(self, loaded: LoadedRevision, passes: Passes, max_instances: int) -> None:
         super().__init__(loaded.card.name)
         self._loaded = loaded
-        self._executor = executor
-        self._passes = passes
-        self._rows = rows = loaded.inference.pass_rows
-        self._under_way = 0
-        if rows == 1:
-            limits = BatchLimits(passes, passes, rows, rows, BATCH_BYTES)
-        else:
-            calls = max(1, passes - 1)
-            limits = BatchLimits(calls, calls, rows, rows, BATCH_BYTES, large_calls=passes)
-        self._batcher: Batcher[NDArray[Any], NDArray[Any]] = Batcher(
-            self._forward, limits, WAIT_SECONDS
-        )
+        self._queue = PassQueue(passes, loaded.probabilities, loaded.inference.pass_rows)
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest
@@ -111,34 +81,9 @@ class PredictorModel(ServedModel):
         return payload
 
     async def predict(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Answer:
-        batch = payload.batch
-        probabilities = await self._batcher.submit(batch, len(batch), batch.nbytes)
+        probabilities = await self._queue.submit(payload.batch)
         answered = Answered(self._loaded.card.revision, self._loaded.digest, len(probabilities))
         return Answer(payload, probabilities, answered)
-
-    async def _forward(self, batches: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        """One result a batch, from as few passes as the rows and the threads allow."""
-        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
-        pieces = min(self._passes, math.ceil(len(rows) / self._rows))
-        if self._under_way and self._rows > 1:
-            pieces = 1
-        self._under_way += 1
-        try:
-            found = await self._passed(rows, pieces)
-        finally:
-            self._under_way -= 1
-        ends = list(accumulate(map(len, batches)))
-        return [found[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-    async def _passed(self, rows: NDArray[Any], pieces: int) -> NDArray[Any]:
-        loop = asyncio.get_running_loop()
-        passes = [
-            loop.run_in_executor(self._executor, self._loaded.probabilities, piece)
-            for piece in (np.array_split(rows, pieces) if pieces > 1 else [rows])
-        ]
-        if pieces == 1:
-            return await passes[0]
-        return np.concatenate(await asyncio.gather(*passes))
 
     def read_v1(self, request: HttpRequest) -> Payload:
         """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""

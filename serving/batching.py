@@ -34,8 +34,6 @@ class BatchLimits:
         enough: instances that need not gather more; 0 for a full batch.
         plenty: instances that do not even wait for the end of the turn that has read them; 0 for
             none. A turn can take as long as a batch does.
-        large_calls: items of more than ``instances`` under way at once, beside the other
-            batches; 0 to count them among those.
         hold_seconds: longest time that an item gathers others while there are ``calls`` but
             not ``most_calls``.
     """
@@ -48,7 +46,6 @@ class BatchLimits:
     hold_seconds: float = 0.0
     enough: int = 0
     plenty: int = 0
-    large_calls: int = 0
 
 
 @dataclass
@@ -80,7 +77,6 @@ class Batcher(Generic[Item, Result]):
         self._age_seconds = age_seconds
         self._waiting: deque[_Entry[Item, Result]] = deque()
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._large: set[asyncio.Task[Any]] = set()
         self._instances = 0
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -114,22 +110,16 @@ class Batcher(Generic[Item, Result]):
         while self._waiting and self._may_send():
             batch = self._take()
             if batch:
-                under_way = self._large if self._is_large(batch[0]) else self._under_way
-                under_way.add(asyncio.get_running_loop().create_task(self._do(batch, under_way)))
-        if not self._waiting or self._timer is not None or self._is_large(self._waiting[0]):
+                self._under_way.add(asyncio.get_running_loop().create_task(self._do(batch)))
+        if not self._waiting or self._timer is not None:
             return
         if len(self._under_way) < self.limits.most_calls:
             self._timer = asyncio.get_running_loop().call_later(
                 self.limits.hold_seconds, self._held
             )
 
-    def _is_large(self, entry: _Entry[Item, Result]) -> bool:
-        return self.limits.large_calls > 0 and entry.instances > self.limits.instances
-
     def _may_send(self) -> bool:
         limits, under_way = self.limits, len(self._under_way)
-        if self._is_large(self._waiting[0]):
-            return len(self._large) < limits.large_calls
         if under_way < limits.calls:
             return True
         return under_way < limits.most_calls and (
@@ -166,9 +156,7 @@ class Batcher(Generic[Item, Result]):
             self._instances -= entry.instances
         return batch
 
-    async def _do(
-        self, batch: list[_Entry[Item, Result]], under_way: set[asyncio.Task[Any]]
-    ) -> None:
+    async def _do(self, batch: list[_Entry[Item, Result]]) -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -176,7 +164,7 @@ class Batcher(Generic[Item, Result]):
                 results = await self._run([entry.item for entry in batch])
             finally:
                 # The next batch goes before whoever waited for this one is busy with its answers.
-                under_way.remove(task)
+                self._under_way.remove(task)
                 self._send()
         except BaseException as error:
             for entry in batch:

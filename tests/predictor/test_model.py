@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from predictor.classification import PASS_ROWS
 from predictor.loading import LoadedRevision
 from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batch
+from predictor.passes import Passes
 from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
 from serving.model import Answered, HttpRequest
 from tests.conftest import make_card, make_contract
@@ -50,8 +50,8 @@ def network() -> Columns:
 
 @pytest.fixture
 def model(network: Columns) -> Iterator[PredictorModel]:
-    with ThreadPoolExecutor(1, thread_name_prefix="inference") as executor:
-        yield PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, LIMIT)
+    with Passes(1) as passes:
+        yield PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), passes, LIMIT)
 
 
 def images(*classes: int) -> NDArray[np.float32]:
@@ -453,8 +453,8 @@ async def test_a_colour_contract(network: Columns) -> None:
         make_contract(mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3), labels=("a", "b")
     )
     loaded = LoadedRevision(replace(CARD, contract=contract), "sha256:x", network)
-    with ThreadPoolExecutor(1) as executor:
-        model = PredictorModel(loaded, executor, LIMIT)
+    with Passes(1) as passes:
+        model = PredictorModel(loaded, passes, LIMIT)
         assert model.get_input_types()[0]["shape"] == [-1, 3, 28, 28]
         batch = np.zeros((2, 3, 28, 28), np.float32)
         await model.preprocess(model.read_grpc(grpc_request(batch)))
@@ -462,47 +462,29 @@ async def test_a_colour_contract(network: Columns) -> None:
             await model.preprocess(model.read_v1(http({"instances": images(1).tolist()})))
 
 
-@pytest.mark.parametrize("passes", [1, 2])
-async def test_calls_that_arrive_during_a_pass_share_the_next_one(passes: int) -> None:
-    """Of two threads, one is the event loop's as long as calls are small."""
-    network = Columns(seconds=0.05)
+async def test_calls_that_arrive_during_a_pass_share_the_next_one(
+    model: PredictorModel, network: Columns
+) -> None:
+    network.seconds = 0.05
     sizes: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    with ThreadPoolExecutor(passes) as executor:
-        loaded = LoadedRevision(CARD, "sha256:artefact", network)
-        model = PredictorModel(loaded, executor, LIMIT, passes)
-        batches = [images(3), images(1, 2), images(7), images(4, 4, 9)]
-        first = asyncio.create_task(model(Payload(batches[0], None)))
-        await asyncio.sleep(0.02)
-        rest = await asyncio.gather(*(model(Payload(batch, None)) for batch in batches[1:]))
-        answers = [(await first)[0], *(answer for answer, _ in rest)]
+    batches = [images(3), images(1, 2), images(7), images(4, 4, 9)]
+    first = asyncio.create_task(model(Payload(batches[0], None)))
+    await asyncio.sleep(0.02)
+    rest = await asyncio.gather(*(model(Payload(batch, None)) for batch in batches[1:]))
+    answers = [(await first)[0], *(answer for answer, _ in rest)]
     assert sizes == [1, 6]
     for batch, answer in zip(batches, answers, strict=True):
         assert answer.probabilities == pytest.approx(expected(batch))
         assert answer.answered.instances == len(batch)
 
 
-async def test_a_large_call_is_spread_over_the_threads() -> None:
-    network = Columns(seconds=0.02)
-    with ThreadPoolExecutor(2, thread_name_prefix="inference") as executor:
-        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, 100, 2)
+async def test_a_call_larger_than_a_pass_is_answered_whole(network: Columns) -> None:
+    network.seconds = 0.02
+    with Passes(2) as passes:
+        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), passes, 100)
         batch = images(*(n % 10 for n in range(2 * PASS_ROWS + 6)))
         answer, _ = await model(Payload(batch, None))
-    assert len(set(network.threads)) == 2
+    assert set(network.threads) == {"inference-0", "inference-1"}
     assert answer.probabilities == pytest.approx(expected(batch))
-
-
-async def test_large_calls_at_once_take_a_thread_each() -> None:
-    """The first is spread, as it came alone; small ones need not wait for all of them."""
-    network = Columns(seconds=0.05)
-    sizes: list[int] = []
-    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    with ThreadPoolExecutor(2, thread_name_prefix="inference") as executor:
-        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), executor, 100, 2)
-        large = [images(*(n % 10 for n in range(2 * PASS_ROWS + k))) for k in range(3)]
-        batches = [*large, images(3), images(5)]
-        answers = await asyncio.gather(*(model(Payload(batch, None)) for batch in batches))
-    # Two halves; two whole calls, PASS_ROWS by PASS_ROWS; the small ones, together.
-    assert sorted(sizes) == [1, 2, 2, *6 * [PASS_ROWS]]
-    for batch, (answer, _) in zip(batches, answers, strict=True):
-        assert answer.probabilities == pytest.approx(expected(batch))
+    assert answer.answered.instances == len(batch)

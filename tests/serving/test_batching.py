@@ -165,42 +165,6 @@ async def test_plenty_waits_for_a_free_call(work: Work) -> None:
     assert await asyncio.gather(*tasks) == [2 * n for n in range(6)]
 
 
-async def test_large_items_go_alone_and_beside_the_other_batches(work: Work) -> None:
-    batcher = Batcher(work, limits(instances=2, hold_seconds=0, large_calls=2), 60)
-    small = submit(batcher, 1)
-    await turns()
-    large = submit(batcher, 2, 3, 4, instances=3)
-    await turns()
-    assert work.batches == [[1], [2], [3]]
-    tasks = [*small, *large, *submit(batcher, 5, 6)]
-    await until(lambda: work.let_go() or all(task.done() for task in tasks))
-    assert [task.result() for task in tasks] == [2, 4, 6, 8, 10, 12]
-    assert work.batches == [[1], [2], [3], [4], [5, 6]]
-
-
-async def test_a_large_item_that_waits_leaves_the_event_loop_alone(
-    work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batcher = Batcher(work, limits(instances=2, hold_seconds=0, large_calls=1), 60)
-    tasks = submit(batcher, 1, 2, instances=3)
-    await turns()
-    looks = 0
-
-    def look() -> bool:
-        nonlocal looks
-        looks += 1
-        return False
-
-    monkeypatch.setattr(batcher, "_may_send", look)
-    await turns(50)
-    assert looks == 0
-    monkeypatch.undo()
-    work.let_go()
-    await until(lambda: len(work.batches) == 2)
-    work.let_go()
-    await asyncio.gather(*tasks)
-
-
 async def test_the_next_batch_leaves_before_the_last_one_is_answered(work: Work) -> None:
     batcher = Batcher(work, LIMITS, 60)
     order: list[str] = []

@@ -1,0 +1,306 @@
+"""Which thread computes what, when, and together with whom."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from predictor import passes as module
+from predictor.passes import Passes, PassQueue
+from serving.errors import DeadlineExceeded
+
+ROWS = 4
+
+
+class Doubling:
+    """Doubles rows; every pass waits until it is let go. A row below zero is a fault."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, list[int]]] = []
+        self.gates: list[threading.Event] = []
+
+    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
+        gate = threading.Event()
+        self.begun.append((threading.current_thread().name, rows.tolist()))
+        self.gates.append(gate)
+        assert gate.wait(5)
+        if (rows < 0).any():
+            raise ValueError("below zero")
+        return rows * 2
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(rows) for _, rows in self.begun]
+
+    def let_go(self) -> bool:
+        """Of all passes that there are; False, for ``until``."""
+        for gate in list(self.gates):
+            gate.set()
+        return False
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError
+
+
+def submit(queue: PassQueue, *batches: list[int]) -> list[asyncio.Task[NDArray[Any]]]:
+    return [asyncio.create_task(queue.submit(np.array(batch))) for batch in batches]
+
+
+async def answers(network: Doubling, tasks: list[asyncio.Task[NDArray[Any]]]) -> list[list[int]]:
+    await until(lambda: network.let_go() or all(task.done() for task in tasks))
+    return [task.result().tolist() for task in tasks]
+
+
+@pytest.fixture
+def network() -> Doubling:
+    return Doubling()
+
+
+@pytest.fixture
+async def passes(network: Doubling) -> AsyncIterator[Passes]:
+    with Passes(2) as made:
+        yield made
+        network.let_go()
+
+
+async def test_what_waits_when_a_pass_ends_is_the_next_one(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    tasks += submit(queue, [2], [3, 4])
+    await asyncio.sleep(0.02)
+    tasks += submit(queue, [5], [6])
+    await asyncio.sleep(0.02)
+    assert network.sizes == [1]  # the other thread is the event loop's as long as calls are small
+    network.let_go()
+    await until(lambda: network.sizes == [1, 4])
+    assert await answers(network, tasks) == [[2], [4], [6, 8], [10], [12]]
+    assert network.begun == [
+        ("inference-0", [1]),
+        ("inference-0", [2, 3, 4, 5]),
+        ("inference-0", [6]),
+    ]
+
+
+async def test_the_next_pass_begins_without_the_event_loop(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    tasks += submit(queue, [2])
+    await asyncio.sleep(0)
+    network.let_go()
+    deadline = time.monotonic() + 5
+    while len(network.begun) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)  # the loop stands still
+    assert network.sizes == [1, 1]
+    assert await answers(network, tasks) == [[2], [4]]
+
+
+async def test_a_full_piece_takes_a_thread_beside_the_small_ones(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    small = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    large = submit(queue, [2, 3, 4, 5])
+    await until(lambda: network.sizes == [1, 4])
+    assert [name for name, _ in network.begun] == ["inference-0", "inference-1"]
+    assert await answers(network, small + large) == [[2], [4, 6, 8, 10]]
+
+
+async def test_a_large_call_is_cut_and_its_rest_finds_company(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, list(range(10)))
+    await until(lambda: len(network.begun) == 2)
+    tasks += submit(queue, [10], [11])
+    await asyncio.sleep(0.01)
+    assert await answers(network, tasks) == [[2 * n for n in range(10)], [20], [22]]
+    assert sorted(rows for _, rows in network.begun) == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+    ]
+
+
+async def test_full_and_small_passes_take_turns_on_a_single_thread(network: Doubling) -> None:
+    with Passes(1) as passes:
+        queue = PassQueue(passes, network, ROWS)
+        tasks = submit(queue, [0])
+        await until(lambda: network.sizes == [1])
+        tasks += submit(queue, list(range(12)), [1, 2, 3], [4, 5], [6])
+        await asyncio.sleep(0.01)
+        await answers(network, tasks)
+    assert network.sizes == [1, 4, 3, 4, 3, 4]
+
+
+async def test_networks_take_turns(network: Doubling) -> None:
+    other = Doubling()
+    with Passes(1) as passes:
+        first, second = PassQueue(passes, network, 1), PassQueue(passes, other, 1)
+        tasks = submit(first, [1])
+        await until(lambda: network.sizes == [1])
+        tasks += submit(first, [2], [3]) + submit(second, [4], [5])
+        await asyncio.sleep(0.01)
+        order: list[int] = []
+        while len(order) < 5:
+            begun = [rows[0] for _, rows in network.begun + other.begun]
+            order += [row for row in begun if row not in order]
+            network.let_go()
+            other.let_go()
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*tasks)
+    assert order == [1, 4, 2, 5, 3]
+
+
+async def test_who_has_stopped_waiting_is_left_out(passes: Passes, network: Doubling) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    gone, *rest = submit(queue, [2], [3])
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    assert await answers(network, tasks + rest) == [[2], [6]]
+    assert network.begun[1:] == [("inference-0", [3])]
+
+
+async def test_who_has_waited_too_long_is_refused(
+    passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    late = submit(queue, [2])
+    await asyncio.sleep(0.01)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.001)
+    network.let_go()
+    with pytest.raises(DeadlineExceeded):
+        await late[0]
+    assert await answers(network, tasks) == [[2]]
+    assert network.sizes == [1]
+
+
+async def test_bytes_are_bounded_too(
+    passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PASS_BYTES", 16)
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    tasks += submit(queue, [2], [3], [4], [5, 6, 7])
+    await asyncio.sleep(0.01)
+    assert await answers(network, tasks) == [[2], [4], [6], [8], [10, 12, 14]]
+    assert network.sizes == [1, 2, 1, 3]
+
+
+async def test_a_fault_is_everybodys_in_the_pass_and_frees_the_thread(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    tasks += submit(queue, [2], [-1], [3, 4, 5])
+    await asyncio.sleep(0.01)
+    await until(lambda: network.let_go() or all(task.done() for task in tasks))
+    assert [str(task.exception()) for task in tasks] == [
+        "None",
+        "below zero",
+        "below zero",
+        "None",
+    ]
+
+
+async def test_of_a_call_that_fails_nothing_more_is_computed(network: Doubling) -> None:
+    with Passes(1) as passes:
+        queue = PassQueue(passes, network, 1)
+        (failing,) = submit(queue, [-1, 1, 2])
+        await until(lambda: network.let_go() or failing.done())
+        with pytest.raises(ValueError, match="below zero"):
+            failing.result()
+        (after,) = submit(queue, [7])
+        assert await answers(network, [after]) == [[14]]
+    # The second may have begun before the first one's fault was handed out.
+    assert [rows for _, rows in network.begun][-1] == [7]
+    assert len(network.begun) <= 3
+
+
+async def test_one_after_the_other_stays_on_the_first_thread(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, 1)
+    for number in range(5):
+        (task,) = submit(queue, [number])
+        await answers(network, [task])
+        await until(lambda: passes._workers[0].idle)
+    assert {name for name, _ in network.begun} == {"inference-0"}
+
+
+def test_the_first_thread_does_what_comes_before(passes: Passes) -> None:
+    assert passes.first(lambda: threading.current_thread().name) == "inference-0"
+    assert passes.first(pow, 2, 3) == 8
+    with pytest.raises(ZeroDivisionError):
+        passes.first(lambda: 1 // 0)
+
+
+async def test_what_has_been_answered_is_not_kept(passes: Passes) -> None:
+    seen: list[weakref.ref[Any]] = []
+
+    def network(rows: NDArray[Any]) -> NDArray[Any]:
+        found = rows + 1
+        seen.append(weakref.ref(found))
+        return found
+
+    queue = PassQueue(passes, network, ROWS)
+    await queue.submit(np.array([1]))
+    await asyncio.sleep(0.01)  # the turn of the loop that has brought the answer holds it, too
+    await until(lambda: passes._workers[0].idle)
+    gc.collect()
+    assert [reference() for reference in seen] == [None]
+
+
+def test_a_thread_survives_the_end_of_the_loop(passes: Passes, network: Doubling) -> None:
+    async def leave() -> None:
+        queue = PassQueue(passes, network, ROWS)
+        (task,) = submit(queue, [1])
+        await until(lambda: network.sizes == [1])
+        task.cancel()
+
+    thread = threading.Thread(target=lambda: asyncio.run(leave()))
+    thread.start()
+    thread.join()
+    network.let_go()
+    assert passes.first(pow, 2, 2) == 4
+
+
+async def test_the_end_waits_for_what_is_being_done(network: Doubling) -> None:
+    passes = Passes(3)
+    queue = PassQueue(passes, network, ROWS)
+    (task,) = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    closing = threading.Thread(target=passes.close)
+    closing.start()
+    await asyncio.sleep(0.01)
+    assert closing.is_alive()
+    assert await answers(network, [task]) == [[2]]
+    closing.join(5)
+    assert not any(worker.thread.is_alive() for worker in passes._workers)
