@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, Thread, get_native_id
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,6 +32,13 @@ PASS_BYTES = 64 << 20
 WAIT_SECONDS = 30.0
 """Longest wait for a pass: whoever called has given up by then."""
 
+HELP_SECONDS = 0.007
+"""Expected wait of small calls from which on the spare thread helps with them, half a pass at a
+time. Below it, event loops make better use of its processor."""
+
+NEWEST = 0.2
+"""Weight of the newest pass in what a row is expected to take."""
+
 
 @dataclass(eq=False)
 class Piece:
@@ -43,17 +51,23 @@ class Piece:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a thread does next: pieces that are answered together."""
+    """What a thread does next: pieces that are answered together.
 
-    network: Network
+    Attributes:
+        seconds: what it is expected to take; 0 where nobody knows yet.
+    """
+
+    queue: PassQueue
     pieces: Sequence[Piece]
+    rows: int
+    seconds: float
 
     def run(self) -> None:
         """Compute, and have the event loop hand out the answers."""
         batches = [piece.rows for piece in self.pieces]
         found: NDArray[Any] | Exception
         try:
-            found = self.network(batches[0] if len(batches) == 1 else np.concatenate(batches))
+            found = self.queue.network(batches[0] if len(batches) == 1 else np.concatenate(batches))
         except Exception as error:
             found = error
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
@@ -81,11 +95,13 @@ class PassQueue:
     """
 
     def __init__(self, passes: Passes, network: Network, most_rows: int) -> None:
+        self.network = network
+        self.most_rows = most_rows
         self._passes = passes
-        self._network = network
-        self._most_rows = most_rows
         self._full: deque[Piece] = deque()
         self._partial: deque[Piece] = deque()
+        self._partial_rows = 0
+        self._seconds_a_row = 0.0
         passes.join(self)
 
     async def submit(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -97,8 +113,8 @@ class PassQueue:
         """
         loop, now = asyncio.get_running_loop(), time.monotonic()
         pieces = [
-            Piece(batch[start : start + self._most_rows], now, loop.create_future())
-            for start in range(0, len(batch), self._most_rows)
+            Piece(batch[start : start + self.most_rows], now, loop.create_future())
+            for start in range(0, len(batch), self.most_rows)
         ]
         self._passes.add(self, pieces)
         if len(pieces) == 1:
@@ -111,35 +127,61 @@ class PassQueue:
 
     def is_full(self, piece: Piece) -> bool:
         """Whether a piece is a pass by itself."""
-        return len(piece.rows) == self._most_rows
+        return len(piece.rows) == self.most_rows
 
     def push(self, piece: Piece) -> None:
-        (self._full if self.is_full(piece) else self._partial).append(piece)
+        if self.is_full(piece):
+            self._full.append(piece)
+        else:
+            self._partial.append(piece)
+            self._partial_rows += len(piece.rows)
 
-    def take(self, full: bool) -> Pass | None:
-        """The next pass of that kind; whoever has stopped waiting is left out."""
-        waiting = self._full if full else self._partial
+    def take_full(self) -> Pass | None:
+        return self._take(self._full, self.most_rows)
+
+    def take_partial(self, most_rows: int) -> Pass | None:
+        """Small calls together; one that is larger than that goes alone."""
+        return self._take(self._partial, most_rows)
+
+    def partial_seconds(self) -> float:
+        """What the small calls that wait are expected to take together."""
+        return self._partial_rows * self._seconds_a_row
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Learn from a pass; the cost of a row in a small one says little."""
+        if 2 * rows >= self.most_rows:
+            known = self._seconds_a_row or seconds / rows
+            self._seconds_a_row = known + NEWEST * (seconds / rows - known)
+
+    def _take(self, waiting: deque[Piece], most_rows: int) -> Pass | None:
+        """The next pass from ``waiting``; whoever has stopped waiting is left out."""
         pieces: list[Piece] = []
         rows = size_bytes = 0
         while waiting:
             piece = waiting[0]
-            if _is_wanted(piece):
-                rows += len(piece.rows)
-                size_bytes += piece.rows.nbytes
-                if pieces and (rows > self._most_rows or size_bytes > PASS_BYTES):
-                    break
-                pieces.append(piece)
+            count, size = len(piece.rows), piece.rows.nbytes
+            wanted = _is_wanted(piece)
+            too_many = rows + count > most_rows or size_bytes + size > PASS_BYTES
+            if wanted and pieces and too_many:
+                break
             waiting.popleft()
-        return Pass(self._network, pieces) if pieces else None
+            if waiting is self._partial:
+                self._partial_rows -= count
+            if wanted:
+                pieces.append(piece)
+                rows += count
+                size_bytes += size
+        return Pass(self, pieces, rows, rows * self._seconds_a_row) if pieces else None
 
 
 class Passes:
     """Threads that are shared by several networks, which take turns.
 
     Of those that are free, always the first begins: passes that follow each other find their
-    processor's caches as they left them. The last one, where there are several, takes full passes
-    only: the event loop needs a processor too, and while it waits for one, nothing gets in or out.
-    The others take full passes and those made of small calls by turns.
+    processor's caches as they left them. Where there are several, the last one is spare: the event
+    loop needs a processor too, and while it waits for one, nothing gets in or out. It takes full
+    passes, and of small calls only what would have to wait for long. The others take full passes
+    and those made of small calls by turns.
 
     Args:
         threads: most passes at once.
@@ -149,8 +191,15 @@ class Passes:
         self._lock = Lock()
         self._queues: deque[PassQueue] = deque()
         self._closed = False
+        processors = _own_processors(threads)
         self._workers = [
-            _Worker(f"inference-{n}", self._lock, self._take, spare=0 < n == threads - 1)
+            _Worker(
+                f"inference-{n}",
+                self._lock,
+                self._take,
+                0 < n == threads - 1,
+                processors[n : n + 1],
+            )
             for n in range(threads)
         ]
 
@@ -194,27 +243,41 @@ class Passes:
         with self._lock:
             for piece in pieces:
                 queue.push(piece)
-                full = queue.is_full(piece)
                 for worker in self._workers:
-                    if worker.idle and (full or not worker.spare):
+                    if worker.idle and (
+                        not worker.spare or queue.is_full(piece) or self._is_late(queue)
+                    ):
                         worker.wake()
                         break
 
-    def _take(self, worker: _Worker) -> Callable[[], None] | None:
+    def _is_late(self, queue: PassQueue) -> bool:
+        """Whether the small calls of a queue would have to wait for long."""
+        ends = min(worker.until for worker in self._workers if not worker.spare)
+        wait = max(0.0, ends - time.monotonic()) + queue.partial_seconds()
+        return wait > HELP_SECONDS
+
+    def _take(self, worker: _Worker) -> Pass | Callable[[], None] | None:
         """What that thread does next; None for its end, or where there is nothing to do."""
         if worker.errands:
             return worker.errands.popleft()
         if self._closed:
             worker.ended = True
             return None
-        for full in (True,) if worker.spare else (not worker.was_full, worker.was_full):
+        for full in (not worker.was_full, worker.was_full):
             for queue in self._queues:
-                found = queue.take(full)
+                if full:
+                    found = queue.take_full()
+                elif not worker.spare:
+                    found = queue.take_partial(queue.most_rows)
+                elif self._is_late(queue):
+                    found = queue.take_partial(queue.most_rows // 2)
+                else:
+                    continue
                 if found is not None:
                     worker.was_full = full
                     self._queues.remove(queue)
                     self._queues.append(queue)
-                    return found.run
+                    return found
         return None
 
 
@@ -222,8 +285,9 @@ class _Worker:
     """One thread.
 
     Attributes:
-        spare: it takes full passes only.
-        was_full: its last pass was one.
+        spare: see ``Passes``.
+        was_full: its last pass was a full one.
+        until: when its pass is expected to end.
         idle: it waits to be woken. All of these are read and written with the lock held.
     """
 
@@ -231,15 +295,18 @@ class _Worker:
         self,
         name: str,
         lock: Lock,
-        take: Callable[[_Worker], Callable[[], None] | None],
+        take: Callable[[_Worker], Pass | Callable[[], None] | None],
         spare: bool,
+        processors: Sequence[int],
     ) -> None:
         self.spare = spare
         self.was_full = False
+        self.until = 0.0
         self.idle = False
         self.ended = False
         self.errands: deque[Callable[[], None]] = deque()
         self._take = take
+        self._processors = processors
         self._changed = Condition(lock)
         # A daemon: a server that fails before it closes the threads must end all the same.
         self.thread = Thread(target=self._work, name=name, daemon=True)
@@ -250,15 +317,37 @@ class _Worker:
         self._changed.notify()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while (work := self._take(self)) is None:
-                    if self.ended:
-                        return
-                    self.idle = True
-                    self._changed.wait()
-            work()
-            del work  # what waits should not hold the tensors of the last pass
+        if self._processors:
+            os.sched_setaffinity(get_native_id(), self._processors)
+        while (work := self._next()) is not None:
+            if isinstance(work, Pass):
+                started = time.monotonic()
+                work.run()
+                if not self.spare:
+                    work.queue.took(work.rows, time.monotonic() - started)
+            else:
+                work()
+            del work  # whoever waits should not hold the tensors of the last pass
+
+    def _next(self) -> Pass | Callable[[], None] | None:
+        with self._changed:
+            while (work := self._take(self)) is None and not self.ended:
+                self.idle = True
+                self._changed.wait()
+            if isinstance(work, Pass):
+                self.until = time.monotonic() + work.seconds
+            return work
+
+
+def _own_processors(threads: int) -> list[int]:
+    """A processor for each thread, where there are as many; none where others share them.
+
+    Some schedulers leave two threads that compute on one processor while the other one idles.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    found = sorted(os.sched_getaffinity(0), reverse=True)
+    return found if len(found) == threads > 1 else []
 
 
 def _is_wanted(piece: Piece) -> bool:

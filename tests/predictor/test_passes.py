@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
 import weakref
@@ -112,6 +113,79 @@ async def test_the_next_pass_begins_without_the_event_loop(
         time.sleep(0.001)  # the loop stands still
     assert network.sizes == [1, 1]
     assert await answers(network, tasks) == [[2], [4]]
+
+
+async def test_small_calls_that_would_wait_for_long_are_helped_by_the_spare_thread(
+    passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    queue.took(ROWS, ROWS * 10.0)  # a row takes ten seconds
+    tasks += submit(queue, [2])
+    await until(lambda: network.sizes == [1, 1])
+    assert [name for name, _ in network.begun] == ["inference-0", "inference-1"]
+    tasks += submit(queue, [3], [4], [5], [6, 7, 8])
+    await asyncio.sleep(0.01)
+    network.gates[1].set()
+    await until(lambda: len(network.begun) == 3)
+    assert network.begun[2] == ("inference-1", [3, 4])  # half a pass
+    monkeypatch.setattr(module, "HELP_SECONDS", 1e9)
+    network.let_go()
+    expected = [[2], [4], [6], [8], [10], [12, 14, 16]]
+    assert await answers(network, tasks) == expected
+    assert network.begun[3:] == [("inference-0", [5, 6, 7, 8])]
+
+
+async def test_what_the_first_thread_is_about_to_do_is_left_to_it(
+    passes: Passes, network: Doubling
+) -> None:
+    queue = PassQueue(passes, network, ROWS)
+    queue.took(ROWS, ROWS * module.HELP_SECONDS / 10)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    tasks += submit(queue, [2], [3])
+    await asyncio.sleep(0.02)
+    assert network.sizes == [1]
+    tasks += submit(queue, [4, 5, 6], [7, 8, 9], [10, 11, 12])  # eleven tenths wait
+    await until(lambda: network.sizes == [1, 2])
+    assert network.begun[1] == ("inference-1", [2, 3])
+    assert len(await answers(network, tasks)) == 6
+
+
+def test_what_a_row_takes_is_learnt_from_passes_that_are_not_small() -> None:
+    with Passes(1) as passes:
+        queue = PassQueue(passes, Doubling(), ROWS)
+        queue.took(1, 5.0)
+        assert queue._seconds_a_row == 0
+        queue.took(2, 2.0)
+        assert queue._seconds_a_row == 1
+        queue.took(4, 8.0)
+        assert queue._seconds_a_row == pytest.approx(1 + module.NEWEST)
+
+
+@pytest.mark.parametrize(
+    ("found", "threads", "expected"),
+    [({0, 1}, 2, [1, 0]), ({2, 5, 7}, 3, [7, 5, 2]), ({0, 1, 2, 3}, 2, []), ({0}, 1, [])],
+)
+def test_threads_have_processors_of_their_own_where_nobody_else_has_them(
+    found: set[int], threads: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: found, raising=False)
+    assert module._own_processors(threads) == expected
+    monkeypatch.delattr(module.os, "sched_getaffinity")
+    assert module._own_processors(threads) == []
+
+
+def test_each_thread_is_on_its_processor() -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system binds no threads")
+    own = os.sched_getaffinity(0)
+    with Passes(len(own)) as passes:
+        (first, *_) = sorted(own, reverse=True)
+        expected = {first} if len(own) > 1 else own
+        assert passes.first(os.sched_getaffinity, 0) == expected
+    assert os.sched_getaffinity(0) == own
 
 
 async def test_a_full_piece_takes_a_thread_beside_the_small_ones(
