@@ -318,7 +318,8 @@ class _Worker:
 
     def _work(self) -> None:
         if self._processors:
-            os.sched_setaffinity(get_native_id(), self._processors)
+            with contextlib.suppress(OSError):  # nobody's answers depend on it
+                os.sched_setaffinity(get_native_id(), self._processors)
         while (work := self._next()) is not None:
             if isinstance(work, Pass):
                 started = time.monotonic()

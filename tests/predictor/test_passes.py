@@ -188,6 +188,18 @@ def test_each_thread_is_on_its_processor() -> None:
     assert os.sched_getaffinity(0) == own
 
 
+def test_it_computes_where_it_may_not_choose_its_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(module, "_own_processors", lambda threads: [0, 1])
+    monkeypatch.setattr(module.os, "sched_setaffinity", refuse, raising=False)
+    with Passes(2) as passes:
+        assert passes.first(pow, 2, 3) == 8
+
+
 async def test_a_full_piece_takes_a_thread_beside_the_small_ones(
     passes: Passes, network: Doubling
 ) -> None:
