@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from predictor import passes as module
 from predictor.passes import Passes, PassQueue
 from serving.errors import DeadlineExceeded
+from tests.waiting import until
 
 ROWS = 4
 
@@ -47,14 +48,6 @@ class Doubling:
         for gate in list(self.gates):
             gate.set()
         return False
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError
 
 
 def submit(queue: PassQueue, *batches: list[int]) -> list[asyncio.Task[NDArray[Any]]]:

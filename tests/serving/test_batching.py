@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from serving.batching import Batcher, BatchLimits
 from serving.errors import DeadlineExceeded
+from tests.waiting import until
 
 LIMITS = BatchLimits(
     calls=1, most_calls=1, requests=100, instances=100, size_bytes=100, hold_seconds=60
@@ -43,14 +43,6 @@ def work() -> Work:
 
 def limits(**changes: Any) -> BatchLimits:
     return BatchLimits(**{**LIMITS.__dict__, **changes})
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError
 
 
 async def turns(count: int = 5) -> None:

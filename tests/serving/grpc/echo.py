@@ -100,12 +100,3 @@ async def listening(service: Service) -> AsyncIterator[GrpcListener]:
             await asyncio.sleep(0.01)
         assert not service.connections
         assert service.held == 0
-
-
-async def until(condition: Any, seconds: float = 5.0) -> None:
-    """Wait for something that is about to be so."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not condition():
-        assert loop.time() < end, "it did not come to that"
-        await asyncio.sleep(0.005)

@@ -26,8 +26,9 @@ from serving.grpc.messages import RpcError
 from serving.grpc.server import ServerConnection
 from serving.http2 import connection, frames
 from serving.http2.frames import PREFACE, ErrorCode
-from tests.serving.grpc.echo import BIG, ECHO, FAIL, WAIT, Echo, listening, message, until, value
+from tests.serving.grpc.echo import BIG, ECHO, FAIL, WAIT, Echo, listening, message, value
 from tests.serving.http2.raw import Pairs, Raw
+from tests.waiting import until
 
 MOST = 64 << 20
 

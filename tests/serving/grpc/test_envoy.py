@@ -21,7 +21,8 @@ from edge.processes import envoy_program
 from serving.grpc.channel import Channel
 from serving.grpc.listener import GrpcListener
 from serving.grpc.messages import RpcError
-from tests.serving.grpc.echo import BIG, ECHO, FAIL, META, WAIT, Echo, message, until, value
+from tests.serving.grpc.echo import BIG, ECHO, FAIL, META, WAIT, Echo, message, value
+from tests.waiting import until
 
 TYPES = "type.googleapis.com/envoy.extensions"
 OPTIONS = f"{TYPES}.upstreams.http.v3.HttpProtocolOptions"

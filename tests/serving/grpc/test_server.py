@@ -32,10 +32,10 @@ from tests.serving.grpc.echo import (
     Echo,
     listening,
     message,
-    until,
     value,
 )
 from tests.serving.http2.raw import Pairs, Raw, dial
+from tests.waiting import until
 
 LARGE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
