@@ -59,6 +59,16 @@ async def answers(network: Doubling, tasks: list[asyncio.Task[NDArray[Any]]]) ->
     return [task.result().tolist() for task in tasks]
 
 
+async def busy(
+    passes: Passes, network: Doubling
+) -> tuple[PassQueue, list[asyncio.Task[NDArray[Any]]]]:
+    """A queue, and the task of its first pass, which has begun."""
+    queue = PassQueue(passes, network, ROWS)
+    tasks = submit(queue, [1])
+    await until(lambda: network.sizes == [1])
+    return queue, tasks
+
+
 @pytest.fixture
 def network() -> Doubling:
     return Doubling()
@@ -74,9 +84,7 @@ async def passes(network: Doubling) -> AsyncIterator[Passes]:
 async def test_what_waits_when_a_pass_ends_is_the_next_one(
     passes: Passes, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     tasks += submit(queue, [2], [3, 4])
     await asyncio.sleep(0.02)
     tasks += submit(queue, [5], [6])
@@ -95,9 +103,7 @@ async def test_what_waits_when_a_pass_ends_is_the_next_one(
 async def test_the_next_pass_begins_without_the_event_loop(
     passes: Passes, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     tasks += submit(queue, [2])
     await asyncio.sleep(0)
     network.let_go()
@@ -111,9 +117,7 @@ async def test_the_next_pass_begins_without_the_event_loop(
 async def test_small_calls_that_would_wait_for_long_are_helped_by_the_spare_thread(
     passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     queue.took(ROWS, ROWS * 10.0)  # a row takes ten seconds
     tasks += submit(queue, [2])
     await until(lambda: network.sizes == [1, 1])
@@ -252,9 +256,7 @@ async def test_networks_take_turns(network: Doubling) -> None:
 
 
 async def test_who_has_stopped_waiting_is_left_out(passes: Passes, network: Doubling) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     gone, *rest = submit(queue, [2], [3])
     await asyncio.sleep(0)
     gone.cancel()
@@ -266,9 +268,7 @@ async def test_who_has_stopped_waiting_is_left_out(passes: Passes, network: Doub
 async def test_who_has_waited_too_long_is_refused(
     passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     late = submit(queue, [2])
     await asyncio.sleep(0.01)
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.001)
@@ -283,9 +283,7 @@ async def test_bytes_are_bounded_too(
     passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PASS_BYTES", 16)
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     tasks += submit(queue, [2], [3], [4], [5, 6, 7])
     await asyncio.sleep(0.01)
     assert await answers(network, tasks) == [[2], [4], [6], [8], [10, 12, 14]]
@@ -295,9 +293,7 @@ async def test_bytes_are_bounded_too(
 async def test_a_fault_is_everybodys_in_the_pass_and_frees_the_thread(
     passes: Passes, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    tasks = submit(queue, [1])
-    await until(lambda: network.sizes == [1])
+    queue, tasks = await busy(passes, network)
     tasks += submit(queue, [2], [-1], [3, 4, 5])
     await asyncio.sleep(0.01)
     await until(lambda: network.let_go() or all(task.done() for task in tasks))
