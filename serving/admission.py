@@ -11,6 +11,7 @@ import time
 from collections import deque
 
 from serving.errors import Overloaded
+from serving.polling import BusyPoll
 
 FLOOR = 64
 """Requests that are always admitted: less than this is no queue, and says nothing of the speed."""
@@ -41,12 +42,20 @@ class Admission:
         most_requests: in progress at once.
         most_bytes: of their bodies.
         wait_seconds: time after which a request that is admitted should be answered.
+        polling: is told how many are in progress.
     """
 
-    def __init__(self, most_requests: int, most_bytes: int, wait_seconds: float) -> None:
+    def __init__(
+        self,
+        most_requests: int,
+        most_bytes: int,
+        wait_seconds: float,
+        polling: BusyPoll | None = None,
+    ) -> None:
         self._most_requests = most_requests
         self._most_bytes = most_bytes
         self._wait_seconds = wait_seconds
+        self._polling = polling
         self._limit = most_requests
         self._requests = 0
         self._bytes = 0
@@ -96,11 +105,15 @@ class Admission:
         self.check(size_bytes)
         self._requests += 1
         self._bytes += size_bytes
+        if self._polling is not None:
+            self._polling.saw(self._requests)
 
     def leave(self, size_bytes: int, answered: bool) -> None:
         """A request is done with; one that failed says nothing of the speed."""
         self._requests -= 1
         self._bytes -= size_bytes
+        if self._polling is not None:
+            self._polling.saw(self._requests)
         if self._requests < FLOOR // 2:
             self._idle = True
         if answered:

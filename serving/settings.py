@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.admission import Admission
+from serving.polling import BusyPoll, affordable_seconds
 
 S = TypeVar("S", bound="ServerSettings")
 
@@ -17,9 +18,14 @@ class SettingError(ValueError):
 
 
 class ServerSettings(BaseModel):
-    """What both servers read. Each field is the environment variable of its upper-case name."""
+    """What both servers read. Each field is the environment variable of its upper-case name.
+
+    Attributes:
+        busy_poll_requests: in progress, up to which there is busy polling.
+    """
 
     model_config = ConfigDict(frozen=True)
+    busy_poll_requests: ClassVar[int] = 0
 
     host: str = Field("0.0.0.0", description="address that HTTP and gRPC listen on")
     model_root: str = Field("/opt/models", description="folder of `<name>/<revision>/`")
@@ -38,6 +44,12 @@ class ServerSettings(BaseModel):
     queue_seconds: float = Field(
         0.06, gt=0, description="wait above which, by the measured speed, requests are refused"
     )
+    busy_poll_seconds: float = Field(
+        0.002,
+        ge=0,
+        le=0.1,
+        description="time that an event loop with little to do looks for more before it sleeps",
+    )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged"
     )
@@ -48,7 +60,12 @@ class ServerSettings(BaseModel):
 
     def admission(self) -> Admission:
         """One for all the edges of a server."""
-        return Admission(self.queue_requests, self.queue_bytes, self.queue_seconds)
+        return Admission(
+            self.queue_requests,
+            self.queue_bytes,
+            self.queue_seconds,
+            BusyPoll(affordable_seconds(self.busy_poll_seconds), self.busy_poll_requests),
+        )
 
 
 def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:

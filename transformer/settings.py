@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from serving.settings import ServerSettings
 
 
 class TransformerSettings(ServerSettings):
+    # While the predictor computes, too: with a pass or two under way, a processor is left over.
+    busy_poll_requests: ClassVar[int] = 4
+
     max_image_bytes: int = Field(
         16 << 20, ge=64, description="largest encoded image, after base64 is undone"
     )
