@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from artifact import Architecture, CardError
-from predictor.networks.residual_cnn import Forward, ResidualCNN
+from predictor.networks.layers import Forward
+from predictor.networks.residual_cnn import ResidualCNN
 from predictor.networks.two_convolutions import TwoConvolutions
 from predictor.networks.unet import UNet
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Forward = Callable[[Tensor], Tensor]
+from predictor.networks.layers import Forward, FusedLayers, Layers, PlainLayers
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -18,14 +18,6 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> 
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
     )
-
-
-def unrolled_layer(layer: nn.Module) -> Forward:
-    """A convolution's arithmetic, without the module around it; any other layer as it is."""
-    if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str):
-        return layer
-    weight, bias, stride, padding = layer.weight, layer.bias, layer.stride, layer.padding
-    return lambda x: torch.conv2d(x, weight, bias, stride, padding)
 
 
 class ResidualBlock(nn.Module):
@@ -40,9 +32,9 @@ class ResidualBlock(nn.Module):
         out: Tensor = self.project(self.expand(x).relu_())
         return out.add_(x).relu_()
 
-    def unrolled(self) -> Forward:
-        expand, project = unrolled_layer(self.expand), unrolled_layer(self.project)
-        return lambda x: project(expand(x).relu_()).add_(x).relu_()
+    def unrolled(self, layers: Layers) -> Forward:
+        expand, project = layers.relu(self.expand), layers.add_relu(self.project)
+        return lambda x: project(x, expand(x))
 
 
 class Stage(nn.Module):
@@ -60,12 +52,9 @@ class Stage(nn.Module):
         out: Tensor = self.blocks(x)
         return out
 
-    def unrolled(self) -> list[Forward]:
-        steps: list[Forward] = []
-        if self.halve:
-            down = unrolled_layer(self.down)
-            steps.append(lambda x: down(x).relu_())
-        return steps + [cast(ResidualBlock, block).unrolled() for block in self.blocks]
+    def unrolled(self, layers: Layers) -> list[Forward]:
+        steps = [layers.relu(self.down)] if self.halve else []
+        return steps + [cast(ResidualBlock, block).unrolled(layers) for block in self.blocks]
 
 
 class ResidualCNN(nn.Module):
@@ -121,17 +110,36 @@ class ResidualCNN(nn.Module):
         logits: Tensor = self.head(x.mean(dim=(2, 3), dtype=self.head.weight.dtype))
         return logits
 
-    def unrolled(self) -> Forward:
-        """``forward`` for inference, with batch norm folded and weights as they are now.
+    def unrolled(self, height: int, width: int) -> Forward:
+        """``forward`` for inference on pictures of that size, with the weights as they are now.
 
-        The same to the last bit. The way through twenty modules takes 40 µs, a sixth of what an
-        image alone takes.
+        The way through twenty modules takes 40 µs, a sixth of what an image alone takes. Where
+        batch norm is folded, oneDNN's fused layers take 5 % less in float32, 13 % in bfloat16.
         """
-        stem, head = unrolled_layer(self.stem), self.head
-        steps = [step for stage in self.stages for step in cast(Stage, stage).unrolled()]
+        plain = self._unrolled(PlainLayers())
+        if not FusedLayers.can(self):
+            return plain
+        fused = self._unrolled(FusedLayers(height, width))
+        if self._inner_dtype() is not torch.float32:
+            return fused
+        # For a single picture in float32, torch has a way of its own that is faster.
+        return lambda x: fused(x) if len(x) > 1 else plain(x)
+
+    def _inner_dtype(self) -> torch.dtype:
+        """Of the stages' activations; the stem's and the head's may be another."""
+        return next((parameter.dtype for parameter in self.stages.parameters()), torch.float32)
+
+    def _unrolled(self, layers: Layers) -> Forward:
+        head, inner = self.head, self._inner_dtype()
+
+        def rounded(x: Tensor) -> Tensor:
+            return x.to(inner)
+
+        steps = [layers.relu(self.stem), rounded]
+        for stage in self.stages:
+            steps += cast(Stage, stage).unrolled(layers)
 
         def forward(x: Tensor) -> Tensor:
-            x = stem(x).relu_()
             for step in steps:
                 x = step(x)
             pooled = x.mean(dim=(2, 3), dtype=head.weight.dtype)
