@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class Machine:
     """The machine, and the commit that was measured.
 
     Attributes:
+        python: version and build: how an interpreter is built makes a seventh of its speed.
         load_average: of the minute before the run: what else was going on.
         versions: by environment, of the packages that matter.
     """
@@ -45,7 +47,7 @@ def describe(folder: Path, environments: Mapping[str, Path]) -> Machine:
         cores=cpu_quota(),
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
+        python=" ".join(sys.version.split()),
         commit=commit(folder),
         load_average=os.getloadavg()[0],
         versions={name: _versions(path) for name, path in environments.items()},
