@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from serving import polling
+from predictor.settings import PredictorSettings
+from serving import polling, settings
 from serving.admission import Admission
 from serving.polling import BusyPoll, affordable_seconds
-from serving.settings import ServerSettings
 from transformer.settings import TransformerSettings
 
 MOMENT = 0.02
@@ -148,6 +148,18 @@ def test_nobody_is_kept_waiting_for_it(
     assert affordable_seconds(0.5) == (0.5 if affordable else 0.0)
 
 
-def test_the_predictor_polls_between_calls_and_the_transformer_during_a_few_as_well() -> None:
-    assert ServerSettings.busy_poll_requests == 0
-    assert TransformerSettings.busy_poll_requests == 4
+def test_the_transformer_polls_during_a_few_requests_and_the_predictor_between_calls(
+    yields: Yields, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "affordable_seconds", lambda wanted: wanted)
+
+    async def check() -> None:
+        for kind, during in ((TransformerSettings, True), (PredictorSettings, False)):
+            admission = kind(busy_poll_seconds=MOMENT).admission()
+            admission.enter(1)
+            assert (await turns_during(yields, MOMENT / 4) > 1) is during
+            admission.leave(1, answered=True)
+            assert await turns_during(yields, MOMENT / 4) > 1
+            await asyncio.sleep(MOMENT)
+
+    asyncio.run(check())
