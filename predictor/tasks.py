@@ -31,7 +31,7 @@ class Inference(Protocol):
         """The first output for a batch that fits the contract, in its ``output_dtype``.
 
         Args:
-            network: in evaluation mode, its weights of ``dtype``; a module, or its ``unrolled``.
+            network: in evaluation mode, for batches of ``dtype``; a module, or its ``unrolled``.
             batch: writeable.
         """
 
