@@ -2,7 +2,7 @@
 
 A processor with nothing to do is put to sleep, on a virtual machine by the hypervisor, and takes
 its time to wake up; what it had in its caches may be gone by then. A request alone goes through
-six such sleeps, which together take a fifth of its time. So where little is going on, the loop
+several such sleeps, and without them takes a fifth less. So where little is going on, the loop
 turns on until nothing has happened for a moment. It yields the processor in every turn, so that
 whoever else can use it does; under load it sleeps as any other, for there it is the others that
 need the processor.
@@ -39,7 +39,9 @@ class BusyPoll:
             self._until = time.monotonic() + self._seconds
             if not self._turning:
                 self._turning = True
-                self._turn(asyncio.get_running_loop())
+                loop = asyncio.get_running_loop()
+                # Not here: the request should not wait for whoever else has the processor.
+                loop.call_soon(self._turn, loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._turning = time.monotonic() < self._until

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 import uvloop
@@ -23,14 +24,14 @@ class Yields:
 
 
 @pytest.fixture
-def yields(monkeypatch: pytest.MonkeyPatch) -> Iterator[Yields]:
+def yields(monkeypatch: pytest.MonkeyPatch) -> Yields:
     found = Yields()
 
     def sched_yield() -> None:
         found.count += 1
 
     monkeypatch.setattr(polling.os, "sched_yield", sched_yield)
-    yield found
+    return found
 
 
 async def turns_during(found: Yields, seconds: float) -> int:
@@ -39,8 +40,8 @@ async def turns_during(found: Yields, seconds: float) -> int:
     return found.count - before
 
 
-def run(loop: str, work: object) -> None:
-    (uvloop.run if loop == "uvloop" else asyncio.run)(work)  # type: ignore[arg-type]
+def run(loop: str, work: Coroutine[Any, Any, None]) -> None:
+    (uvloop.run if loop == "uvloop" else asyncio.run)(work)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -87,6 +88,14 @@ def test_with_more_requests_the_loop_sleeps_as_any_other(yields: Yields) -> None
         assert await turns_during(yields, MOMENT) == 0
         poll.saw(4)
         assert await turns_during(yields, MOMENT / 4) > 1
+
+    asyncio.run(check())
+
+
+def test_the_request_that_begins_it_does_not_wait_for_others(yields: Yields) -> None:
+    async def check() -> None:
+        BusyPoll(MOMENT, 4).saw(1)
+        assert yields.count == 0
 
     asyncio.run(check())
 
