@@ -2,8 +2,8 @@ PYTHON ?= python3
 PORT ?= 8080
 VENVS ?= .venv
 PIP = pip --disable-pip-version-check --no-input install -qq
-# Another wheel index for torch, such as PyTorch's own for CPU builds; see Dockerfile.predictor.
-TORCH_INDEX ?=
+# Another wheel index for torch; CPU=1 is PyTorch's own of CPU builds, as in Dockerfile.predictor.
+TORCH_INDEX ?= $(if $(CPU),https://download.pytorch.org/whl/cpu)
 TORCH_OPTION = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 SEEDS ?= 0
 MODEL ?= mnist
