@@ -58,11 +58,8 @@ def in_bfloat16() -> Candidate:
     )
 
 
-def before(commit: str, folder: Path) -> Candidate:
-    """The service as it was at a commit.
-
-    Args:
-        folder: where its files are put; they are kept for the next run.
+def checkout(commit: str, folder: Path) -> Path:
+    """The files of a commit, in a folder of their own below ``folder``, kept for the next run.
 
     Raises:
         CandidateError: the commit is not here, as in a shallow clone.
@@ -78,13 +75,27 @@ def before(commit: str, folder: Path) -> Candidate:
         with tarfile.open(archive) as packed:
             packed.extractall(target, filter="data")
         archive.unlink()
+    return target
+
+
+def before(commit: str, folder: Path) -> Candidate:
+    """The service as it was at a commit; see ``checkout``."""
+    target = checkout(commit, folder)
+    candidate = at_commit(BEFORE, f"this service at {commit[:7]}", target)
+    return replace(
+        candidate, setting="the same two processes before the work on speed", networks=(SHIPPED,)
+    )
+
+
+def at_commit(name: str, title: str, folder: Path) -> Candidate:
+    """Both servers as ``make run`` starts them in a checkout."""
     return Candidate(
-        name=BEFORE,
-        title=f"this service at {commit[:7]}",
-        setting="the same two processes before the work on speed",
+        name=name,
+        title=title,
+        setting="transformer and predictor, one process each, under python -m local",
         path=PATH,
-        programs=lambda network, question: _older_programs(target, network, question),
-        networks=(SHIPPED,),
+        programs=lambda network, question: _under_local(folder, network, question),
+        networks=tuple(TITLES),
         batches=True,
     )
 
@@ -119,8 +130,8 @@ def _program(component: Component, port: int, question: Question) -> Program:
     )
 
 
-def _older_programs(folder: Path, network: Network, question: Question) -> list[Program]:
-    """Both servers under the ``local`` of another checkout."""
+def _under_local(folder: Path, network: Network, question: Question) -> list[Program]:
+    """Both servers under the ``local`` of a checkout."""
     port = free_row(3).start
     command = [sys.executable, "-m", "local", "--port", str(port)]
     command += ["--models", str(network.root), "--model", f"{MODEL}={network.revision}"]
