@@ -1,34 +1,76 @@
-"""Known faults of locked dependencies: ``audit.py LOCK …``, 1 if there is one.
+"""Known faults of locked dependencies: ``audit.py [--required] LOCK …``.
 
-Where the advisories cannot be reached nothing is audited, and that is said: a missing network is
-no fault of a dependency.
+Exit status 1 if there is a known fault. A dependency that could not be looked up is *not audited*,
+which is said, and is no pass: with ``--required`` it is exit status 1 too, for machines that reach
+the advisories.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps")
+"""Locks name everything that is installed: there is nothing to resolve."""
+
+PIN = re.compile(r"^[A-Za-z0-9._-]+(\[[^]]*\])?==[^\s\\]+(\s*;[^\\]*)?", re.MULTILINE)
 
 
-def main(locks: list[str]) -> int:
-    command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes"]
-    command += ["--format", "json", "--progress-spinner", "off"]
-    for lock in locks:
-        command += ["--requirement", lock]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="audit.py", description=__doc__)
+    parser.add_argument("--required", action="store_true", help="fail on what is not audited")
+    parser.add_argument("locks", nargs="+", metavar="LOCK")
+    options = parser.parse_args(arguments)
+    command = [*COMMAND, "--format", "json", "--progress-spinner", "off", "--requirement"]
+    with tempfile.TemporaryDirectory() as folder:
+        pins = Path(folder) / "pins.txt"
+        # Without hashes, which not all locks have: pip-audit wants them of all or of none.
+        pins.write_text("\n".join(sorted(_pins(options.locks))))
+        done = subprocess.run([*command, str(pins)], capture_output=True, text=True, check=False)
     try:
         dependencies = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        print("dependencies: not audited, the advisories cannot be reached", file=sys.stderr)
-        return 0
+        reason = done.stderr.strip().splitlines()[-1:] or ["pip-audit printed nothing"]
+        print(f"dependencies: NOT AUDITED: {reason[0]}", file=sys.stderr)
+        return int(options.required)
     audited = [item for item in dependencies if "vulns" in item]
     faults = [(item, fault) for item in audited for fault in item["vulns"]]
     for item, fault in faults:
         fixed = ", ".join(fault.get("fix_versions", [])) or "nowhere yet"
         print(f"{item['name']} {item['version']}: {fault['id']}, fixed in {fixed}")
-    print(f"dependencies: {len(audited)} of {len(dependencies)} audited, {len(faults)} faults")
-    return int(bool(faults))
+    if audited:
+        print(f"dependencies: {len(audited)} audited, {len(faults)} known faults")
+    skipped = [item for item in dependencies if "vulns" not in item]
+    if skipped or not dependencies:
+        print(f"dependencies: NOT AUDITED: {_reasons(skipped)}", file=sys.stderr)
+    return int(bool(faults) or (options.required and (bool(skipped) or not dependencies)))
+
+
+def _pins(locks: list[str]) -> set[str]:
+    """Every ``name==version`` with its marker, once."""
+    return {found[0].strip() for lock in locks for found in PIN.finditer(Path(lock).read_text())}
+
+
+def _reasons(skipped: list[dict[str, str]]) -> str:
+    """How many were left out for want of what, and three of their names."""
+    if not skipped:
+        return "the locks name nothing"
+    names = ", ".join(item["name"] for item in skipped[:3]) + (" …" if len(skipped) > 3 else "")
+    # A reason names its dependency and version; without them the same one is counted once.
+    counted = Counter(
+        re.sub(r" \([^)]*\)$", "", item.get("skip_reason", "no reason given")).replace(
+            item["name"], "it"
+        )
+        for item in skipped
+    )
+    reason, _ = counted.most_common(1)[0]
+    return f"{len(skipped)} ({names}): {reason}"
 
 
 if __name__ == "__main__":
