@@ -1,4 +1,4 @@
-"""Start the predictor: ``python -m predictor --model=mnist=1 --model=fashion-mnist=1``."""
+"""Start the predictor: ``python -m predictor --model=mnist=1 --model=fashion-mnist=2``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serving.quota import cpu_quota
 from serving.server import VisionServer
 from serving.settings import SettingError, read_settings
 
-DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "1")]
+DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "2")]
 
 
 def main() -> int:

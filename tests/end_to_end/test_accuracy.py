@@ -28,15 +28,15 @@ def evaluate(url: str, model: str, revision: str, data: Path) -> int:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("model", ["mnist", "fashion-mnist"])
-def test_first_revision(service: LocalService, data: Path, model: str) -> None:
-    assert evaluate(service.url, model, "1", data) == 0
+@pytest.mark.parametrize(("model", "revision"), [("mnist", "1"), ("fashion-mnist", "2")])
+def test_default_revisions(service: LocalService, data: Path, model: str, revision: str) -> None:
+    assert evaluate(service.url, model, revision, data) == 0
 
 
 @pytest.mark.data
-def test_second_revision(tmp_path: Path, data: Path) -> None:
-    with start(tmp_path, {"fashion-mnist": "2"}) as service:
-        assert evaluate(service.url, "fashion-mnist", "2", data) == 0
+def test_another_revision(tmp_path: Path, data: Path) -> None:
+    with start(tmp_path, {"fashion-mnist": "1"}) as service:
+        assert evaluate(service.url, "fashion-mnist", "1", data) == 0
 
 
 @pytest.mark.data
@@ -53,7 +53,7 @@ async def test_at_full_load_one_image_a_request(
     tests = {name: load_data(card.data.name, data).test for name, card in cards.items()}
     pending = iter([(name, i) for i in range(10_000) for name in tests])
     right: Counter[str] = Counter()
-    with start(tmp_path, {"fashion-mnist": "2"}) as service:
+    with start(tmp_path) as service:
 
         async def worker(session: aiohttp.ClientSession) -> None:
             for name, index in pending:

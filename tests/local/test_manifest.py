@@ -100,7 +100,7 @@ def test_other_revisions_are_held_on_request() -> None:
     assert options(changed) == options(base)
     assert with_models(base, {}) == base
     predictor, transformer = local_components(PORTS, ROOT, {"mnist": "2"})
-    assert models(predictor) == ["--model=fashion-mnist=1", "--model=mnist=2"]
+    assert models(predictor) == ["--model=fashion-mnist=2", "--model=mnist=2"]
     assert models(transformer) == models(read_component("transformer"))
 
 

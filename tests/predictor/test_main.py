@@ -47,11 +47,11 @@ def revisions(models: list[PredictorModel] | None) -> list[str]:
     return [model._loaded.card.identity for model in models]
 
 
-def test_it_holds_the_first_revision_of_both_models_by_default(
+def test_it_holds_both_models_by_default(
     monkeypatch: pytest.MonkeyPatch, threads: list[int]
 ) -> None:
     assert run(monkeypatch) == 0
-    assert revisions(FakeServer.started) == ["mnist/1", "fashion-mnist/1"]
+    assert revisions(FakeServer.started) == ["mnist/1", "fashion-mnist/2"]
     assert threads == [1]
 
 
