@@ -13,7 +13,7 @@ from artifact.contract import Contract
 from artifact.errors import CardError
 from artifact.fields import DIGEST, MOMENT, NAME, REVISION, Fields
 from artifact.metrics import TaskMetrics
-from artifact.tasks import task_reader
+from artifact.tasks import HOME, find_part
 
 FORMAT = 1
 
@@ -131,7 +131,7 @@ class ModelCard:
             parent=fields.optional_text("parent", rf"{NAME}/{REVISION}"),
             data=fields.read("data", DataSource.read),
             training=fields.mapping("training"),
-            metrics=fields.read("metrics", task_reader(contract.task).metrics),
+            metrics=fields.read("metrics", find_part(HOME, contract.task).read_metrics),
             libraries=fields.mapping("libraries"),
         )
         fields.finish()
@@ -143,6 +143,10 @@ class ModelCard:
 
 
 def read_contract(fields: Fields) -> Contract:
-    """The contract of whichever task it names."""
-    task = fields.text("task", r"[a-z][a-z-]*")
-    return task_reader(task).contract(task, fields)
+    """The contract, read by the task that it names.
+
+    Raises:
+        CardError: also where no task has that name.
+    """
+    contract: Contract = find_part(HOME, fields.text("task", r"[a-z][a-z-]*")).read_contract(fields)
+    return contract

@@ -1,0 +1,117 @@
+"""Classification: pictures travel as base64 in JSON, answers are JSON, labels are indices."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifact import Contract, Metrics, TaskMetrics
+from artifact.fields import Fields
+from tasks.errors import AnswerError, LabelsError
+from tasks.task import Question, Shown, Task
+
+JSON = "application/json"
+SAMPLE = "seven.png"
+BAR = 30
+"""Characters of a bar that stands for certainty."""
+
+
+class Classification(Task):
+    name = "classification"
+    outputs = ("label", "class_id", "probability", "probabilities")
+
+    def read_contract(self, fields: Fields) -> Contract:
+        return Contract.read(self.name, fields)
+
+    def read_metrics(self, fields: Fields) -> TaskMetrics:
+        return Metrics.read(fields)
+
+    def probe(self, contract: Contract) -> NDArray[Any]:
+        return np.zeros((1, *contract.input.shape), np.float32)
+
+    def question(self, picture: bytes) -> Question:
+        return Question(_body(picture), JSON)
+
+    def read_answer(self, contract: Contract, body: bytes) -> int:
+        """The index of the label."""
+        label = _prediction(body).get("label")
+        if label not in contract.labels:
+            raise AnswerError(f"{label!r} is none of the model's labels")
+        return contract.labels.index(label)
+
+    def check_labels(self, contract: Contract, images: NDArray[Any], labels: NDArray[Any]) -> None:
+        if labels.ndim != 1 or len(labels) != len(images):
+            raise LabelsError("labels must be (n,), one per image")
+        if labels.dtype.kind not in "iu":
+            raise LabelsError(f"labels must be integers, not {labels.dtype}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(contract.labels):
+            raise LabelsError(f"labels must be 0 to {len(contract.labels) - 1}")
+
+    def score(self, contract: Contract, answer: int, label: Any) -> float:
+        return float(answer == int(label))
+
+    def same(self, contract: Contract, one: int, other: int) -> bool:
+        return one == other
+
+    def score_text(self, total: float, count: int) -> str:
+        return f"{total:g} of {count} right"
+
+    def shown_question(self, picture: bytes, limit: int) -> Question:
+        return Question(_body(picture, {"top_k": limit}), JSON)
+
+    def show(self, body: bytes) -> Shown:
+        """A line per class: label, percentage, bar."""
+        try:
+            top = [(str(e["label"]), float(e["probability"])) for e in _prediction(body)["top"]]
+        except (KeyError, TypeError, ValueError):
+            raise AnswerError("the answer lists no classes") from None
+        width = max((len(label) for label, _ in top), default=0)
+        lines = [
+            f"{label:<{width}}  {share:>7.2%}  {'█' * round(share * BAR)}".rstrip()
+            for label, share in top
+        ]
+        return Shown("\n".join(lines))
+
+    def sample(self, contract: Contract, names: Sequence[str]) -> str:
+        """The first picture that is named after one of the labels, else of a seven."""
+        labels = {_slug(label) for label in contract.labels}
+        for name in sorted(names):
+            if _slug(Path(name).stem) in labels:
+                return name
+        if SAMPLE not in names:
+            raise LookupError(f"there is no sample {SAMPLE}")
+        return SAMPLE
+
+    def curl(self, url: str, picture: str, name: str, options: str = "") -> str:
+        path = shlex.quote(picture)
+        body = f'{{"instances": [{{"base64": "\'$(base64 -w0 {path})\'"}}]}}'
+        more = f"{options} " if options else ""
+        return f"echo '{body}' |\n  curl -s {more}{url} -d @-"
+
+
+def _body(picture: bytes, parameters: dict[str, Any] | None = None) -> bytes:
+    document: dict[str, Any] = {"instances": [{"base64": base64.b64encode(picture).decode()}]}
+    if parameters:
+        document["parameters"] = parameters
+    return json.dumps(document).encode()
+
+
+def _prediction(body: bytes) -> dict[str, Any]:
+    try:
+        (prediction,) = json.loads(body)["predictions"]
+    except (ValueError, KeyError, TypeError):
+        raise AnswerError("not a v1 answer with one prediction") from None
+    if not isinstance(prediction, dict):
+        raise AnswerError("the prediction is not an object")
+    return prediction
+
+
+def _slug(text: str) -> str:
+    return "-".join(text.lower().split())
