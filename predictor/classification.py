@@ -41,3 +41,6 @@ class Classification:
         logits = (parts[0] if len(parts) == 1 else torch.cat(parts)).float()
         result: NDArray[np.float32] = torch.softmax(logits / self._temperature, dim=1).numpy()
         return result
+
+
+TASK = Classification

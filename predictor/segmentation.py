@@ -56,3 +56,6 @@ class Segmentation:
             levels[:, :, top * patch : bottom * patch] = strip.mul_(LEVELS).round_()
         found: NDArray[np.uint8] = levels.numpy()
         return found
+
+
+TASK = Segmentation

@@ -1,19 +1,19 @@
 """Tasks by the name that a contract gives: from a batch of tensors to the first output.
 
-A further task is a module of its own and a line here.
+``artifact.tasks`` says how a further task is found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
 
-from artifact import CardError, ModelCard
-from predictor.classification import Classification
+from artifact import Contract, ModelCard
+from artifact.tasks import find_part
 from predictor.networks import Forward
-from predictor.segmentation import Segmentation
 
 
 class Inference(Protocol):
@@ -36,19 +36,11 @@ class Inference(Protocol):
         """
 
 
-TASKS: dict[str, type[Classification] | type[Segmentation]] = {
-    "classification": Classification,
-    "segmentation": Segmentation,
-}
-
-
 def inference_for(card: ModelCard) -> Inference:
     """The inference of a card's task.
 
     Raises:
         CardError: there is none of that name.
     """
-    task = card.contract.task
-    if task not in TASKS:
-        raise CardError("contract.task", f"{task!r} is none of {', '.join(sorted(TASKS))}")
-    return TASKS[task](card.contract, card.temperature)
+    kind: Callable[[Contract, float], Inference] = find_part("predictor", card.contract.task)
+    return kind(card.contract, card.temperature)

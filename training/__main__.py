@@ -20,7 +20,7 @@ import yaml
 from artifact import ArtifactError, next_revision
 from training.loop import RESULT, RunResult, read_result
 from training.settings import RunSettings, read_preset
-from training.tasks import TASKS, task_of
+from training.tasks import task_of, training_task
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def train(options: argparse.Namespace, settings: RunSettings) -> int:
     if len(set(options.seeds)) != len(options.seeds):
         raise ValueError("--seeds: a seed is named twice")
     torch.set_num_threads(options.threads)
-    task = TASKS[options.task]
+    task = training_task(options.task)
     root = Path(options.models)
     revision = options.revision or next_revision(root, settings.model)
     if not options.dry_run and not options.only_fit and (root / settings.model / revision).exists():
@@ -86,7 +86,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="one batch of everything")
     parser.add_argument("--only-fit", action="store_true", help="train, but write no revision")
     group = parser.add_argument_group("settings, each overriding the preset")
-    for item in fields(TASKS[name].settings):
+    for item in fields(training_task(name).settings):
         group.add_argument(
             "--" + item.name.replace("_", "-"),
             type=_reader(item.type),
@@ -97,7 +97,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def settings_from(options: argparse.Namespace) -> RunSettings:
-    task = TASKS[options.task]
+    task = training_task(options.task)
     values = read_preset(options.preset, task.settings, task.presets)
     for item in fields(task.settings):
         given = getattr(options, item.name)

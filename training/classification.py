@@ -168,3 +168,6 @@ def teachers_of(settings: TrainingSettings, runs: Path, root: Path) -> list[nn.M
         network.load_state_dict(read_result(folder).weights)
         networks.append(fold_batch_norm(network.eval()))
     return networks
+
+
+TASK = ClassificationTask()

@@ -1,18 +1,17 @@
 """The tasks that can be trained, by the name that their contracts give.
 
-A further task is a package of its own and a line here.
+``artifact.tasks`` says how a further task is found.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from artifact import Revision
-from training.classification import ClassificationTask
+from artifact.tasks import find_part, part_names
 from training.loop import RunResult
-from training.segmentation.task import SegmentationTask
 
 
 class TrainingTask(Protocol):
@@ -49,20 +48,24 @@ class TrainingTask(Protocol):
         """The results, for people."""
 
 
-TASKS: dict[str, TrainingTask] = {
-    "classification": ClassificationTask(),
-    "segmentation": SegmentationTask(),
-}
+def training_task(name: str) -> TrainingTask:
+    """What the task of this name brings.
+
+    Raises:
+        CardError: it cannot be trained here.
+    """
+    return cast(TrainingTask, find_part("training", name))
 
 
 def task_of(preset: str) -> str:
     """The task whose folder has the preset.
 
     Raises:
-        ValueError: there is no such preset.
+        ValueError: preset not found; names those there are.
     """
-    for name, task in TASKS.items():
+    tasks = {name: training_task(name) for name in part_names("training")}
+    for name, task in tasks.items():
         if (task.presets / f"{preset}.yaml").exists():
             return name
-    known = sorted(path.stem for task in TASKS.values() for path in task.presets.glob("*.yaml"))
+    known = sorted(path.stem for task in tasks.values() for path in task.presets.glob("*.yaml"))
     raise ValueError(f"no preset {preset!r}; there are: {', '.join(known)}")

@@ -80,9 +80,7 @@ class Segmentation(Task):
         occurs[void] = False
         return float((hits[occurs] / unions[occurs]).mean())
 
-    def same(
-        self, contract: Contract, one: NDArray[np.uint8], other: NDArray[np.uint8]
-    ) -> bool:
+    def same(self, contract: Contract, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
         return one.shape == other.shape and float((one == other).mean()) >= SAME_SHARE
 
     def score_text(self, total: float, count: int) -> str:
