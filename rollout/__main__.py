@@ -25,7 +25,7 @@ from rollout.clock import Clock
 from rollout.cluster import Cluster
 from rollout.context import Context, find_service, make_context, services_of
 from rollout.deployment import check_deployment
-from rollout.errors import Missing, Refused, RolloutError
+from rollout.errors import NotFoundError, RefusedError, RolloutError
 from rollout.evidence import Rules
 from rollout.labelled import load_labelled
 from rollout.ledger import Say
@@ -239,7 +239,7 @@ def _auto(ctx: Context, options: argparse.Namespace) -> int:
         return _plan(options, [*first, f"ask both for {options.images} images", f"hold at {steps}"])
     (new,) = ctx.expected_of({model: revision})
     if new.card is None:
-        raise Refused(f"{model}/{revision} is refused: there is no card of it in {ctx.cards}")
+        raise RefusedError(f"{model}/{revision} is refused: there is no card of it in {ctx.cards}")
     card = new.card
     questions = load_labelled(options.data, card.data.name).sample(options.images, options.seed)
 
@@ -256,7 +256,7 @@ def _auto(ctx: Context, options: argparse.Namespace) -> int:
     report = write_report(outcome, options.report / f"{ctx.service}-{model}-{revision}")
     ctx.say(f"report: {report}")
     if not outcome.promoted:
-        raise Refused(f"{model}/{revision} is refused: {outcome.reason}\nreport: {report}")
+        raise RefusedError(f"{model}/{revision} is refused: {outcome.reason}\nreport: {report}")
     return _finished(ctx, options, outcome.entry)
 
 
@@ -312,7 +312,7 @@ def _deploy_check(cluster: Cluster, options: argparse.Namespace, clock: Clock, s
     files = RevisionFile.open_all(options.overlay)
     try:
         services = services_of(cluster)
-    except Missing:
+    except NotFoundError:
         services = []  # no KServe there yet: nothing that a deployment could undo
     notes = [
         note

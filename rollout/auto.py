@@ -10,7 +10,7 @@ from typing import Any
 from rollout.canary import canary
 from rollout.context import Context
 from rollout.counters import Counters
-from rollout.errors import Conflict, Unreachable
+from rollout.errors import ConflictError, UnreachableError
 from rollout.evidence import Evidence, Rules, judge_gate, judge_hold
 from rollout.gate import Comparison
 from rollout.gate_job import run_gate
@@ -117,7 +117,7 @@ def auto(
         None where the revision is what runs already.
 
     Raises:
-        Unreachable: the public URL does not answer, so nothing was begun.
+        UnreachableError: the public URL does not answer, so nothing was begun.
         RolloutError: as ``canary``, ``promote`` and ``rollback``.
     """
     with ctx.ledger.locked() as record:
@@ -151,7 +151,7 @@ def _see_answers(traffic: LabelledTraffic) -> None:
     answers = traffic.send(FIRST_CALLS)
     bad = [answer.status for answer in answers if answer.status != 200 or not answer.revision]
     if bad:
-        raise Unreachable(
+        raise UnreachableError(
             f"the public URL does not answer as it should ({len(bad)} of {FIRST_CALLS} calls: "
             f"status {bad[0]}); nothing was changed"
         )
@@ -257,7 +257,7 @@ def _hold(
             told = ctx.clock.monotonic()
             ctx.say(_line(hold))
         if ctx.transition.read().generation != ctx.ledger.operation.generation:
-            raise Conflict(
+            raise ConflictError(
                 f"somebody else changed InferenceService {ctx.service} during the rollout; "
                 "`rollback` puts the recorded spec back"
             )

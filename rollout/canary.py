@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rollout.cards import admit
 from rollout.context import Context
-from rollout.errors import Busy, Refused, StartFailed
+from rollout.errors import BusyError, RefusedError, StartFailedError
 from rollout.inferenceservice import InferenceService, held_models, with_revision
 from rollout.record import Operation, Record, Step
 from rollout.rollback import taken_back
@@ -25,10 +25,10 @@ def canary(
         The open canary; None where the revision is what runs already.
 
     Raises:
-        Refused: the revision is not admitted, or its pod answers as something else; the good spec
-            is back.
-        Busy: another change is under way.
-        StartFailed: it did not start; the good spec is back.
+        RefusedError: the revision is not admitted, or its pod answers as something else; the good
+            spec is back.
+        BusyError: another change is under way.
+        StartFailedError: it did not start; the good spec is back.
     """
     with ctx.ledger.locked() as record:
         operation = record.operation
@@ -77,7 +77,7 @@ def _begin(
 
     def open_(record: Record) -> Record:
         if record.operation is not None:
-            raise Busy(f"{record.operation.title} is under way")
+            raise BusyError(f"{record.operation.title} is under way")
         return replace(ctx.observe(record, service), operation=draft)
 
     ctx.ledger.change(open_)
@@ -124,15 +124,15 @@ def require_settled(service: InferenceService) -> None:
     """See that no change is half done, whoever began it.
 
     Raises:
-        Busy: a split is set, or the latest Knative revision is not the one rolled out.
+        BusyError: a split is set, or the latest Knative revision is not the one rolled out.
     """
     if service.percent is not None:
-        raise Busy(
+        raise BusyError(
             f"InferenceService {service.name} has a split of {service.percent} % that is not in "
             "the record: somebody opened a canary by hand; promote it or take it back first"
         )
     if not service.latest_created == service.latest_ready == service.rolled_out:
-        raise Busy(
+        raise BusyError(
             f"InferenceService {service.name} is still rolling out: latest "
             f"{service.latest_created}, ready {service.latest_ready}, "
             f"rolled out {service.rolled_out}"
@@ -142,14 +142,14 @@ def require_settled(service: InferenceService) -> None:
 def _require_same(operation: Operation, model: str, revision: str) -> None:
     same = (operation.model, operation.revision) == (model, revision) and operation.target is None
     if not same:
-        raise Busy(
+        raise BusyError(
             f"{operation.title} is open since {operation.since}, by {operation.by}; "
             "`promote` or `rollback` ends it"
         )
     if operation.step is Step.RESTORING:
-        raise Busy(f"{operation.title} is being taken back; `rollback` goes on with that")
+        raise BusyError(f"{operation.title} is being taken back; `rollback` goes on with that")
     if operation.step is Step.SETTLING:
-        raise Busy(f"{operation.title} is being promoted; `promote` goes on with that")
+        raise BusyError(f"{operation.title} is being promoted; `promote` goes on with that")
 
 
 def _resume(
@@ -165,7 +165,7 @@ def _carry_on(ctx: Context, operation: Operation) -> Operation:
         try:
             candidate = ctx.transition.stage(operation.after, operation.stable)
             ctx.transition.check(candidate, ctx.expected_of(held_models(operation.after)))
-        except (StartFailed, Refused) as error:
+        except (StartFailedError, RefusedError) as error:
             raise taken_back(ctx, error) from None
         operation = ctx.update(step=Step.OPEN, candidate=candidate)
     assert operation.percent is not None

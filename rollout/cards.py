@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifact import ArtifactError, ModelCard, RevisionMissing, open_revision
-from rollout.errors import Refused
+from rollout.errors import RefusedError
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def expected(cards: Path, model: str, revision: str) -> Expected:
     """By the local card; without one only the revision's name is known.
 
     Raises:
-        Refused: there is a card, but it is not valid.
+        RefusedError: there is a card, but it is not valid.
     """
     if "/" in revision:
         return Expected(model, "", "", None)
@@ -36,7 +36,7 @@ def expected(cards: Path, model: str, revision: str) -> Expected:
     except RevisionMissing:
         return Expected(model, revision, "", None)
     except ArtifactError as error:
-        raise Refused(str(error)) from None
+        raise RefusedError(str(error)) from None
     return Expected(model, revision, found.digest, found.card)
 
 
@@ -44,18 +44,18 @@ def admit(cards: Path, model: str, revision: str, running: str) -> Expected:
     """See that a new revision may stand in for the running one.
 
     Raises:
-        Refused: it is not there, its card is not valid, its weights are not those that its card
-            names, or its contract is another.
+        RefusedError: it is not there, its card is not valid, its weights are not those that its
+            card names, or its contract is another.
     """
     try:
         new = open_revision(cards, model, revision)
         if (new.folder / new.card.weights.file).exists():
             new.read_weights()
     except ArtifactError as error:
-        raise Refused(f"{model}/{revision} is refused: {error}") from None
+        raise RefusedError(f"{model}/{revision} is refused: {error}") from None
     old = expected(cards, model, running)
     if old.card is not None and old.contract != new.card.contract.digest:
-        raise Refused(
+        raise RefusedError(
             f"{model}/{revision} is refused: its contract is {new.card.contract.digest}, that of "
             f"{model}/{running} is {old.contract}; a new contract takes a model name of its own"
         )

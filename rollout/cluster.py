@@ -13,7 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from rollout.errors import Missing, Unreachable
+from rollout.errors import NotFoundError, UnreachableError
 
 Document = dict[str, Any]
 
@@ -41,15 +41,15 @@ MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT_SECONDS = 30.0
 
 
-class ResourceConflict(Unreachable):
+class ResourceConflictError(UnreachableError):
     """409: another has written the object since it was read, or has created it first."""
 
 
 class Cluster:
     """One namespace of a cluster.
 
-    Every method raises ``Missing`` for 404, ``ResourceConflict`` for 409 and ``Unreachable`` for
-    every other failure.
+    Every method raises ``NotFoundError`` for 404, ``ResourceConflictError`` for 409 and
+    ``UnreachableError`` for every other failure.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
@@ -61,7 +61,7 @@ class Cluster:
         """The cluster that ``KUBECONFIG`` (or ``~/.kube/config``) names, or that this runs in.
 
         Raises:
-            Unreachable: there is neither.
+            UnreachableError: there is neither.
         """
         settings = client.Configuration()
         # Reading is tried again: a rollout takes minutes, and an API server may blink.
@@ -78,7 +78,7 @@ class Cluster:
             try:
                 config.load_incluster_config(client_configuration=settings)
             except ConfigException:
-                raise Unreachable(
+                raise UnreachableError(
                     f"no cluster is configured ({error}); KUBECONFIG names the file that says "
                     "where it is (minikube writes ~/.kube/config)"
                 ) from None
@@ -111,7 +111,7 @@ class Cluster:
         """Delete with all that belongs to it; absent is fine."""
         try:
             self._json("DELETE", self._path(kind, name), query={"propagationPolicy": "Background"})
-        except Missing:
+        except NotFoundError:
             return
 
     def events(self, name: str) -> list[Document]:
@@ -171,15 +171,15 @@ class Cluster:
             )
             text: str = response.read().decode("utf-8", "replace")
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"{self._api.configuration.host}: {error}") from None
+            raise UnreachableError(f"{self._api.configuration.host}: {error}") from None
         if response.status < 400:
             return text
         reason = _reason(text) or f"{method} {path}: {response.status}"
         if response.status == 404:
-            raise Missing(reason)
+            raise NotFoundError(reason)
         if response.status == 409:
-            raise ResourceConflict(reason, 409)
-        raise Unreachable(reason, response.status)
+            raise ResourceConflictError(reason, 409)
+        raise UnreachableError(reason, response.status)
 
 
 def _reason(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rollout.cards import Expected, expected
 from rollout.clock import Clock
 from rollout.cluster import INFERENCE_SERVICE, Cluster
-from rollout.errors import Missing
+from rollout.errors import NotFoundError
 from rollout.inferenceservice import InferenceService
 from rollout.ledger import Ledger, Say
 from rollout.record import Action, Entry, Operation, Record
@@ -124,13 +124,15 @@ def find_service(cluster: Cluster, model: str | None) -> str:
     """The InferenceService that holds a model, or the only one that there is.
 
     Raises:
-        Missing: there is none, or there are several.
+        NotFoundError: there is none, or there are several.
     """
     services = [s for s in services_of(cluster) if model is None or model in s.models]
     what = f"that holds {model}" if model else "with --model arguments"
     if not services:
-        raise Missing(f"namespace {cluster.namespace} has no InferenceService {what}")
+        raise NotFoundError(f"namespace {cluster.namespace} has no InferenceService {what}")
     if len(services) > 1:
         names = ", ".join(service.name for service in services)
-        raise Missing(f"several InferenceServices are {what}: {names}; name one with --service")
+        raise NotFoundError(
+            f"several InferenceServices are {what}: {names}; name one with --service"
+        )
     return services[0].name

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from rollout.cluster import Cluster
-from rollout.errors import Missing, RolloutError, Unreachable
+from rollout.errors import NotFoundError, RolloutError, UnreachableError
 from rollout.evidence import Calls
 from rollout.knative import is_ready, pods_of
 from rollout.pods import REST_PORT
@@ -43,7 +43,7 @@ class Counters:
         """Take what pods have counted up to now as zero.
 
         Raises:
-            Unreachable: a pod's counters cannot be read.
+            UnreachableError: a pod's counters cannot be read.
         """
         for revision in self.revisions:
             for pod in self._pods(revision):
@@ -71,8 +71,8 @@ class Counters:
     def _read(self, pod: str) -> Sample:
         try:
             text = self.cluster.ask_pod(pod, REST_PORT, "/metrics")
-        except Missing as error:
-            raise Unreachable(f"{pod} has no counters: {error}") from None
+        except NotFoundError as error:
+            raise UnreachableError(f"{pod} has no counters: {error}") from None
         return parse(text, self.model)
 
 

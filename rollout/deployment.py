@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.context import Context
-from rollout.errors import Busy, Refused
+from rollout.errors import BusyError, RefusedError
 from rollout.record import STABLE, Record
 from rollout.revision_file import RevisionFile
 
@@ -15,12 +15,12 @@ def check_deployment(ctx: Context, file: RevisionFile) -> list[str]:
         What a person should know of it all the same.
 
     Raises:
-        Busy: a canary or a rollback is under way; applying would change the spec beneath it.
-        Refused: the overlay names a revision that a promotion or a rollback has left.
+        BusyError: a canary or a rollback is under way; applying would change the spec beneath it.
+        RefusedError: the overlay names a revision that a promotion or a rollback has left.
     """
     record = ctx.ledger.read()
     if record.operation is not None:
-        raise Busy(
+        raise BusyError(
             f"{record.operation.title} is under way since {record.operation.since}, by "
             f"{record.operation.by}; end it with `promote` or `rollback` before deploying"
         )
@@ -32,7 +32,7 @@ def check_deployment(ctx: Context, file: RevisionFile) -> list[str]:
             continue
         if asked in _left(record, model):
             assert record.current is not None
-            raise Refused(
+            raise RefusedError(
                 f"{file.path} asks for {model}/{asked}, but {model}/{has} runs "
                 f"({record.current.action.value} at {record.current.at} by {record.current.by}): "
                 "deploying would undo that. `promote --overlay …` with no canary open writes "

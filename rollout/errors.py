@@ -1,13 +1,13 @@
 """What can go wrong, each kind with the exit status of its own.
 
 RolloutError (Exception)
-├── Refused        3  the new revision, its evidence or the deployment is not acceptable
-├── Busy           4  another canary is open, or another command is at work
-├── Conflict       5  somebody else changed the InferenceService meanwhile
-├── StartFailed    6  the new Knative revision did not start; what was there before is back
-├── NotRestored    7  what was there before is not wholly back: `rollback` goes on with it
-├── Unreachable    8  the API server cannot be reached, or says no
-└── Missing        9  there is no such object, model or history entry
+├── RefusedError        3  the new revision, its evidence or the deployment is not acceptable
+├── BusyError           4  another canary is open, or another command is at work
+├── ConflictError       5  somebody else changed the InferenceService meanwhile
+├── StartFailedError    6  the new Knative revision did not start; what was there before is back
+├── NotRestoredError    7  what was there before is not wholly back: `rollback` goes on with it
+├── UnreachableError    8  the API server cannot be reached, or says no
+└── NotFoundError        9  there is no such object, model or history entry
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ class RolloutError(Exception):
     status: ClassVar[int] = 1
 
 
-class Refused(RolloutError):
+class RefusedError(RolloutError):
     status = 3
 
 
-class Busy(RolloutError):
+class BusyError(RolloutError):
     status = 4
 
 
-class Conflict(RolloutError):
+class ConflictError(RolloutError):
     status = 5
 
 
-class StartFailed(RolloutError):
+class StartFailedError(RolloutError):
     status = 6
 
 
-class NotRestored(RolloutError):
+class NotRestoredError(RolloutError):
     status = 7
 
 
-class Unreachable(RolloutError):
+class UnreachableError(RolloutError):
     """The API server's answer was an error; ``code`` is its HTTP status, 0 without one."""
 
     status = 8
@@ -51,5 +51,5 @@ class Unreachable(RolloutError):
         self.code = code
 
 
-class Missing(RolloutError):
+class NotFoundError(RolloutError):
     status = 9

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from artifact import ModelCard
 from rollout.cluster import CONFIG_MAP, JOB, POD, Document
 from rollout.context import Context
-from rollout.errors import Missing, Refused, RolloutError
+from rollout.errors import NotFoundError, RefusedError, RolloutError
 from rollout.gate import Comparison
 from rollout.labelled import LabelledSet
 from rollout.record import Operation
@@ -24,12 +24,12 @@ def run_gate(ctx: Context, operation: Operation, questions: LabelledSet) -> Comp
     """Run the Job, wait for it, and clean up after it.
 
     Raises:
-        Refused: the Job failed: one of the two did not answer.
-        Missing: there is no card to preprocess by, or no tag to reach the two at.
+        RefusedError: the Job failed: one of the two did not answer.
+        NotFoundError: there is no card to preprocess by, or no tag to reach the two at.
     """
     card = ctx.expected_of({operation.model: operation.revision})[0].card
     if card is None:
-        raise Missing(f"the gate needs the card of {operation.model}/{operation.revision}")
+        raise NotFoundError(f"the gate needs the card of {operation.model}/{operation.revision}")
     service = ctx.transition.read()
     name = f"{ctx.service}-gate"
     hosts = tag_hosts(service.targets)
@@ -48,12 +48,12 @@ def tag_hosts(targets: Any) -> dict[str, str]:
     """Host by tag.
 
     Raises:
-        Missing: ``latest`` or ``prev`` has none.
+        NotFoundError: ``latest`` or ``prev`` has none.
     """
     hosts = {t.tag: urlsplit(t.url).hostname or "" for t in targets if t.tag and t.url}
     for tag in ("latest", "prev"):
         if not hosts.get(tag):
-            raise Missing(f"the split has no tag {tag!r} with an address; is tag routing on?")
+            raise NotFoundError(f"the split has no tag {tag!r} with an address; is tag routing on?")
     return hosts
 
 
@@ -61,11 +61,11 @@ def gate_config_map(name: str, card: ModelCard, questions: LabelledSet) -> Docum
     """The labelled set and the card.
 
     Raises:
-        Refused: it is more than a ConfigMap takes.
+        RefusedError: it is more than a ConfigMap takes.
     """
     packed = base64.b64encode(questions.to_bytes()).decode()
     if len(packed) > CONFIG_MAP_BYTES - (64 << 10):
-        raise Refused(
+        raise RefusedError(
             f"the labelled set packs to {len(packed)} bytes and a ConfigMap takes "
             f"{CONFIG_MAP_BYTES}: use fewer images (--images)"
         )
@@ -139,10 +139,10 @@ def _await(ctx: Context, name: str) -> str:
             message, log = _last_words(ctx, name)
             if "Complete" in ended and message:
                 return message
-            raise Refused(f"the gate's Job failed: {message or log or 'it left no message'}")
+            raise RefusedError(f"the gate's Job failed: {message or log or 'it left no message'}")
         now = ctx.clock.monotonic()
         if now - start > JOB_SECONDS:
-            raise Refused(f"the gate's Job did not end within {JOB_SECONDS:.0f} s")
+            raise RefusedError(f"the gate's Job did not end within {JOB_SECONDS:.0f} s")
         if now - told > 10:
             told = now
             ctx.say(f"waiting for the gate ({now - start:.0f} s)")
@@ -172,6 +172,6 @@ def _remove(ctx: Context, name: str) -> None:
     for _ in range(30):
         try:
             ctx.cluster.get(JOB, name)
-        except Missing:
+        except NotFoundError:
             return
         ctx.clock.sleep(POLL_SECONDS)

@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.errors import Missing, Refused
+from rollout.errors import NotFoundError, RefusedError
 
 PERCENT = "canaryTrafficPercent"
 TAG_ROUTING = "serving.kserve.io/enable-tag-routing"
@@ -99,11 +99,11 @@ class InferenceService:
         """The image of the transformer's container.
 
         Raises:
-            Missing: there is no transformer of its own container.
+            NotFoundError: there is no transformer of its own container.
         """
         containers = self.document["spec"].get("transformer", {}).get("containers") or []
         if not containers:
-            raise Missing(f"InferenceService {self.name} has no transformer with a container")
+            raise NotFoundError(f"InferenceService {self.name} has no transformer with a container")
         return str(containers[0]["image"])
 
     @property
@@ -144,25 +144,25 @@ class InferenceService:
         """See that KServe would do a canary here as this program expects it.
 
         Raises:
-            Refused: not Knative mode, or no tag routing (switching that on later would make new
-                Knative revisions of both components).
+            RefusedError: not Knative mode, or no tag routing (switching that on later would make
+                new Knative revisions of both components).
         """
         annotations = self.document["metadata"].get("annotations") or {}
         mode = self.document.get("status", {}).get("deploymentMode") or annotations.get(
             DEPLOYMENT_MODE, ""
         )
         if mode and mode not in KNATIVE_MODES:
-            raise Refused(
+            raise RefusedError(
                 f"InferenceService {self.name} runs in {mode} mode, where KServe ignores "
                 f"{PERCENT}; deploy it with {DEPLOYMENT_MODE}: Knative"
             )
         if annotations.get(TAG_ROUTING) != "true":
-            raise Refused(
+            raise RefusedError(
                 f"InferenceService {self.name} lacks the annotation {TAG_ROUTING}: "
                 '"true", without which a new revision cannot be reached before it has traffic'
             )
         if not self.rolled_out:
-            raise Refused(
+            raise RefusedError(
                 f"InferenceService {self.name} has not rolled anything out yet; "
                 "wait until its first deployment is ready"
             )
@@ -180,13 +180,13 @@ def predictor_container(predictor: Predictor) -> dict[str, Any]:
     """The container that holds the models.
 
     Raises:
-        Missing: the predictor has none (it uses a serving runtime).
+        NotFoundError: the predictor has none (it uses a serving runtime).
     """
     containers: list[dict[str, Any]] = predictor.get("containers") or []
     for container in containers:
         if len(containers) == 1 or container.get("name") == "kserve-container":
             return container
-    raise Missing("the predictor has no container of its own")
+    raise NotFoundError("the predictor has no container of its own")
 
 
 def held_models(predictor: Predictor) -> dict[str, str]:
@@ -209,12 +209,12 @@ def with_revision(predictor: Predictor, model: str, revision: str, image: str = 
     """The predictor with another revision of one model, and another image where one is given.
 
     Raises:
-        Missing: it does not hold the model.
+        NotFoundError: it does not hold the model.
     """
     changed = copy.deepcopy(predictor)
     container = predictor_container(changed)
     if model not in held_models(changed):
-        raise Missing(f"the predictor does not hold {model}; it holds: {_names(changed)}")
+        raise NotFoundError(f"the predictor does not hold {model}; it holds: {_names(changed)}")
     container["args"] = [
         f"{OPTION}{model}={revision}" if argument.startswith(f"{OPTION}{model}=") else argument
         for argument in container["args"]

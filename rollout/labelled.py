@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.errors import Missing
+from rollout.errors import NotFoundError
 
 FETCH_SECONDS = 60.0
 
@@ -43,15 +43,15 @@ class LabelledSet:
         """Read a ``.npz`` with ``images`` and ``labels``.
 
         Raises:
-            Missing: it is none, or has others.
+            NotFoundError: it is none, or has others.
         """
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as found:
                 images, labels = found["images"], found["labels"]
         except (ValueError, KeyError, OSError) as error:
-            raise Missing(f"not an .npz with images and labels: {error}") from None
+            raise NotFoundError(f"not an .npz with images and labels: {error}") from None
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) != len(labels):
-            raise Missing("images must be (n, h, w) or (n, h, w, 3) uint8, a label each")
+            raise NotFoundError("images must be (n, h, w) or (n, h, w, 3) uint8, a label each")
         return cls(images, labels.astype(np.int64))
 
 
@@ -65,7 +65,7 @@ def load_labelled(source: str, name: str) -> LabelledSet:
         name: of the data set, as the model card has it.
 
     Raises:
-        Missing: it is not there, or not readable.
+        NotFoundError: it is not there, or not readable.
     """
     try:
         if source.startswith(("http://", "https://")):
@@ -78,7 +78,7 @@ def load_labelled(source: str, name: str) -> LabelledSet:
         images = _read_idx(raw / "t10k-images-idx3-ubyte")
         labels = _read_idx(raw / "t10k-labels-idx1-ubyte")
     except (OSError, EOFError, struct.error, ValueError) as error:
-        raise Missing(f"no labelled set of {name} at {source}: {error}") from None
+        raise NotFoundError(f"no labelled set of {name} at {source}: {error}") from None
     return LabelledSet(images, labels.astype(np.int64))
 
 

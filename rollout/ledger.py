@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.clock import Clock
-from rollout.cluster import CONFIG_MAP, Cluster, ResourceConflict
-from rollout.errors import Busy, Conflict, Missing, RolloutError
+from rollout.cluster import CONFIG_MAP, Cluster, ResourceConflictError
+from rollout.errors import BusyError, ConflictError, NotFoundError, RolloutError
 from rollout.record import Lock, Operation, Record
 
 LOCK_SECONDS = 20.0
@@ -47,11 +47,11 @@ class Ledger:
         """The change under way.
 
         Raises:
-            Missing: there is none.
+            NotFoundError: there is none.
         """
         operation = self.read().operation
         if operation is None:
-            raise Missing("there is no canary and no rollback under way")
+            raise NotFoundError("there is no canary and no rollback under way")
         return operation
 
     @contextlib.contextmanager
@@ -61,7 +61,7 @@ class Ledger:
         Held already, it is held until the outer one lets go.
 
         Raises:
-            Busy: another command is at work.
+            BusyError: another command is at work.
         """
         if self._held:
             yield self.read()
@@ -77,12 +77,12 @@ class Ledger:
         """Swap the record for what ``mutate`` makes of it, however often others come first.
 
         Raises:
-            Conflict: the lock that was held has been taken over.
+            ConflictError: the lock that was held has been taken over.
         """
 
         def fenced(record: Record) -> Record:
             if self._held and (record.lock is None or record.lock.holder != self._holder):
-                raise Conflict("another command has taken over; this one stops here")
+                raise ConflictError("another command has taken over; this one stops here")
             return self._renew(mutate(record))
 
         return self._swap(fenced)
@@ -124,7 +124,7 @@ class Ledger:
                 )
             elif found != seen:
                 assert found is not None
-                raise Busy(f"{found.holder} is at work since {found.since}")
+                raise BusyError(f"{found.holder} is at work since {found.since}")
             self._clock.sleep(1.0)
 
     def _release(self) -> None:
@@ -140,7 +140,7 @@ class Ledger:
     def _read(self) -> tuple[Record, dict[str, Any] | None]:
         try:
             document = self._cluster.get(CONFIG_MAP, self._name)
-        except Missing:
+        except NotFoundError:
             return Record(), None
         return Record.from_data(document.get("data") or {}), document
 
@@ -156,9 +156,9 @@ class Ledger:
                 else:
                     self._cluster.replace(CONFIG_MAP, {**document, "data": changed.to_data()})
                 return changed
-            except ResourceConflict:
+            except ResourceConflictError:
                 continue
-        raise Conflict(f"ConfigMap {self._name} changes faster than it can be written")
+        raise ConflictError(f"ConfigMap {self._name} changes faster than it can be written")
 
     def _document(self, record: Record) -> dict[str, Any]:
         return {

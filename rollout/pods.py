@@ -8,7 +8,7 @@ from typing import Any
 
 from rollout.cards import Expected
 from rollout.cluster import Cluster
-from rollout.errors import Missing, Refused, Unreachable
+from rollout.errors import NotFoundError, RefusedError, UnreachableError
 from rollout.knative import is_ready, pods_of
 
 REST_PORT = 8080
@@ -22,7 +22,7 @@ def check_models(cluster: Cluster, revision: str, models: list[Expected]) -> dic
         The digest by model that the pod answers with; empty where no pod is up any more.
 
     Raises:
-        Refused: a model does not answer, or as another revision, artefact or contract.
+        RefusedError: a model does not answer, or as another revision, artefact or contract.
     """
     for pod in pods_of(cluster, revision):
         if is_ready(pod):
@@ -54,7 +54,7 @@ def _check(cluster: Cluster, pod: str, item: Expected) -> str:
     }
     for what, (is_, must) in found.items():
         if must and is_ != must:
-            raise Refused(f"{item.model}: pod {pod} answers with {what} {is_}, not {must}")
+            raise RefusedError(f"{item.model}: pod {pod} answers with {what} {is_}, not {must}")
     return digest
 
 
@@ -63,13 +63,13 @@ def _ask(
 ) -> dict[str, Any]:
     try:
         answer = json.loads(cluster.ask_pod(pod, REST_PORT, path, body))
-    except Missing as error:
-        raise Refused(f"{model} is not in pod {pod}: {error}") from None
-    except Unreachable as error:
-        raise Refused(
+    except NotFoundError as error:
+        raise RefusedError(f"{model} is not in pod {pod}: {error}") from None
+    except UnreachableError as error:
+        raise RefusedError(
             f"{model} does not answer in pod {pod}: {error} (the API server asks it on port "
             f"{REST_PORT}; does a network policy let it?)"
         ) from None
     except ValueError:
-        raise Refused(f"{model} does not answer with JSON in pod {pod}") from None
+        raise RefusedError(f"{model} does not answer with JSON in pod {pod}") from None
     return answer if isinstance(answer, dict) else {}

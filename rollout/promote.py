@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.context import Context
-from rollout.errors import Busy, Missing, Refused
+from rollout.errors import BusyError, NotFoundError, RefusedError
 from rollout.inferenceservice import held_models
 from rollout.knative import read_revision
 from rollout.record import Action, Entry, Operation, Record, Step
@@ -16,16 +16,16 @@ def promote(ctx: Context, why: str = "") -> Entry:
         The new history entry.
 
     Raises:
-        Missing: no canary is open.
-        Busy: the canary has not started yet, or is being taken back.
-        Refused: its Knative revision is not ready any more.
+        NotFoundError: no canary is open.
+        BusyError: the canary has not started yet, or is being taken back.
+        RefusedError: its Knative revision is not ready any more.
     """
     with ctx.ledger.locked() as record:
         operation = _promotable(record)
         if operation.step is Step.OPEN:
             condition = read_revision(ctx.cluster, operation.candidate).condition
             if condition.ready is not True:
-                raise Refused(
+                raise RefusedError(
                     f"{operation.candidate} is not ready ({condition.reason}); not promoted"
                 )
             operation = ctx.update(step=Step.SETTLING, why=why or operation.why)
@@ -59,9 +59,9 @@ def plan_promotion(ctx: Context) -> list[str]:
 def _promotable(record: Record) -> Operation:
     operation = record.operation
     if operation is None or operation.target is not None:
-        raise Missing("no canary is open")
+        raise NotFoundError("no canary is open")
     if operation.step is Step.STAGING:
-        raise Busy(f"{operation.title} has not started yet; `canary` goes on with that")
+        raise BusyError(f"{operation.title} has not started yet; `canary` goes on with that")
     if operation.step is Step.RESTORING:
-        raise Busy(f"{operation.title} is being taken back; `rollback` goes on with that")
+        raise BusyError(f"{operation.title} is being taken back; `rollback` goes on with that")
     return operation

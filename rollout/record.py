@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from rollout.errors import Missing
+from rollout.errors import NotFoundError
 from rollout.inferenceservice import Predictor, held_models
 
 KEPT_ENTRIES = 200
@@ -154,31 +154,31 @@ class Record:
         for entry in self.history:
             if entry.number == number:
                 return entry
-        raise Missing(f"the history has no entry {number}")
+        raise NotFoundError(f"the history has no entry {number}")
 
     def steps_back(self, steps: int) -> Entry:
         """The stable entry that many steps beneath the current one; 0 is the current.
 
         Raises:
-            Missing: the history does not reach that far.
+            NotFoundError: the history does not reach that far.
         """
         entry = self.current
         for done in range(steps):
             if entry is None or entry.parent is None:
-                raise Missing(f"the history reaches {done} step(s) back, not {steps}")
+                raise NotFoundError(f"the history reaches {done} step(s) back, not {steps}")
             entry = self.entry(entry.parent)
         if entry is None:
-            raise Missing("the history is empty")
+            raise NotFoundError("the history is empty")
         return entry
 
     def predictor_of(self, entry: Entry) -> Predictor:
         """The predictor's spec of a stable entry.
 
         Raises:
-            Missing: the entry is so old that it is no longer kept.
+            NotFoundError: the entry is so old that it is no longer kept.
         """
         if entry.spec not in self.specs:
-            raise Missing(f"entry {entry.number} is too old: its spec is no longer kept")
+            raise NotFoundError(f"entry {entry.number} is too old: its spec is no longer kept")
         return self.specs[entry.spec]
 
     def with_entry(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from rollout.errors import Missing, Refused
+from rollout.errors import NotFoundError, RefusedError
 from rollout.inferenceservice import models_in
 
 FILE = "revisions.yaml"
@@ -27,20 +27,20 @@ class RevisionFile:
         """Read the file of an overlay's folder.
 
         Raises:
-            Missing: there is none.
+            NotFoundError: there is none.
         """
         path = overlay / FILE
         try:
             return cls(path, path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise Missing(f"{path} cannot be read: {error.strerror}") from None
+            raise NotFoundError(f"{path} cannot be read: {error.strerror}") from None
 
     @classmethod
     def open_all(cls, overlay: Path) -> list[RevisionFile]:
         """The files of an overlay's folder and of the folders in it, which it may be made of.
 
         Raises:
-            Missing: there is none.
+            NotFoundError: there is none.
         """
         found = [cls.open(path.parent) for path in sorted(overlay.rglob(FILE))]
         return found or [cls.open(overlay)]
@@ -50,25 +50,25 @@ class RevisionFile:
         """Revision by model.
 
         Raises:
-            Refused: it is no such patch.
+            RefusedError: it is no such patch.
         """
         try:
             operations = yaml.safe_load(self.text)
             return models_in([str(operation["value"]) for operation in operations])
         except (yaml.YAMLError, TypeError, KeyError):
-            raise Refused(f"{self.path} is not a list of JSON patch operations") from None
+            raise RefusedError(f"{self.path} is not a list of JSON patch operations") from None
 
     def with_models(self, models: dict[str, str]) -> RevisionFile:
         """The same file, comments and all, with other revisions.
 
         Raises:
-            Missing: the file has no line for a model.
+            NotFoundError: the file has no line for a model.
         """
         text = self.text
         for model, revision in models.items():
             line = re.compile(rf"(--model={re.escape(model)}=)[^\s\"',}}]+")
             if not line.search(text):
-                raise Missing(f"{self.path} has no --model={model}=… to change")
+                raise NotFoundError(f"{self.path} has no --model={model}=… to change")
             text = line.sub(rf"\g<1>{revision}", text)
         return RevisionFile(self.path, text)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rollout.context import Context
-from rollout.errors import Busy, Missing, Refused, RolloutError, StartFailed
+from rollout.errors import BusyError, NotFoundError, RefusedError, RolloutError, StartFailedError
 from rollout.inferenceservice import held_models
 from rollout.knative import read_revision
 from rollout.record import Action, Entry, Operation, Record, Step
@@ -24,9 +24,9 @@ def rollback(ctx: Context, steps: int = 1, why: str = "") -> Entry:
         The new history entry.
 
     Raises:
-        Missing: the history does not reach that far.
-        StartFailed: the old spec does not start any more; what ran before is back.
-        NotRestored: the canary's traffic is off, but the old spec is not ready yet.
+        NotFoundError: the history does not reach that far.
+        StartFailedError: the old spec does not start any more; what ran before is back.
+        NotRestoredError: the canary's traffic is off, but the old spec is not ready yet.
     """
     with ctx.ledger.locked() as record:
         operation = record.operation
@@ -63,7 +63,7 @@ def restore(ctx: Context, action: Action, why: str) -> Entry:
     """End the operation by putting its ``before`` back; the lock is held.
 
     Raises:
-        NotRestored: the old spec is written and pinned, but not ready.
+        NotRestoredError: the old spec is written and pinned, but not ready.
     """
     operation = ctx.ledger.operation
     service = ctx.transition.read()
@@ -77,7 +77,7 @@ def restore(ctx: Context, action: Action, why: str) -> Entry:
     try:
         revision = ctx.transition.stage(operation.before, stable)
         ctx.transition.settle(operation.before, revision)
-    except StartFailed as error:
+    except StartFailedError as error:
         raise not_restored(error, stable) from None
 
     return ctx.close(operation, action, revision)
@@ -86,7 +86,7 @@ def restore(ctx: Context, action: Action, why: str) -> Entry:
 def taken_back(ctx: Context, error: RolloutError) -> RolloutError:
     """Put the good spec back after a failure, and give that failure with the news of it."""
     ctx.say(f"it is no good: {error}")
-    action = Action.FAILED if isinstance(error, StartFailed) else Action.REFUSED
+    action = Action.FAILED if isinstance(error, StartFailedError) else Action.REFUSED
     restore(ctx, action, str(error))
     return type(error)(f"{error}\nthe spec and the split from before are back")
 
@@ -95,7 +95,7 @@ def _begin(ctx: Context, operation: Operation | None, steps: int, why: str) -> O
     service = ctx.transition.read()
     service.require_canaries()
     if operation is None and service.percent is not None:
-        raise Busy(
+        raise BusyError(
             f"InferenceService {service.name} has a split of {service.percent} % that is not in "
             "the record; promote that canary or take it back by hand first"
         )
@@ -154,7 +154,7 @@ def _carry_on(ctx: Context, operation: Operation) -> Entry:
         try:
             candidate = ctx.transition.stage(operation.after, operation.stable)
             digests = ctx.transition.check(candidate, ctx.expected_of(target.models, target))
-        except (StartFailed, Refused) as error:
+        except (StartFailedError, RefusedError) as error:
             if operation.progress.get("retreated"):
                 # The traffic is where it was wanted; there is nothing to take back.
                 raise not_restored(error, operation.stable) from None
@@ -180,7 +180,7 @@ def _go_back_at_once(ctx: Context, operation: Operation, target: Entry) -> Opera
             return operation
         try:
             models = read_revision(ctx.cluster, previous).models
-        except Missing:
+        except NotFoundError:
             return operation
         if models != target.models:
             return operation

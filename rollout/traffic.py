@@ -15,7 +15,7 @@ import httpx
 from PIL import Image
 
 from rollout.cluster import SERVICE, Cluster
-from rollout.errors import Missing, RolloutError
+from rollout.errors import NotFoundError, RolloutError
 from rollout.labelled import LabelledSet
 
 TIMEOUT_SECONDS = 60.0
@@ -108,7 +108,7 @@ def find_gateway(cluster: Cluster) -> str:
     """Kourier's address from outside: its load balancer's, else a port of a node.
 
     Raises:
-        Missing: it has none; say where it is with ``--gateway``.
+        NotFoundError: it has none; say where it is with ``--gateway``.
     """
     namespace, name = GATEWAY
     try:
@@ -122,5 +122,7 @@ def find_gateway(cluster: Cluster) -> str:
                 if address["type"] == "InternalIP":
                     return f"http://{address['address']}:{ports[0]['nodePort']}"
     except RolloutError as error:
-        raise Missing(f"where is the gateway? ({error}) Say so with --gateway") from None
-    raise Missing(f"Service {namespace}/{name} has no address from outside; say it with --gateway")
+        raise NotFoundError(f"where is the gateway? ({error}) Say so with --gateway") from None
+    raise NotFoundError(
+        f"Service {namespace}/{name} has no address from outside; say it with --gateway"
+    )

@@ -27,8 +27,14 @@ from typing import TypeVar
 
 from rollout.cards import Expected
 from rollout.clock import Clock
-from rollout.cluster import INFERENCE_SERVICE, Cluster, ResourceConflict
-from rollout.errors import Conflict, Missing, NotRestored, StartFailed, Unreachable
+from rollout.cluster import INFERENCE_SERVICE, Cluster, ResourceConflictError
+from rollout.errors import (
+    ConflictError,
+    NotFoundError,
+    NotRestoredError,
+    StartFailedError,
+    UnreachableError,
+)
 from rollout.failure import PASSING, Failure, explain, hopeless_pod
 from rollout.inferenceservice import InferenceService, Predictor, shares
 from rollout.knative import (
@@ -93,8 +99,8 @@ class Transition:
             The name of its Knative revision.
 
         Raises:
-            StartFailed: it did not start; the split is still all ``stable``.
-            Conflict: somebody else changed the InferenceService.
+            StartFailedError: it did not start; the split is still all ``stable``.
+            ConflictError: somebody else changed the InferenceService.
         """
         self._forget_previous()
         self._write(predictor, 0)
@@ -187,7 +193,7 @@ class Transition:
             settled,
             self.limits.route_seconds,
             f"the split: {text}",
-            lambda: Unreachable(
+            lambda: UnreachableError(
                 f"the Route did not come to give {text}: "
                 f"it gives {_serving(read_route(self.cluster, self.service))}"
             ),
@@ -202,14 +208,16 @@ class Transition:
             rolled_out,
             self.limits.route_seconds,
             "KServe to call it rolled out",
-            lambda: Unreachable(f"KServe has not called {revision} rolled out; is it running?"),
+            lambda: UnreachableError(
+                f"KServe has not called {revision} rolled out; is it running?"
+            ),
         )
 
     def _write(self, predictor: Predictor, percent: int | None) -> None:
         """Write spec and split by compare-and-swap; nothing if they are so already.
 
         Raises:
-            Conflict: the spec is not what we wrote last.
+            ConflictError: the spec is not what we wrote last.
         """
         for _ in range(WRITE_ATTEMPTS):
             service = self.read()
@@ -219,7 +227,7 @@ class Transition:
                     self._note(operation, service)
                 return
             if service.generation != operation.generation:
-                raise Conflict(
+                raise ConflictError(
                     f"somebody else changed InferenceService {self.service} (generation "
                     f"{service.generation}, ours was {operation.generation}); see what it is, "
                     "then `rollback` puts the recorded spec back"
@@ -229,11 +237,13 @@ class Transition:
                 written = self.cluster.replace(
                     INFERENCE_SERVICE, service.with_predictor(predictor, percent)
                 )
-            except ResourceConflict:
+            except ResourceConflictError:
                 continue
             self._note(operation, InferenceService(written))
             return
-        raise Conflict(f"InferenceService {self.service} changes faster than it can be written")
+        raise ConflictError(
+            f"InferenceService {self.service} changes faster than it can be written"
+        )
 
     def _note(self, operation: Operation, service: InferenceService) -> None:
         self.ledger.change(
@@ -259,9 +269,9 @@ class Transition:
             }
             try:
                 self.cluster.patch_status(INFERENCE_SERVICE, self.service, patch)
-            except ResourceConflict:
+            except ResourceConflictError:
                 continue
-        raise Conflict(f"the status of {self.service} changes faster than it can be written")
+        raise ConflictError(f"the status of {self.service} changes faster than it can be written")
 
     def _await_created(self, predictor: Predictor, stable: str) -> str:
         """The Knative revision that Knative has made of ``predictor``."""
@@ -283,7 +293,7 @@ class Transition:
             created,
             self.limits.start_seconds,
             "a new Knative revision",
-            lambda: StartFailed(str(explain(self.cluster, None, self._why_not_created()))),
+            lambda: StartFailedError(str(explain(self.cluster, None, self._why_not_created()))),
         )
         self.say(f"Knative made {revision}")
         return revision
@@ -310,19 +320,19 @@ class Transition:
                 return True
             found = hopeless_pod(self.cluster, revision)
             if found is not None:
-                raise StartFailed(str(found))
+                raise StartFailedError(str(found))
             if last.condition.ready is False and last.condition.reason not in PASSING:
                 failed_at = failed_at if failed_at is not None else self.clock.monotonic()
                 if self.clock.monotonic() - failed_at >= GRACE_SECONDS:
-                    raise StartFailed(str(explain(self.cluster, last, "")))
+                    raise StartFailedError(str(explain(self.cluster, last, "")))
             else:
                 failed_at = None
             return None
 
-        def gave_up() -> StartFailed:
+        def gave_up() -> StartFailedError:
             text = f"not ready after {self.limits.start_seconds:.0f} s"
             found: Failure = explain(self.cluster, last, text)
-            return StartFailed(str(found))
+            return StartFailedError(str(found))
 
         self._wait(ready, self.limits.start_seconds, f"{revision} to be ready", gave_up)
         self.say(f"{revision} is ready")
@@ -331,17 +341,17 @@ class Transition:
         """All traffic must be pinned to ``stable`` while something else starts.
 
         Raises:
-            Conflict: somebody else changed the spec, or KServe swapped what it pins.
+            ConflictError: somebody else changed the spec, or KServe swapped what it pins.
         """
         service = self.read()
         operation = self.ledger.operation
         if service.generation != operation.generation:
-            raise Conflict(
+            raise ConflictError(
                 f"somebody else changed InferenceService {self.service} (generation "
                 f"{service.generation}, ours was {operation.generation})"
             )
         if service.rolled_out != stable:
-            raise Conflict(
+            raise ConflictError(
                 f"KServe calls {service.rolled_out} rolled out, and sends it what should stay on "
                 f"{stable}; `rollback` puts the recorded spec back"
             )
@@ -359,7 +369,7 @@ class Transition:
         while True:
             try:
                 found = poll()
-            except Missing:
+            except NotFoundError:
                 found = None  # an object that a controller has yet to make
             if found is not None:
                 return found
@@ -377,8 +387,8 @@ def _serving(route: Route) -> dict[str, int]:
     return {name: percent for name, percent in shares(route.targets).items() if percent}
 
 
-def not_restored(error: Exception, stable: str) -> NotRestored:
-    return NotRestored(
+def not_restored(error: Exception, stable: str) -> NotRestoredError:
+    return NotRestoredError(
         f"the old spec is written, but its new Knative revision is not ready: {error}\n"
         f"all traffic stays on {stable}; run `rollback` again when the cause is gone"
     )

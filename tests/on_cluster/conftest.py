@@ -33,7 +33,7 @@ from safetensors.torch import load, save
 from artifact import Revision, open_revision, write_revision
 from rollout.__main__ import main
 from rollout.cluster import INFERENCE_SERVICE, POD, Cluster
-from rollout.errors import Unreachable
+from rollout.errors import UnreachableError
 from rollout.labelled import LabelledSet, load_labelled
 from rollout.traffic import Answer, LabelledTraffic, find_gateway
 from tests.conftest import ROOT, SHIPPED
@@ -58,7 +58,7 @@ def cluster() -> Cluster:
     try:
         found = Cluster.connect(NAMESPACE)
         found.nodes()
-    except Unreachable as error:
+    except UnreachableError as error:
         pytest.skip(f"the cluster of KUBECONFIG cannot be reached: {error}")
     return found
 

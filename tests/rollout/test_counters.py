@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from rollout.cluster import Cluster
 from rollout.counters import REQUESTS, Counters, parse
-from rollout.errors import Unreachable
+from rollout.errors import UnreachableError
 from serving.metrics import Tally
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import NAMESPACE, FakeCluster
@@ -69,7 +69,7 @@ def test_counters_that_cannot_be_read_at_the_start_are_told(
     fake: FakeCluster, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fake, "_proxy", lambda *_: (503, {"message": "no route to the pod"}))
-    with pytest.raises(Unreachable, match="no route to the pod"):
+    with pytest.raises(UnreachableError, match="no route to the pod"):
         counters.start()
 
 

@@ -20,7 +20,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 
 from artifact import open_revision
 from rollout.cards import Expected
-from rollout.errors import Refused
+from rollout.errors import RefusedError
 from rollout.gate import Comparison, gateway_hop, main
 from rollout.gate_job import gate_config_map, gate_job, tag_hosts
 from rollout.inferenceservice import Target
@@ -202,7 +202,7 @@ def test_a_set_too_large_for_a_config_map(cards: Path) -> None:
     assert card is not None
     noise = np.random.default_rng(0).integers(0, 255, (1500, 28, 28), np.uint8)
     questions = LabelledSet(noise, np.zeros(1500, np.int64))
-    with pytest.raises(Refused, match="use fewer images"):
+    with pytest.raises(RefusedError, match="use fewer images"):
         gate_config_map("vision-gate", card, questions)
     small = gate_config_map("vision-gate", card, questions.sample(500, 0))
     assert set(small["binaryData"]) == {"labelled.npz"}

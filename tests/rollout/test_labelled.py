@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rollout.errors import Missing
+from rollout.errors import NotFoundError
 from rollout.labelled import LabelledSet, load_labelled
 
 
@@ -64,18 +64,18 @@ def test_from_a_file_and_an_address(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_or_not_one(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="no labelled set of MNIST"):
+    with pytest.raises(NotFoundError, match="no labelled set of MNIST"):
         load_labelled(str(tmp_path), "MNIST")
     (tmp_path / "set.npz").write_bytes(b"nothing")
-    with pytest.raises(Missing, match=r"not an \.npz"):
+    with pytest.raises(NotFoundError, match=r"not an \.npz"):
         load_labelled(str(tmp_path / "set.npz"), "MNIST")
     np.savez(tmp_path / "set.npz", images=np.zeros((2, 3)), labels=np.zeros(2))
-    with pytest.raises(Missing, match="uint8"):
+    with pytest.raises(NotFoundError, match="uint8"):
         load_labelled(str(tmp_path / "set.npz"), "MNIST")
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">HBBI", 0, 13, 1, 1))
-    with pytest.raises(Missing, match="unsigned bytes"):
+    with pytest.raises(NotFoundError, match="unsigned bytes"):
         load_labelled(str(tmp_path), "MNIST")
 
 

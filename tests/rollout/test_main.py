@@ -29,7 +29,7 @@ def test_status_as_a_table_and_as_json(shell: Shell) -> None:
 def test_errors_as_json(shell: Shell) -> None:
     assert shell("promote", "--output", "json") == 9
     found = json.loads(shell.out)
-    assert found == {"error": "no canary is open", "kind": "Missing", "status": 9}
+    assert found == {"error": "no canary is open", "kind": "NotFoundError", "status": 9}
 
 
 @pytest.mark.parametrize(

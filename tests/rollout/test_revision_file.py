@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.errors import Missing, Refused
+from rollout.errors import NotFoundError, RefusedError
 from rollout.revision_file import RevisionFile
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import FakeCluster
@@ -50,13 +50,13 @@ def test_quotes_stay(tmp_path: Path, value: str) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="cannot be read"):
         RevisionFile.open_all(tmp_path)
     (tmp_path / "revisions.yaml").write_text("kind: Patch\n")
-    with pytest.raises(Refused, match="not a list of JSON patch operations"):
+    with pytest.raises(RefusedError, match="not a list of JSON patch operations"):
         _ = RevisionFile.open(tmp_path).models
     (tmp_path / "revisions.yaml").write_text(TEXT)
-    with pytest.raises(Missing, match="no --model=land-cover"):
+    with pytest.raises(NotFoundError, match="no --model=land-cover"):
         RevisionFile.open(tmp_path).with_models({"land-cover": "1"})
 
 
