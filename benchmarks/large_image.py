@@ -29,10 +29,11 @@ from PIL import Image
 from artifact import RasterInput
 from benchmarks.processes import cpu_seconds
 from client.http import PredictClient
-from local.manifest import MANIFESTS, read_component
+from local.manifest import manifests, read_component
 from local.service import ROOT, LocalService, free_ports, interpreters
 from predictor.loading import LoadedRevision, load_revision, usable_precision
 from serving.quota import cpu_quota
+from tasks import Question
 
 MODEL, REVISION = "land-cover", "1"
 TIMEOUT_SECONDS = 1200.0
@@ -92,7 +93,7 @@ def through_servers(service: LocalService, body: bytes) -> Passed:
     pids = [service.pid("predictor"), service.pid("transformer")]
     before = [cpu_seconds([pid]) for pid in pids]
     started = time.perf_counter()
-    client.raster(MODEL, body, "image/tiff", "application/x-npy")
+    client.ask(MODEL, Question(body, "image/tiff", "application/x-npy"))
     seconds = time.perf_counter() - started
     used = [cpu_seconds([pid]) - start for pid, start in zip(pids, before, strict=True)]
     return Passed(seconds, *used)
@@ -148,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     pixels = picture(options.side)
     megapixels = options.side**2 / 1e6
     body = geotiff(pixels, None if options.compression == "none" else options.compression)
-    set_up = read_component("predictor", MANIFESTS[MODEL]).environment
+    set_up = read_component("predictor", manifests()[MODEL]).environment
     served_in = usable_precision(set_up.get("PRECISION", "float32"))
     networks = {
         dtype: load_revision(options.models, MODEL, REVISION, dtype)

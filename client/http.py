@@ -1,4 +1,4 @@
-"""Predictions over HTTP, with the standard library."""
+"""Predictions over HTTP, with the standard library's client."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import http.client
 import json
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from tasks import Question
 
 
 class PredictError(RuntimeError):
@@ -20,8 +22,8 @@ class PredictError(RuntimeError):
         self.status = status
 
 
-class RasterAnswer(NamedTuple):
-    """An answer that is a file: its bytes, and the revision that gave it."""
+class Reply(NamedTuple):
+    """The body of a 200, and the revision that gave it."""
 
     body: bytes
     revision: str
@@ -33,7 +35,7 @@ class PredictClient:
     def __init__(self, url: str, timeout_seconds: float = 30.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise PredictError(f"{url!r} is no http:// or https:// URL")
+            raise PredictError(f"expected an http:// or https:// URL, got {url!r}")
         try:
             port = parts.port
         except ValueError:
@@ -56,13 +58,8 @@ class PredictClient:
         }
         if parameters:
             document["parameters"] = parameters
-        path = f"/v1/models/{model}:predict"
-        headers = {"Content-Type": "application/json"}
-        status, body, _ = self._exchange("POST", path, json.dumps(document), headers)
-        answer = self._document(status, body)
-        if status != 200:
-            raise PredictError(f"{status}: {answer.get('error', 'no reason given')}", status)
-        return answer
+        question = Question(json.dumps(document).encode(), "application/json")
+        return self._document(200, self.ask(model, question).body)
 
     def outputs(self, model: str) -> list[str]:
         """The names of a model's outputs: what kind of model it is.
@@ -76,23 +73,19 @@ class PredictClient:
             raise PredictError(f"{status}: {document.get('error', 'no reason given')}", status)
         return [output["name"] for output in document.get("outputs", [])]
 
-    def raster(self, model: str, image: bytes, kind: str, wanted: str) -> RasterAnswer:
-        """The answer of a segmentation model to one encoded image.
-
-        Args:
-            kind, wanted: media types of image and answer.
+    def ask(self, model: str, question: Question) -> Reply:
+        """Send one request to a model's predict URL.
 
         Raises:
             PredictError: no connection, or a status other than 200.
         """
-        headers = {"Content-Type": kind, "Accept": wanted}
-        status, body, response = self._exchange(
-            "POST", f"/v1/models/{model}:predict", image, headers
-        )
+        path = f"/v1/models/{model}:predict" + (f"?{question.query}" if question.query else "")
+        headers = {"Content-Type": question.media_type, "Accept": question.accept}
+        status, body, response = self._exchange("POST", path, question.body, headers)
         if status != 200:
             reason = self._document(status, body).get("error", "no reason given")
             raise PredictError(f"{status}: {reason}", status)
-        return RasterAnswer(body, response.getheader("x-model-revision", ""))
+        return Reply(body, response.getheader("x-model-revision", ""))
 
     def _exchange(
         self, method: str, path: str, body: bytes | str | None, headers: dict[str, str]

@@ -1,6 +1,6 @@
-"""``make predict IMAGE=path MODEL=name``: the top classes of one picture, as a table.
+"""``make predict IMAGE=path MODEL=name``: one picture's answer, as its task shows it.
 
-The answer of a segmentation model is a picture, ``<image>-<model>.png`` in the working directory.
+An answer that is a picture itself is written to ``<image>-<model>.png`` in the working directory.
 """
 
 from __future__ import annotations
@@ -8,13 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from client.http import PredictClient, PredictError
-
-BAR = 30
-MASK = "mask"
-"""The output that tells a segmentation model."""
+from tasks import TaskError, task_of_outputs
 
 
 def main() -> int:
@@ -23,7 +19,7 @@ def main() -> int:
     parser.add_argument("--model", default="mnist")
     parser.add_argument("--port", type=int, default=8080, help="of a service on this machine")
     parser.add_argument("--url", help="of a service elsewhere")
-    parser.add_argument("--top-k", type=int, default=5)
+    parser.add_argument("--top-k", type=int, default=5, help="entries of an answer that is a list")
     options = parser.parse_args()
     try:
         data = options.image.read_bytes()
@@ -32,36 +28,30 @@ def main() -> int:
         return 1
     try:
         with PredictClient(options.url or f"http://localhost:{options.port}") as client:
-            if MASK in client.outputs(options.model):
-                print(overlay(client, options.model, options.image, data))
-                return 0
-            answer = client.predict(options.model, [data], {"top_k": options.top_k})
-    except PredictError as error:
-        hint = "" if error.status else " (is `make run` running in another shell?)"
+            print(answer(client, options.model, options.image, data, options.top_k))
+    except (PredictError, TaskError) as error:
+        unreachable = isinstance(error, PredictError) and not error.status
+        hint = " (is `make run` running in another shell?)" if unreachable else ""
         print(f"predict: {error}{hint}", file=sys.stderr)
         return 1
-    print(table(answer))
     return 0
 
 
-def overlay(client: PredictClient, model: str, image: Path, data: bytes) -> str:
-    """Write the image with its classes' colours over it; say where."""
-    answer = client.raster(model, data, "application/octet-stream", "image/png")
-    path = Path(f"{image.stem}-{model}.png")
-    path.write_bytes(answer.body)
-    return f"{model}, revision {answer.revision}\n  wrote {path}"
+def answer(client: PredictClient, model: str, image: Path, data: bytes, limit: int) -> str:
+    """Ask, and give what to print: the revision that answered, and what it said.
 
-
-def table(answer: dict[str, Any]) -> str:
-    """A line a class: label, percentage, bar; the answering revision above."""
-    (prediction,) = answer["predictions"]
-    width = max(len(entry["label"]) for entry in prediction["top"])
-    lines = [f"{answer['model_name']}, revision {answer['model_version']}"]
-    for entry in prediction["top"]:
-        share = entry["probability"]
-        lines.append(
-            f"  {entry['label']:<{width}}  {share:>7.2%}  {'█' * round(share * BAR)}".rstrip()
-        )
+    Raises:
+        PredictError: no connection, or a refusal.
+        TaskError: the answer cannot be shown.
+    """
+    task = task_of_outputs(client.outputs(model))
+    reply = client.ask(model, task.shown_question(data, limit))
+    shown = task.show(reply.body)
+    lines = [f"{model}, revision {reply.revision}", *(f"  {s}" for s in shown.text.splitlines())]
+    if shown.file:
+        path = Path(f"{image.stem}-{model}{shown.suffix}")
+        path.write_bytes(shown.file)
+        lines.append(f"  wrote {path}")
     return "\n".join(lines)
 
 

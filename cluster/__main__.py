@@ -12,8 +12,6 @@ from artifact import ArtifactError
 from cluster import cards, gateway, images, overlay, platform
 from cluster.commands import ROOT, ClusterError
 
-SAMPLES = {"mnist": "seven.png", "fashion-mnist": "shirt.png"}
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
@@ -43,6 +41,7 @@ def main() -> int:
     asked.add_argument("--model", default="mnist")
     asked.add_argument("--image", type=Path)
     asked.add_argument("--gateway", default="", help="http://host:port, where it is not found")
+    asked.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     carded = verbs.add_parser("cards", help="a ConfigMap of model cards for the transformer")
     carded.add_argument("--models", type=Path, default=ROOT / "models")
     options = parser.parse_args()
@@ -79,8 +78,7 @@ def _overlay(options: argparse.Namespace) -> overlay.Overlay:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    image = options.image or Path("samples") / SAMPLES.get(options.model, "seven.png")
-    gateway.predict(options.model, image, options.gateway)
+    gateway.predict(options.model, options.image, options.gateway, options.models)
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], object]] = {

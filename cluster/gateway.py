@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import shlex
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster.commands import ClusterError, read, run
+from artifact import model_contract
+from cluster.commands import ROOT, ClusterError, read
 from cluster.overlay import NAMESPACE
+from tasks import find_task
+
+SHOWN = 3
+"""Entries of a list that an answer shows."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,6 @@ class Entrance:
 
     def predict_url(self, model: str) -> str:
         return f"{self.address}/v1/models/{model}:predict"
-
-    def curl(self, model: str, image: str) -> str:
-        """To paste into a shell."""
-        payload = f'{{"instances": [{{"base64": "\'$(base64 -w0 {shlex.quote(image)})\'"}}]}}'
-        return (
-            f"echo '{payload}' |\n  curl -s -H 'Host: {self.host}' {self.predict_url(model)} -d @-"
-        )
 
 
 def find_entrance(model: str, address: str) -> Entrance:
@@ -76,22 +72,49 @@ def gateway_address() -> str:
     raise ClusterError("no node has an address: GATEWAY=http://…")
 
 
-def predict(model: str, image: Path, address: str) -> None:
-    """Print URL, host and curl, and what that curl answers."""
+def predict(model: str, image: Path | None, address: str, models: Path = ROOT / "models") -> None:
+    """Print URL, host and curl, and what that curl answers.
+
+    Args:
+        image: None for the sample of the model's task.
+        address: the gateway's; empty: asked of the cluster.
+        models: folder of the revisions, whose cards say what task a model is of.
+    """
+    contract = model_contract(models, model)
+    task = find_task(contract.task)
+    if image is None:
+        samples = ROOT / "samples"
+        image = samples / task.sample(contract, [path.name for path in samples.iterdir()])
     entrance = find_entrance(model, address)
     try:
-        encoded = base64.b64encode(image.read_bytes()).decode()
+        question = task.shown_question(image.read_bytes(), SHOWN)
     except OSError as error:
         raise ClusterError(f"{image}: {error.strerror}") from None
-    print(f"URL   {entrance.predict_url(model)}")
+    url = entrance.predict_url(model)
+    print(f"URL   {url}")
     print(f"Host  {entrance.host}\n")
-    print(f"{entrance.curl(model, str(image))}\n", flush=True)
-    answer = run(
+    host = f"-H 'Host: {entrance.host}'"
+    print(task.curl(url, str(image), model, host) + "\n", flush=True)
+    command = [
         *("curl", "--silent", "--show-error", "--max-time", "90", "--data-binary", "@-"),
-        *("-H", f"Host: {entrance.host}", "-w", r"\n%{http_code} in %{time_total} s\n"),
-        entrance.predict_url(model),
-        given=json.dumps({"instances": [{"base64": encoded}]}),
-    )
-    print(answer, end="")
-    if "\n200 in " not in answer:
+        *("-H", f"Host: {entrance.host}", "-H", f"Content-Type: {question.media_type}"),
+        *("-H", f"Accept: {question.accept}", "-w", r"\n%{http_code} in %{time_total} s\n", url),
+    ]
+    try:
+        done = subprocess.run(command, input=question.body, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise ClusterError("curl is not installed") from None
+    if done.returncode:
+        raise ClusterError(f"curl: status {done.returncode}\n{done.stderr.decode().strip()}")
+    body, _, status = done.stdout.rstrip(b"\n").rpartition(b"\n")
+    if not status.startswith(b"200 in "):
+        print(body.decode(errors="replace"), status.decode(errors="replace"), sep="\n")
         raise ClusterError("the gateway or the service refused; see above")
+    shown = task.show(body)
+    if shown.file:
+        path = Path(f"{image.stem}-{model}{shown.suffix}")
+        path.write_bytes(shown.file)
+        print(f"wrote {path}")
+    else:
+        print(body.decode())
+    print(status.decode())

@@ -26,7 +26,6 @@ from console.sign_up import sign_up
 from console.visit import Visits
 
 STATIC = Path(__file__).parent / "static"
-TASKS = ("classification", "segmentation")
 
 logger = logging.getLogger("console")
 
@@ -51,7 +50,8 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
             service.settings, service.settings.public_url + CALLBACK, transport
         )
         app.include_router(provider_pages(service, visits, pages, provider))
-    models = [_model(item) for item in service.settings.models.split()]
+    # Older settings name each model's task too (``name=task``); the page tells it by the answer.
+    models = [item.partition("=")[0] for item in service.settings.models.split()]
 
     @app.get("/", include_in_schema=False)
     def try_it_on(request: Request) -> Response:
@@ -94,12 +94,3 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
         return JSONResponse({"error": "internal error", "code": "internal"}, 500)
 
     return app
-
-
-def _model(item: str) -> tuple[str, str]:
-    """``name`` or ``name=task``."""
-    name, _, task = item.partition("=")
-    task = task or TASKS[0]
-    if task not in TASKS:
-        raise ValueError(f"MODELS: {task!r} is none of {', '.join(TASKS)}")
-    return name, task

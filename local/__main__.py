@@ -6,14 +6,15 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from local.manifest import LOCAL_HOST, MANIFESTS, Ports, model_names
+from artifact import ArtifactError, model_contract
+from local.manifest import DEFAULT, LOCAL_HOST, Ports, manifests, model_names
 from local.service import ROOT, LocalService, StartError, interpreters
+from tasks import find_task
 
-SAMPLES = {"mnist": "seven.png", "fashion-mnist": "shirt.png", "land-cover": "aerial.tif"}
-FORMS = ("land-cover",)
-"""Models that are asked with a file in a form, and answer with a picture."""
+SAMPLES = ROOT / "samples"
 
 
 def main() -> int:
@@ -28,7 +29,7 @@ def main() -> int:
         help="hold another revision than the manifest's",
     )
     parser.add_argument(
-        "--service", default="vision", choices=MANIFESTS, help="which InferenceService to start"
+        "--service", default=DEFAULT, choices=manifests(), help="which InferenceService to start"
     )
     options = parser.parse_args()
     chosen = dict(item.partition("=")[::2] for item in options.model)
@@ -47,7 +48,8 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         with service:
-            print(greeting(service.url, options.service), flush=True)
+            models = [*model_names(manifests()[options.service]), *chosen]
+            print(greeting(service.url, options.models, models), flush=True)
             while (name := service.ended()) is None:
                 time.sleep(0.3)
             raise StartError(f"the {name} ended")
@@ -59,20 +61,25 @@ def main() -> int:
         return 0
 
 
-def greeting(url: str, service: str = "vision") -> str:
+def greeting(url: str, root: Path, models: Sequence[str]) -> str:
+    """How to try each model: a command with a picture that fits its task and labels.
+
+    Args:
+        root: folder of the models' cards.
+    """
     url = url.replace(LOCAL_HOST, "localhost")
+    pictures = [path.name for path in SAMPLES.iterdir()]
     lines = ["", "Ready. In another shell:", ""]
-    for name in model_names(MANIFESTS[service]):
-        if name in FORMS:
-            path = f"{url}/v1/models/{name}:predict?output=png"
-            lines += [f"  curl -s -F file=@samples/{SAMPLES[name]} '{path}' -o {name}.png", ""]
+    for name in dict.fromkeys(models):
+        try:
+            contract = model_contract(root, name)
+            task = find_task(contract.task)
+            picture = f"{SAMPLES.name}/{task.sample(contract, pictures)}"
+        except (ArtifactError, LookupError) as error:
+            lines += [f"  {name}: no sample ({error})", ""]
             continue
-        payload = f'{{"instances": [{{"base64": "\'$(base64 -w0 samples/{SAMPLES[name]})\'"}}]}}'
-        lines += [
-            f"  echo '{payload}' |",
-            f"    curl -s {url}/v1/models/{name}:predict -d @-",
-            "",
-        ]
+        command = task.curl(f"{url}/v1/models/{name}:predict", picture, name)
+        lines += [*(f"  {line}" for line in command.splitlines()), ""]
     lines += ["Ctrl-C stops it.", ""]
     return "\n".join(lines)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 MANIFEST = Path(__file__).parent.parent / "manifests" / "base" / "inferenceservice.yaml"
-
-LAND_COVER = MANIFEST.parent.parent / "land-cover" / "inferenceservice.yaml"
-MANIFESTS = {"vision": MANIFEST, "land-cover": LAND_COVER}
-"""The InferenceServices, by name."""
 
 LOCAL_HOST = "127.0.0.1"
 
@@ -48,6 +45,20 @@ class Ports:
     predictor_grpc: int
 
 
+DEFAULT = "vision"
+"""The InferenceService of the base manifest."""
+
+
+@cache
+def manifests() -> dict[str, Path]:
+    """The InferenceServices under ``manifests/`` by name, overlays and components left out."""
+    found = {}
+    for path in sorted(MANIFEST.parent.parent.glob("*/inferenceservice.yaml")):
+        document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found[str(document["metadata"]["name"])] = path
+    return found
+
+
 def read_component(name: str, path: Path = MANIFEST) -> Component:
     """The ``predictor`` or ``transformer`` of the InferenceService in ``path``."""
     document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -65,8 +76,12 @@ def local_components(
     """Predictor and transformer as they run here.
 
     Args:
-        models: revisions to hold in place of the manifest's, by model name.
+        models: revisions to hold instead of the manifest's, by model name, and more models of
+            ``model_root``.
         path: of the InferenceService.
+
+    Raises:
+        ValueError: a model is neither in the manifest nor a folder of ``model_root``.
     """
     environment = {"HOST": LOCAL_HOST, "MODEL_ROOT": str(model_root)}
     predictor = read_component("predictor", path).with_overrides(
@@ -81,38 +96,48 @@ def local_components(
         environment,
     )
     if models:
+        held = _models_of(predictor)
+        added = [name for name in models if name not in held]
+        for name in added:
+            if not model_root.joinpath(name).is_dir():
+                known = sorted({*held, *_folders_of(model_root)})
+                raise ValueError(f"model {name!r} not found; available: {', '.join(known)}")
         predictor = with_models(predictor, models)
+        transformer = replace(
+            transformer, arguments=[*(f"--model={n}" for n in added), *transformer.arguments]
+        )
     return predictor, transformer
 
 
 def with_models(predictor: Component, models: dict[str, str]) -> Component:
-    """The predictor with other revisions of the models it holds."""
-    held = [a.split("=")[1] for a in predictor.arguments if a.startswith("--model=")]
-    for name in models:
-        if name not in held:
-            raise ValueError(f"there is no model {name!r} here; there are: {', '.join(held)}")
-    arguments = []
+    """The predictor with other revisions of the models it holds, and with more models."""
+    held = _models_of(predictor)
+    arguments = [f"--model={n}={revision}" for n, revision in models.items() if n not in held]
     for argument in predictor.arguments:
         name = argument.removeprefix("--model=").partition("=")[0]
         if argument.startswith("--model=") and name in models:
             argument = f"--model={name}={models[name]}"
         arguments.append(argument)
-    return Component(predictor.name, predictor.command, arguments, predictor.environment)
+    return replace(predictor, arguments=arguments)
+
+
+def _models_of(component: Component) -> list[str]:
+    pairs = [a.removeprefix("--model=") for a in component.arguments if a.startswith("--model=")]
+    return [pair.partition("=")[0] for pair in pairs]
+
+
+def _folders_of(model_root: Path) -> list[str]:
+    return [p.name for p in model_root.iterdir() if p.is_dir()] if model_root.is_dir() else []
 
 
 def model_names(path: Path = MANIFEST) -> list[str]:
     """The models that the service answers for."""
-    arguments = read_component("transformer", path).arguments
-    return [a.removeprefix("--model=") for a in arguments if a.startswith("--model=")]
+    return _models_of(read_component("transformer", path))
 
 
-def service_of(model: str) -> str:
-    """The InferenceService that answers for a model.
-
-    Raises:
-        ValueError: none does.
-    """
-    for name, path in MANIFESTS.items():
+def service_of(model: str) -> str | None:
+    """The InferenceService whose manifest has a model; None where no manifest has it."""
+    for name, path in manifests().items():
         if model in model_names(path):
             return name
-    raise ValueError(f"no service answers for a model {model!r}")
+    return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from local.manifest import LOCAL_HOST, MANIFESTS, Component, Ports, local_components
+from local.manifest import LOCAL_HOST, Component, Ports, local_components, manifests
 
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 60.0
@@ -54,7 +54,7 @@ class LocalService:
         self._log_folder = log_folder
         self._components = {
             c.name: c
-            for c in local_components(ports, model_root.resolve(), models, MANIFESTS[service])
+            for c in local_components(ports, model_root.resolve(), models, manifests()[service])
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 

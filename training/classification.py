@@ -19,8 +19,10 @@ from artifact import (
     Revision,
     open_revision,
 )
+from client.http import PredictClient
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
+from training import over_http
 from training.data import ImageData, data_folder, load_data, mean_and_std, split_off
 from training.fit import fit
 from training.loop import RESULT, RunResult, after, read_result, start_of
@@ -87,6 +89,11 @@ class ClassificationTask:
             folder = Path(options.runs)
             runs = [after(start_of(settings, folder, run.seed), run) for run in runs]
         return publish(settings, data, ready.contract, runs, root, revision)
+
+    def evaluate(
+        self, client: PredictClient, models: Path, model: str, wanted: str, data: str | None
+    ) -> int:
+        return over_http.evaluate(client, models, model, wanted, data)
 
     def summary(self, revision: Revision) -> str:
         metrics = revision.card.metrics

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from artifact import Revision
 from artifact.tasks import find_part, part_names
+from client.http import PredictClient
 from training.loop import RunResult
 
 
@@ -43,6 +44,18 @@ class TrainingTask(Protocol):
         revision: str,
     ) -> Revision:
         """Choose among the finished runs, test, and write a revision."""
+
+    def evaluate(
+        self, client: PredictClient, models: Path, model: str, wanted: str, data: str | None
+    ) -> int:
+        """Ask a running service for the test set and print the result beside the card's.
+
+        Args:
+            wanted: the revision that must answer; empty for any.
+
+        Returns:
+            0 where both are equal but for rounding, else 1.
+        """
 
     def summary(self, revision: Revision) -> str:
         """The results, for people."""

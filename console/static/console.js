@@ -3,6 +3,7 @@
 "use strict";
 
 const KEY = "vision-key";
+const ACCEPT = "image/png, application/json;q=0.9";
 const byId = (id) => document.getElementById(id);
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -142,22 +143,22 @@ function tryPage() {
   });
 
   async function ask() {
-    const option = byId("model").selectedOptions[0];
+    const model = byId("model").value;
     const key = byId("key").value.trim();
-    const segmentation = option.dataset.task === "segmentation";
-    const url = `${location.origin}/v1/models/${option.value}:predict`;
+    const url = `${location.origin}/v1/models/${model}:predict`;
     const request = file === null ? drawn() : sent(file);
-    const headers = { authorization: `Bearer ${key}`, "content-type": request.type };
-    if (segmentation) headers.accept = "image/png";
+    // A picture where the model can answer with one, else JSON: the answer says which it is.
+    const headers = { authorization: `Bearer ${key}`, "content-type": request.type, accept: ACCEPT };
     const started = performance.now();
     const answer = await fetch(url, { method: "POST", headers, body: request.body, credentials: "omit" });
     const milliseconds = Math.round(performance.now() - started);
-    showCurl(url, headers, request.shown);
+    const picture = (answer.headers.get("content-type") || "").startsWith("image/");
+    showCurl(url, headers, request.shown, picture);
     if (!answer.ok) {
       const said = await answer.json().catch(() => ({ error: `status ${answer.status}` }));
       throw new Error(said.error);
     }
-    if (segmentation) await showOverlay(answer, milliseconds);
+    if (picture) await showOverlay(answer, milliseconds);
     else showBars(await answer.json(), milliseconds);
   }
 
@@ -179,10 +180,10 @@ function tryPage() {
     return `'${text.replaceAll("'", "'\\''")}'`;
   }
 
-  function showCurl(url, headers, data) {
+  function showCurl(url, headers, data, picture) {
     const lines = [`curl -s ${quoted(url)}`];
     for (const [name, value] of Object.entries(headers)) lines.push(`-H ${quoted(`${name}: ${value}`)}`);
-    if (headers.accept === "image/png") lines.push("--output overlay.png");
+    if (picture) lines.push("--output overlay.png");
     lines.push(data);
     byId("curl").textContent = lines.join(" \\\n  ");
     byId("again").hidden = false;

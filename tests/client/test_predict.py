@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import pytest
 
 from client import predict
-from client.http import PredictError, RasterAnswer
+from client.http import PredictError, Reply
+from tasks import Question, find_task
 
 ANSWER: dict[str, Any] = {
     "model_name": "fashion-mnist",
@@ -32,7 +35,7 @@ class Service:
 
     error: PredictError | None = None
     closed = False
-    calls: list[tuple[str, str, list[bytes], dict[str, Any]]]
+    calls: list[tuple[str, str, Question]]
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -43,18 +46,18 @@ class Service:
     def __exit__(self, *_: object) -> None:
         Service.closed = True
 
-    def predict(self, model: str, images: list[bytes], parameters: dict[str, Any]) -> Any:
-        Service.calls.append((self.url, model, images, parameters))
+    def outputs(self, model: str) -> list[str]:
+        task = "segmentation" if model == "land-cover" else "classification"
+        return list(find_task(task).outputs) if model != "detector" else ["boxes"]
+
+    def ask(self, model: str, question: Question) -> Reply:
+        Service.calls.append((self.url, model, question))
         if Service.error is not None:
             raise Service.error
-        return ANSWER
-
-    def outputs(self, model: str) -> list[str]:
-        return ["mask", "pixels"] if model == "land-cover" else ["label"]
-
-    def raster(self, model: str, image: bytes, kind: str, wanted: str) -> RasterAnswer:
-        assert wanted == "image/png"
-        return RasterAnswer(b"PNG of " + image, "1")
+        if model == "land-cover":
+            assert question.accept == "image/png"
+            return Reply(b"\x89PNG of " + question.body, "1")
+        return Reply(json.dumps(ANSWER).encode(), "2")
 
 
 @pytest.fixture(autouse=True)
@@ -75,28 +78,30 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_table() -> None:
-    assert predict.table(ANSWER).splitlines() == [
-        "fashion-mnist, revision 2",
-        "  Ankle boot   50.00%  " + "█" * 15,
-        "  Bag          33.33%  " + "█" * 10,
-        "  Shirt         0.00%",
-    ]
-
-
-def test_certainty_fills_the_bar() -> None:
-    answer = {**ANSWER, "predictions": [{"top": [{"label": "7", "probability": 1.0}]}]}
-    assert predict.table(answer).splitlines()[1] == "  7  100.00%  " + "█" * predict.BAR
-
-
 def test_a_picture_becomes_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], picture: Path
 ) -> None:
     assert (
         run(monkeypatch, str(picture), "--model", "fashion-mnist", "--port", "9", "--top-k=3") == 0
     )
-    assert capsys.readouterr().out == predict.table(ANSWER) + "\n"
-    assert Service.calls == [("http://localhost:9", "fashion-mnist", [b"png"], {"top_k": 3})]
+    assert capsys.readouterr().out.splitlines() == [
+        "fashion-mnist, revision 2",
+        "  Ankle boot   50.00%  " + "█" * 15,
+        "  Bag          33.33%  " + "█" * 10,
+        "  Shirt         0.00%",
+    ]
+    ((url, model, question),) = Service.calls
+    assert (url, model) == ("http://localhost:9", "fashion-mnist")
+    sent = json.loads(question.body)
+    assert base64.b64decode(sent["instances"][0]["base64"]) == b"png"
+    assert sent["parameters"] == {"top_k": 3}
+
+
+def test_a_model_of_an_unknown_task_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], picture: Path
+) -> None:
+    assert run(monkeypatch, str(picture), "--model", "detector") == 1
+    assert "a model with the outputs boxes is of no known task" in capsys.readouterr().err
 
 
 def test_a_service_elsewhere(monkeypatch: pytest.MonkeyPatch, picture: Path) -> None:
@@ -146,4 +151,4 @@ def test_a_segmentation_models_answer_is_a_picture(
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, str(picture), "--model", "land-cover") == 0
     assert capsys.readouterr().out == "land-cover, revision 1\n  wrote x-land-cover.png\n"
-    assert (tmp_path / "x-land-cover.png").read_bytes() == b"PNG of png"
+    assert (tmp_path / "x-land-cover.png").read_bytes() == b"\x89PNG of png"

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from artifact import ArtifactError
 from cluster.commands import ROOT, ClusterError
 from cluster.gateway import Entrance, find_entrance, gateway_address, predict
 from tests.cluster.conftest import Tools
@@ -74,8 +76,9 @@ def test_the_curl_that_is_printed_is_the_one_that_is_run(
         ("get service kourier", service()),
         ("get nodes", NODES),
     )
-    tools.add("curl", ("", '{"predictions": []}\n200 in 0.05 s'))
-    predict("mnist", SEVEN, "")
+    answer = '{"predictions": [{"label": "7", "top": [{"label": "7", "probability": 1}]}]}'
+    tools.add("curl", ("", f"{answer}\n200 in 0.05 s"))
+    predict("mnist", None, "")
     printed = capsys.readouterr().out
     url = "http://192.168.49.2:31080/v1/models/mnist:predict"
     assert f"URL   {url}\nHost  h.example.com\n" in printed
@@ -86,6 +89,36 @@ def test_the_curl_that_is_printed_is_the_one_that_is_run(
     assert call.endswith(url)
     sent = json.loads(tools.given("^curl"))
     assert base64.b64decode(sent["instances"][0]["base64"]) == SEVEN.read_bytes()
+    assert f"{answer}\n200 in 0.05 s\n" in printed
+
+
+def test_a_segmentation_model_is_asked_with_a_picture_of_its_kind(
+    tools: Tools,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tools.add("kubectl", ("get inferenceservices", items(isvc("land-cover", "land-cover"))))
+    curl = tools.folder / "curl"
+    curl.write_text(
+        f"#!{sys.executable} -SE\nimport sys\n"
+        "sent = sys.stdin.buffer.read()\n"
+        "assert sent[:4] == b'II*\\0' and 'Accept: image/png' in sys.argv\n"
+        "sys.stdout.buffer.write(b'\\x89PNG\\r\\n\\x1a\\n of it\\n200 in 0.05 s\\n')\n"
+    )
+    curl.chmod(0o755)
+    predict("land-cover", None, "http://x")
+    printed = capsys.readouterr().out
+    aerial = ROOT / "samples" / "aerial.tif"
+    assert f"-F file=@{aerial} 'http://x/v1/models/land-cover:predict?output=png'" in printed
+    assert printed.endswith("wrote aerial-land-cover.png\n200 in 0.05 s\n")
+    assert (tmp_path / "aerial-land-cover.png").read_bytes() == b"\x89PNG\r\n\x1a\n of it"
+
+
+def test_a_model_without_a_card_is_told(tools: Tools) -> None:
+    with pytest.raises(ArtifactError, match="nosuch"):
+        predict("nosuch", None, "http://x")
 
 
 def test_a_refusal_is_an_error(tools: Tools, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from starlette.testclient import TestClient
 
 from accounts.people import OPERATOR, set_role
 from accounts.service import build_service
@@ -171,7 +172,9 @@ def test_the_operators_page_does_not_exist_for_others(member):
     assert "Traffic by revision" in member.page("/operator")
 
 
-def test_a_wrong_task_of_a_model_is_refused_at_start(service):
-    settings = AccountsSettings(development=True, models="mnist=poetry")
-    with pytest.raises(ValueError, match="MODELS"):
-        create_app(type(service)(settings, service.database, service.people, service.prices))
+def test_the_models_are_offered_whatever_their_task(service):
+    settings = AccountsSettings(development=True, models="mnist land-cover=segmentation")
+    app = create_app(type(service)(settings, service.database, service.people, service.prices))
+    with TestClient(app) as client:
+        offered = re.findall(r'<option value="([^"]*)"', client.get("/").text)
+    assert offered == ["mnist", "land-cover"]

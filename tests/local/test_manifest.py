@@ -13,8 +13,10 @@ from local.manifest import (
     Component,
     Ports,
     local_components,
+    manifests,
     model_names,
     read_component,
+    service_of,
     with_models,
 )
 
@@ -120,6 +122,23 @@ def test_the_base_itself_is_left_alone() -> None:
     assert (base.arguments, base.environment) == before
 
 
-def test_a_model_that_is_not_held_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no model 'nosuch' here"):
-        with_models(read_component("predictor"), {"nosuch": "3"})
+def test_a_model_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "flowers").mkdir()
+    with pytest.raises(ValueError, match="model 'nosuch' not found; available: fashion-mnist, f"):
+        local_components(PORTS, tmp_path, {"nosuch": "3"})
+
+
+def test_a_folder_of_ones_own_is_held_by_both_servers(tmp_path: Path) -> None:
+    (tmp_path / "flowers").mkdir()
+    predictor, transformer = local_components(PORTS, tmp_path, {"flowers": "3", "mnist": "2"})
+    assert models(predictor)[0] == "--model=flowers=3"
+    assert "--model=mnist=2" in models(predictor)
+    assert models(transformer) == ["--model=flowers", "--model=fashion-mnist", "--model=mnist"]
+
+
+def test_the_manifests_are_found_by_name() -> None:
+    assert sorted(manifests()) == ["land-cover", "vision"]
+    assert manifests()["vision"] == MANIFEST
+    assert service_of("land-cover") == "land-cover"
+    assert service_of("mnist") == "vision"
+    assert service_of("nosuch") is None

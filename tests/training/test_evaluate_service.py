@@ -10,7 +10,7 @@ from PIL import Image
 from client.http import PredictClient, PredictError
 from tests.conftest import make_card
 from tests.training.synthetic import images
-from training.evaluate_service import agree, count_correct, encode_png
+from training.over_http import agree, count_correct, encode_png
 
 
 class Reader:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from artifact import SegmentationMetrics, open_revision
+from artifact import SegmentationMetrics, model_contract, open_revision
 from client.http import PredictClient, PredictError
+from tasks.segmentation import TASK
 from training.data import data_folder
 from training.segmentation.data import load_aerial
 from training.segmentation.evaluate import scores_of
@@ -30,16 +30,17 @@ def evaluate(client: PredictClient, models: Path, model: str, wanted: str, data:
         PredictError: the service cannot be reached, or another revision answered.
     """
     test = load_aerial(data_folder(data)).test
+    contract = model_contract(models, model)
     counts = []
     seen = ""
     for item in tqdm(test, unit="image", desc=model):
         buffer = io.BytesIO()
         Image.fromarray(item.image).save(buffer, "TIFF")
-        answer = client.raster(model, buffer.getvalue(), "image/tiff", "application/x-npy")
+        answer = client.ask(model, TASK.question(buffer.getvalue()))
         if answer.revision != (seen or wanted or answer.revision):
             raise PredictError(f"revision {answer.revision} answered, not {seen or wanted}")
         seen = answer.revision
-        counts.append(count_pixels(item.mask, np.load(io.BytesIO(answer.body))))
+        counts.append(count_pixels(item.mask, TASK.read_answer(contract, answer.body)))
     card = open_revision(models, model, seen).card
     metrics = card.metrics
     assert isinstance(metrics, SegmentationMetrics)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from artifact import Revision, SegmentationContract, SegmentationMetrics
+from client.http import PredictClient
 from training.data import data_folder
 from training.loop import RunResult, after, start_of
+from training.segmentation import over_http
 from training.segmentation.data import AerialData, load_aerial
 from training.segmentation.fit import fit
 from training.segmentation.publish import contract_for, publish, summary
@@ -57,6 +59,11 @@ class SegmentationTask:
             folder = Path(options.runs)
             runs = [after(start_of(ready.settings, folder, run.seed), run) for run in runs]
         return publish(ready.settings, ready.data, ready.contract, runs, root, revision)
+
+    def evaluate(
+        self, client: PredictClient, models: Path, model: str, wanted: str, data: str | None
+    ) -> int:
+        return over_http.evaluate(client, models, model, wanted, data)
 
     def summary(self, revision: Revision) -> str:
         metrics = revision.card.metrics
