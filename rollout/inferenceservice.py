@@ -6,6 +6,7 @@ Nothing here talks to a cluster.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,7 @@ class InferenceService:
 
     @property
     def models(self) -> dict[str, str]:
-        """Revision by model, as the predictor's arguments say."""
+        """Revision by model, as the predictor's command line says."""
         return held_models(self.document["spec"]["predictor"])
 
     @property
@@ -177,7 +178,7 @@ class InferenceService:
 
 
 def predictor_container(predictor: Predictor) -> dict[str, Any]:
-    """The container that holds the models.
+    """The container that holds the models: ``kserve-container``, or the only one.
 
     Raises:
         NotFoundError: the predictor has none (it uses a serving runtime).
@@ -190,18 +191,26 @@ def predictor_container(predictor: Predictor) -> dict[str, Any]:
 
 
 def held_models(predictor: Predictor) -> dict[str, str]:
-    """Revision by model from ``--model=NAME=REVISION`` arguments; empty where there are none."""
-    if not predictor.get("containers"):
+    """Revision by model, as the container's command line says.
+
+    Empty where it says nothing: a serving runtime, a container of another program.
+    """
+    try:
+        container = predictor_container(predictor)
+    except NotFoundError:
         return {}
-    return models_in(predictor_container(predictor).get("args") or [])
+    return models_in(command_line(container))
 
 
-def models_in(arguments: list[str]) -> dict[str, str]:
+def command_line(container: dict[str, Any]) -> list[str]:
+    return [str(word) for key in ("command", "args") for word in container.get(key) or []]
+
+
+def models_in(words: list[str]) -> dict[str, str]:
+    """Revision by model from ``--model=NAME=REVISION``, written as one word or two."""
     found = {}
-    for argument in arguments:
-        if argument.startswith(OPTION):
-            name, _, revision = argument.removeprefix(OPTION).partition("=")
-            found[name] = revision
+    for _, name, revision in _selections(words):
+        found[name] = revision
     return found
 
 
@@ -212,17 +221,28 @@ def with_revision(predictor: Predictor, model: str, revision: str, image: str = 
         NotFoundError: it does not hold the model.
     """
     changed = copy.deepcopy(predictor)
-    container = predictor_container(changed)
     if model not in held_models(changed):
-        raise NotFoundError(f"the predictor does not hold {model}; it holds: {_names(changed)}")
-    container["args"] = [
-        f"{OPTION}{model}={revision}" if argument.startswith(f"{OPTION}{model}=") else argument
-        for argument in container["args"]
-    ]
+        held = ", ".join(held_models(changed)) or "no model"
+        raise NotFoundError(f"the predictor does not hold {model}; it holds: {held}")
+    container = predictor_container(changed)
+    for key in ("command", "args"):
+        words = [str(word) for word in container.get(key) or []]
+        for place, name, _ in _selections(words):
+            if name == model:
+                option = OPTION if words[place].startswith(OPTION) else ""
+                container[key][place] = f"{option}{model}={revision}"
     if image:
         container["image"] = image
     return changed
 
 
-def _names(predictor: Predictor) -> str:
-    return ", ".join(held_models(predictor)) or "no model"
+def _selections(words: list[str]) -> Iterator[tuple[int, str, str]]:
+    """Where a model is selected: place of the word, name and revision (empty without one)."""
+    for place, word in enumerate(words):
+        if word.startswith(OPTION):
+            name, _, revision = word.removeprefix(OPTION).partition("=")
+        elif place and words[place - 1] == OPTION.rstrip("="):
+            name, _, revision = word.partition("=")
+        else:
+            continue
+        yield place, name, revision

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.cluster import CONFIGURATION, POD, REVISION, ROUTE, Cluster
-from rollout.inferenceservice import Predictor, Target, models_in, predictor_container, read_targets
+from rollout.inferenceservice import (
+    Predictor,
+    Target,
+    held_models,
+    predictor_container,
+    read_targets,
+)
 
 REVISION_LABEL = "serving.knative.dev/revision"
 
@@ -47,11 +53,10 @@ class KnativeRevision:
 
 def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
     document = cluster.get(REVISION, name)
-    container = predictor_container(document["spec"])
     return KnativeRevision(
         name,
         ready_condition(document),
-        models_in(container.get("args") or []),
+        held_models(document["spec"]),
         document["metadata"].get("creationTimestamp", ""),
     )
 

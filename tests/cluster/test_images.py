@@ -7,7 +7,14 @@ import pytest
 import yaml
 
 from cluster.commands import ROOT, ClusterError
-from cluster.images import COMPONENTS, Build, build_all, find_builder, project_version
+from cluster.images import (
+    COMPONENTS,
+    Build,
+    build_all,
+    find_builder,
+    project_version,
+    reference,
+)
 from tests.cluster.conftest import Tools
 
 
@@ -87,10 +94,12 @@ def test_no_builder_and_no_version(tools: Tools) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["land-cover", "minikube", "per-model", "production"])
-def test_overlays_name_the_tag_that_is_built(overlay: str) -> None:
+def test_overlays_name_images_that_are_built(overlay: str) -> None:
     path = ROOT / "manifests" / "overlays" / overlay / "kustomization.yaml"
-    tags = {image["newTag"] for image in yaml.safe_load(path.read_text())["images"]}
-    assert tags == {project_version()}
+    images = yaml.safe_load(path.read_text())["images"]
+    repository = images[0]["newName"].rpartition("/")[0]
+    built = {reference(repository, component, project_version()) for component in COMPONENTS}
+    assert {f"{image['newName']}:{image['newTag']}" for image in images} == built
 
 
 @pytest.mark.parametrize("component", ["predictor", "transformer"])
