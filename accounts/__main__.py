@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from accounts import audit, events, invoices
+from accounts.answers import AnswerReconciliation, read_answers, reconcile_answers
 from accounts.clock import DAY_MS, month_bounds, month_of, now_ms
 from accounts.database import Database, back_up, open_database
 from accounts.errors import AccountsError
@@ -28,7 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     role.add_argument("role", choices=ROLES)
     bills = commands.add_parser("invoices", help="issue the bills of a month that is over")
     bills.add_argument("month", nargs="?", help="such as 2026-11; the last one if not given")
-    commands.add_parser("reconcile", help="compare billed events with windows; 1 if they differ")
+    compare = commands.add_parser(
+        "reconcile", help="compare billed events with windows; 1 if they differ"
+    )
+    compare.add_argument(
+        "--answers",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="logs of the transformer (ACCESS_LOG=true): compare what it answered, too",
+    )
     commands.add_parser("retain", help="delete events, sessions and tokens that are too old")
     backup = commands.add_parser("backup", help="copy an SQLite database while it is in use")
     backup.add_argument("file", type=Path)
@@ -36,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings(os.environ)
         return run(options, settings)
-    except (AccountsError, SettingError, PriceListError, ValueError) as error:
+    except (AccountsError, SettingError, PriceListError, ValueError, OSError) as error:
         print(f"accounts: {error}", file=sys.stderr)
         return 1
 
@@ -63,10 +74,13 @@ def run(options: argparse.Namespace, settings: AccountsSettings) -> int:
                 print(bill.number, bill.account_id, bill.shown(bill.total_minor))
     elif options.command == "reconcile":
         with database.read() as session:
-            found = events.reconcile(session)
-        for name, value in asdict(found).items():
-            print(f"{name:12} {value}")
-        return int(found.difference != 0)
+            found: list[events.Reconciliation | AnswerReconciliation] = [events.reconcile(session)]
+            if options.answers:
+                found.append(reconcile_answers(session, read_answers(options.answers)))
+        for part in found:
+            for name, value in asdict(part).items():
+                print(f"{name:20} {value}")
+        return int(not all(part.agrees for part in found))
     else:
         before = now_ms() - settings.event_days * DAY_MS
         with database.write() as session:

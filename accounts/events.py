@@ -36,6 +36,9 @@ class RawEvent:
     milliseconds: int
     started_ms: int
     completed_ms: int | None
+    content: str
+    answers: int
+    withheld: int
 
 
 EVENT_FIELDS = tuple(field.name for field in fields(RawEvent))
@@ -43,15 +46,28 @@ EVENT_FIELDS = tuple(field.name for field in fields(RawEvent))
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Whether windows and events say the same, over the events that are still kept."""
+    """Whether windows and events say the same, over the events that are still kept.
+
+    Attributes:
+        withheld: answers that did not leave, because their request id was another content's.
+        difference: requests in windows less billed events.
+        instance_difference: the same of instances.
+    """
 
     recorded: int
     billed: int
+    billed_instances: int
     failed: int
     unknown: int
     open: int
+    withheld: int
     in_windows: int
     difference: int
+    instance_difference: int
+
+    @property
+    def agrees(self) -> bool:
+        return not (self.difference or self.instance_difference)
 
 
 def unknown(session: Session, account_id: str | None = None) -> list[RawEvent]:
@@ -105,24 +121,33 @@ def export(
 def reconcile(session: Session) -> Reconciliation:
     """Compare the billed events with the windows that bills are made of.
 
-    ``difference`` is windows less events; retention makes it positive, nothing else may make it
-    other than 0.
+    Retention makes the differences positive, nothing else may make them other than 0.
     """
-    counted = session.execute(select(Event.state, func.count()).group_by(Event.state)).all()
+    counted = session.execute(
+        select(
+            Event.state, func.count(), func.sum(Event.instances), func.sum(Event.withheld)
+        ).group_by(Event.state)
+    ).all()
     counts: dict[str, int] = {row[0]: row[1] for row in counted}
+    billed = counts.get(BILLED, 0)
+    billed_instances = sum(int(row[2]) for row in counted if row[0] == BILLED)
     lost = session.scalar(
         select(func.count()).where(Event.state == INTENT, Event.started_ms < _unknown_before())
     )
-    in_windows = int(session.scalar(select(func.sum(UsageHour.requests))) or 0)
-    billed = counts.get(BILLED, 0)
+    in_windows, window_instances = session.execute(
+        select(func.sum(UsageHour.requests), func.sum(UsageHour.instances))
+    ).one()
     return Reconciliation(
         recorded=sum(counts.values()),
         billed=billed,
+        billed_instances=billed_instances,
         failed=counts.get(FAILED, 0),
         unknown=lost or 0,
         open=counts.get(INTENT, 0) - (lost or 0),
-        in_windows=in_windows,
-        difference=in_windows - billed,
+        withheld=sum(int(row[3]) for row in counted),
+        in_windows=int(in_windows or 0),
+        difference=int(in_windows or 0) - billed,
+        instance_difference=int(window_instances or 0) - billed_instances,
     )
 
 

@@ -105,8 +105,12 @@ class Event(Base):
     attempt_id: Mapped[int] = mapped_column(BigInteger)
     """Random; tells one's own intent from another's under the same request id."""
     attempts: Mapped[int] = mapped_column(Integer)
+    content: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of what was asked, as the model server read it; empty until it has said so."""
     answers: Mapped[int] = mapped_column(Integer)
-    """Predictions given under this id; one is billed."""
+    """Answers of this content that were given or are being given; one is billed."""
+    withheld: Mapped[int] = mapped_column(Integer)
+    """Answers that did not leave: of another content, or one repeat too many."""
     state: Mapped[str] = mapped_column(String(8))
     key_id: Mapped[str] = mapped_column(String(24))
     model: Mapped[str] = mapped_column(String(63))

@@ -23,8 +23,13 @@ from edge.pass_on import FIELD, Metered
 from edge.route import find_route
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+EXPECTED_CONTENT = "x-expected-content"
+"""Tells the model server what a used request id belongs to; the body is compared there."""
 REMOVED_HEADERS = ("authorization", "cookie")
 """The model never sees who pays: KServe's transformer would forward the key to the predictor."""
+
+REUSED_CODE = "request_id_reused"
+REUSED_MESSAGE = "this x-request-id was another request's, or was repeated too often or too late"
 
 logger = logging.getLogger("edge.check")
 
@@ -89,28 +94,42 @@ class Check:
             return _allowed(record, request_id, None)
         if not REQUEST_ID.fullmatch(request_id):
             raise Denied(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
-        room = allowance.has_room(record.quota_requests, now)
+        attempt_id = random.getrandbits(62)
+        room = allowance.has_room(record.quota_requests, request_id, now)
         if room:
             # Before anything is waited for, so that requests at the same time cannot share a place.
-            allowance.opened(request_id, now)
+            allowance.opened(request_id, attempt_id, now)
+        length = _length(headers["content-length"])
+        intent = Intent(
+            record.account_id,
+            request_id,
+            attempt_id,
+            record.key_id,
+            route.model,
+            length,
+            now_ms(),
+            room,
+        )
+        try:
+            admission = await self._ledger.admit(intent)
+        except LedgerDown:
+            allowance.closed(request_id, attempt_id, False)
+            raise
+        if admission.admitted in (Admitted.REUSED, Admitted.NO_ROOM) and room:
+            allowance.closed(request_id, attempt_id, False)
+        _require(admission.admitted, record)
         metered = Metered(
             record.account_id,
             record.key_id,
             record.family,
             route.model,
-            now_ms(),
-            _length(headers["content-length"]),
+            attempt_id,
+            admission.admitted is Admitted.BILLED_BEFORE,
+            intent.started_ms,
+            length,
             request_id,
         )
-        try:
-            admitted = await self._ledger.admit(_intent(metered, room))
-        except LedgerDown:
-            allowance.closed(request_id, False)
-            raise
-        if admitted in (Admitted.REUSED, Admitted.NO_ROOM) and room:
-            allowance.closed(request_id, False)
-        _require(admitted, record)
-        return _allowed(record, request_id, metered)
+        return _allowed(record, request_id, metered, admission.content)
 
     async def _authenticate(self, authorization: str) -> KeyRecord:
         scheme, _, key = authorization.partition(" ")
@@ -146,8 +165,8 @@ def _require(admitted: Admitted, record: KeyRecord) -> None:
     if admitted is Admitted.REUSED:
         raise Denied(
             409,
-            "request_id_reused",
-            "this x-request-id was another request's, or was repeated too often or too late",
+            REUSED_CODE,
+            REUSED_MESSAGE,
         )
 
 
@@ -156,32 +175,27 @@ def _seconds_of_month_left() -> int:
     return (month_bounds(month_of(now))[1] - now) // SECOND_MS + 1
 
 
-def _intent(metered: Metered, room: bool) -> Intent:
-    return Intent(
-        metered.account_id,
-        metered.request_id,
-        random.getrandbits(62),
-        metered.key_id,
-        metered.model,
-        metered.request_bytes,
-        metered.started_ms,
-        room,
-    )
-
-
 def _length(text: str) -> int:
     """The declared length of a body, -1 where there is none."""
     return int(text) if text.isdecimal() and len(text) < 16 else -1
 
 
-def _allowed(record: KeyRecord, request_id: str, metered: Metered | None) -> bytes:
+def _allowed(
+    record: KeyRecord, request_id: str, metered: Metered | None, content: str = ""
+) -> bytes:
     response = pb.CheckResponse()
     ok = response.ok_response
-    for name, value in (
-        ("x-account-id", record.account_id),
-        ("x-key-id", record.key_id),
-        ("x-request-id", request_id),
-    ):
+    set_headers = {
+        "x-account-id": record.account_id,
+        "x-key-id": record.key_id,
+        "x-request-id": request_id,
+    }
+    if content:
+        set_headers[EXPECTED_CONTENT] = content
+    else:
+        # A client's own would be believed.
+        ok.headers_to_remove.append(EXPECTED_CONTENT)
+    for name, value in set_headers.items():
         option = ok.headers.add()
         option.header.key = name
         option.header.value = value

@@ -31,7 +31,8 @@ class Allowance:
     def __init__(self, record: KeyRecord) -> None:
         self.rate = RateLimit(record.rate_per_second)
         self._used = 0
-        self._open: dict[str, float] = {}
+        self._open: dict[str, dict[int, float]] = {}
+        """By request id, the attempts under way and when they began."""
         self.update(record)
 
     def update(self, record: KeyRecord) -> None:
@@ -40,21 +41,31 @@ class Allowance:
         if self.rate.rate_per_second != record.rate_per_second:
             self.rate = RateLimit(record.rate_per_second)
 
-    def has_room(self, quota: int | None, now: float) -> bool:
-        if quota is None:
+    def has_room(self, quota: int | None, request_id: str, now: float) -> bool:
+        """Whether one more request may be billed; attempts under one id share a place."""
+        if quota is None or request_id in self._open:
             return True
         if self._used + len(self._open) >= quota:
-            late = [i for i, since in self._open.items() if now - since > OPEN_SECONDS]
-            for request_id in late:
-                del self._open[request_id]
+            self._forget_unanswered(now)
         return self._used + len(self._open) < quota
 
-    def opened(self, request_id: str, now: float) -> None:
-        self._open[request_id] = now
+    def opened(self, request_id: str, attempt_id: int, now: float) -> None:
+        self._open.setdefault(request_id, {})[attempt_id] = now
 
-    def closed(self, request_id: str, billed: bool) -> None:
-        self._open.pop(request_id, None)
+    def closed(self, request_id: str, attempt_id: int, billed: bool) -> None:
         self._used += billed
+        attempts = self._open.get(request_id, {})
+        attempts.pop(attempt_id, None)
+        # The place is kept while another attempt under the same id could still be billed. Once one
+        # was, none can.
+        if billed or not attempts:
+            self._open.pop(request_id, None)
+
+    def _forget_unanswered(self, now: float) -> None:
+        for request_id, attempts in list(self._open.items()):
+            for attempt_id, since in list(attempts.items()):
+                if now - since > OPEN_SECONDS:
+                    self.closed(request_id, attempt_id, False)
 
 
 class Entry:

@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
@@ -33,6 +33,9 @@ GATHER_SECONDS = 0.002
 """Once as many as ``BUSY_BATCH`` shared a transaction, the next one waits this long for company:
 under load that halves what a record costs, and a lone request never waits."""
 
+WITHHELD_STATUS = 409
+"""What the client sees of an answer that does not leave."""
+
 logger = logging.getLogger("edge.ledger")
 
 
@@ -47,11 +50,33 @@ class Admitted(Enum):
     REPEATED = "repeated"
     """Under an id that was not billed before."""
     BILLED_BEFORE = "billed before"
-    """A repeat that will not be billed again."""
+    """A repeat that will not be billed again; one of the repeats that its id may have is reserved
+    for it."""
     REUSED = "reused"
     """The id belongs to another request, or was repeated too often; nothing was recorded."""
     NO_ROOM = "no room"
     """The quota is used up, and it is no repeat of something billed; nothing was recorded."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Attributes:
+    content: digest of what the id belongs to; empty where nobody knows yet.
+    """
+
+    admitted: Admitted
+    content: str = ""
+
+
+class Completed(Enum):
+    """What became of an answer."""
+
+    BILLED = "billed"
+    REPEATED = "repeated"
+    """Given again, not billed again."""
+    FAILED = "failed"
+    WITHHELD = "withheld"
+    """Of another content than the id belongs to, or one repeat too many: it must not leave."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +99,12 @@ class Intent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an answer's headers say that a request ended."""
+    """How an answer's headers say that a request ended.
+
+    Attributes:
+        reserved: whether the intent was admitted as ``BILLED_BEFORE``.
+        content: digest of what was asked; empty where the model server did not read it.
+    """
 
     account_id: str
     request_id: str
@@ -89,6 +119,8 @@ class Outcome:
     request_bytes: int
     response_bytes: int
     milliseconds: int
+    reserved: bool = False
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,19 +180,15 @@ class Ledger:
         self._queue.put(None)
         self._thread.join()
 
-    async def admit(self, intent: Intent) -> Admitted:
+    async def admit(self, intent: Intent) -> Admission:
         """Record an intent; raises LedgerDown."""
-        admitted: Admitted = await self._ask(intent)
-        return admitted
+        admission: Admission = await self._ask(intent)
+        return admission
 
-    async def complete(self, outcome: Outcome) -> bool:
-        """Commit how a request ended, on disk; raises LedgerDown.
-
-        Returns:
-            Whether it was billed by this; False for failures and for repeats.
-        """
-        billed: bool = await self._ask(outcome)
-        return billed
+    async def complete(self, outcome: Outcome) -> Completed:
+        """Commit how a request ended, on disk; raises LedgerDown."""
+        completed: Completed = await self._ask(outcome)
+        return completed
 
     async def look_up(self, hashes: Sequence[str]) -> dict[str, KeyRecord]:
         """The working keys of these hashes; raises LedgerDown."""
@@ -233,7 +261,8 @@ class Ledger:
         results: dict[int, Any] = {}
         with connection.begin():
             if outcomes:
-                results.update(zip(outcomes, _complete(connection, outcomes.values()), strict=True))
+                completed = _complete(connection, list(outcomes.values()), self._repeats)
+                results.update(zip(outcomes, completed, strict=True))
             if intents:
                 admitted = _admit(connection, list(intents.values()), self._repeats)
                 results.update(zip(intents, admitted, strict=True))
@@ -271,7 +300,9 @@ def _resolve(pairs: list[tuple[asyncio.Future[Any], Any]]) -> None:
 
 _INTENT_ROW = {
     "attempts": 1,
+    "content": "",
     "answers": 0,
+    "withheld": 0,
     "state": INTENT,
     "revision": "",
     "status": 0,
@@ -300,30 +331,30 @@ _REPEAT_OPEN = (
         started_ms=bindparam("new_started"),
     )
 )
-_REPEAT_BILLED = update(_EVENTS).where(*_OWN).values(attempts=_EVENTS.c.attempts + 1)
-_COMPLETE = (
+_REPEAT_BILLED = (
     update(_EVENTS)
     .where(*_OWN)
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "state",
-                "answers",
-                "key_id",
-                "revision",
-                "status",
-                "instances",
-                "pixels",
-                "request_bytes",
-                "response_bytes",
-                "milliseconds",
-                "completed_ms",
-            )
-        }
-    )
+    .values(attempts=_EVENTS.c.attempts + 1, answers=_EVENTS.c.answers + 1)
 )
-_ANSWER_AGAIN = update(_EVENTS).where(*_OWN).values(answers=_EVENTS.c.answers + 1)
+_COMPLETION = (
+    "state",
+    "content",
+    "answers",
+    "withheld",
+    "key_id",
+    "revision",
+    "status",
+    "instances",
+    "pixels",
+    "request_bytes",
+    "response_bytes",
+    "milliseconds",
+    "completed_ms",
+)
+"""What an answer changes of an event."""
+_COMPLETE = (
+    update(_EVENTS).where(*_OWN).values({name: bindparam(f"new_{name}") for name in _COMPLETION})
+)
 _SUMS = (
     "requests",
     "failures",
@@ -335,7 +366,7 @@ _SUMS = (
 )
 
 
-def _admit(connection: Connection, intents: list[Intent], rule: RepeatRule) -> list[Admitted]:
+def _admit(connection: Connection, intents: list[Intent], rule: RepeatRule) -> list[Admission]:
     new = [intent for intent in intents if intent.room]
     inserted = 0
     if new:
@@ -354,37 +385,32 @@ def _admit(connection: Connection, intents: list[Intent], rule: RepeatRule) -> l
         ]
         inserted = connection.execute(_INSERT_NEW[connection.dialect.name], rows).rowcount
     if inserted == len(intents):
-        return [Admitted.NEW] * len(intents)
+        return [Admission(Admitted.NEW)] * len(intents)
     return _admit_repeats(connection, intents, rule)
 
 
 def _admit_repeats(
     connection: Connection, intents: list[Intent], rule: RepeatRule
-) -> list[Admitted]:
+) -> list[Admission]:
     stored = _stored(connection, [(i.account_id, i.request_id) for i in intents])
     results, opened, billed = [], [], []
     for intent in intents:
         row = stored.get((intent.account_id, intent.request_id))
         if row is None:
-            results.append(Admitted.NO_ROOM)
+            results.append(Admission(Admitted.NO_ROOM))
             continue
-        if row.attempt_id == intent.attempt_id:
-            results.append(Admitted.NEW)
+        if row["attempt_id"] == intent.attempt_id:
+            results.append(Admission(Admitted.NEW))
             continue
+        admitted = _repeat(row, intent, rule)
+        results.append(Admission(admitted, row["content"]))
         own = {"of_account": intent.account_id, "of_request": intent.request_id}
-        if row.model != intent.model or row.request_bytes != intent.request_bytes:
-            results.append(Admitted.REUSED)
-        elif row.state == BILLED:
-            age_ms = intent.started_ms - (row.completed_ms or 0)
-            if row.answers >= rule.answers or age_ms > rule.seconds * 1000:
-                results.append(Admitted.REUSED)
-            else:
-                results.append(Admitted.BILLED_BEFORE)
-                billed.append(own)
-        elif not intent.room:
-            results.append(Admitted.NO_ROOM)
-        else:
-            results.append(Admitted.REPEATED)
+        if admitted is Admitted.BILLED_BEFORE:
+            # Counted here, under the lock that admits it, and not when it is answered: however
+            # many come at once, the next one sees it. A failure gives it back.
+            row["answers"] += 1
+            billed.append(own)
+        elif admitted is Admitted.REPEATED:
             opened.append(
                 {
                     **own,
@@ -400,30 +426,40 @@ def _admit_repeats(
     return results
 
 
-def _complete(connection: Connection, outcomes: Iterable[Outcome]) -> list[bool]:
-    outcomes = list(outcomes)
+def _repeat(row: dict[str, Any], intent: Intent, rule: RepeatRule) -> Admitted:
+    """What an intent under an id that is taken may do. The content itself is compared where the
+    body is; what can be told without it is told here.
+    """
+    if row["model"] != intent.model:
+        return Admitted.REUSED
+    # The lengths of two chunked bodies are not known, and say nothing.
+    if min(row["request_bytes"], intent.request_bytes) >= 0 and (
+        row["request_bytes"] != intent.request_bytes
+    ):
+        return Admitted.REUSED
+    if row["state"] != BILLED:
+        return Admitted.REPEATED if intent.room else Admitted.NO_ROOM
+    age_ms = intent.started_ms - (row["completed_ms"] or 0)
+    if row["answers"] >= rule.answers or age_ms > rule.seconds * 1000:
+        return Admitted.REUSED
+    return Admitted.BILLED_BEFORE
+
+
+def _complete(connection: Connection, outcomes: list[Outcome], rule: RepeatRule) -> list[Completed]:
     stored = _stored(connection, [(o.account_id, o.request_id) for o in outcomes])
-    done = {own for own, row in stored.items() if row.state == BILLED}
     now = now_ms()
-    updates: dict[tuple[str, str], dict[str, Any]] = {}
     sums: dict[tuple[str, int, str, str, str], Counter[str]] = {}
     quotas: Counter[tuple[str, str]] = Counter()
-    again: list[dict[str, str]] = []
     results = []
     for outcome in outcomes:
-        own = (outcome.account_id, outcome.request_id)
-        if own not in stored:
+        row = stored.get((outcome.account_id, outcome.request_id))
+        if row is None:
             raise LookupError("an answer without an intent")
-        first = own not in done
-        results.append(first and outcome.billed)
-        if first:
-            updates[own] = _completion(outcome, now)
-        elif outcome.billed:
-            again.append({"of_account": own[0], "of_request": own[1]})
+        completed = _end(row, outcome, rule, now)
+        results.append(completed)
         hour = now - now % HOUR_MS
         window = (outcome.account_id, hour, outcome.key_id, outcome.model, outcome.revision)
-        if first and outcome.billed:
-            done.add(own)
+        if completed is Completed.BILLED:
             quotas[outcome.family, month_of(now)] += 1
             sums.setdefault(window, Counter()).update(
                 requests=1,
@@ -433,58 +469,83 @@ def _complete(connection: Connection, outcomes: Iterable[Outcome]) -> list[bool]
                 response_bytes=outcome.response_bytes,
                 milliseconds=outcome.milliseconds,
             )
-        elif not outcome.billed:
+        elif completed is not Completed.REPEATED:
             sums.setdefault(window, Counter()).update(failures=1)
-    if updates:
-        connection.execute(_COMPLETE, list(updates.values()))
-    if again:
-        connection.execute(_ANSWER_AGAIN, again)
+    changes = [
+        {
+            "of_account": account_id,
+            "of_request": request_id,
+            **{f"new_{name}": row[name] for name in _COMPLETION},
+        }
+        for (account_id, request_id), row in stored.items()
+    ]
+    connection.execute(_COMPLETE, changes)
     for window, counts in sorted(sums.items()):
         names = ("account_id", "hour_ms", "key_id", "model", "revision")
-        row = {**dict(zip(names, window, strict=True)), **{n: counts[n] for n in _SUMS}}
-        _add(connection, UsageHour.__table__, row, _SUMS)
+        totals = {**dict(zip(names, window, strict=True)), **{n: counts[n] for n in _SUMS}}
+        _add(connection, UsageHour.__table__, totals, _SUMS)
     for (family, month), requests in sorted(quotas.items()):
-        row = {"family": family, "month": month, "requests": requests}
-        _add(connection, QuotaMonth.__table__, row, ("requests",))
+        totals = {"family": family, "month": month, "requests": requests}
+        _add(connection, QuotaMonth.__table__, totals, ("requests",))
     return results
 
 
-def _completion(outcome: Outcome, now: int) -> dict[str, Any]:
+def _end(row: dict[str, Any], outcome: Outcome, rule: RepeatRule, now: int) -> Completed:
+    """Change an event as an answer does.
+
+    The first answer bills the event and decides what content its id belongs to, if no failure
+    did before. Everything after it is the same content once more, or is withheld.
+    """
+    if not outcome.billed:
+        completed = Completed.FAILED
+    elif row["content"] not in ("", outcome.content):
+        completed = Completed.WITHHELD
+    elif row["state"] != BILLED:
+        completed = Completed.BILLED
+        row["answers"] = 1
+    elif outcome.reserved:
+        return Completed.REPEATED
+    elif row["answers"] < rule.answers:
+        # Admitted before the first answer was there, so nothing was reserved for it.
+        row["answers"] += 1
+        return Completed.REPEATED
+    else:
+        completed = Completed.WITHHELD
+    if completed is not Completed.BILLED:
+        row["answers"] -= outcome.reserved
+        row["withheld"] += completed is Completed.WITHHELD
+    if row["state"] != BILLED:
+        row.update(_completion(outcome, completed, row["content"] or outcome.content, now))
+    return completed
+
+
+def _completion(outcome: Outcome, completed: Completed, content: str, now: int) -> dict[str, Any]:
+    billed = completed is Completed.BILLED
     return {
-        "of_account": outcome.account_id,
-        "of_request": outcome.request_id,
-        "new_state": BILLED if outcome.billed else FAILED,
-        "new_answers": int(outcome.billed),
-        "new_key_id": outcome.key_id,
-        "new_revision": outcome.revision,
-        "new_status": outcome.status,
-        "new_instances": outcome.instances,
-        "new_pixels": outcome.pixels,
-        "new_request_bytes": outcome.request_bytes,
-        "new_response_bytes": outcome.response_bytes,
-        "new_milliseconds": outcome.milliseconds,
-        "new_completed_ms": now,
+        "state": BILLED if billed else FAILED,
+        "content": content,
+        "key_id": outcome.key_id,
+        "revision": outcome.revision,
+        "status": WITHHELD_STATUS if completed is Completed.WITHHELD else outcome.status,
+        "instances": outcome.instances if billed else 0,
+        "pixels": outcome.pixels if billed else 0,
+        "request_bytes": outcome.request_bytes,
+        "response_bytes": outcome.response_bytes,
+        "milliseconds": outcome.milliseconds,
+        "completed_ms": now,
     }
 
 
-def _stored(connection: Connection, owns: list[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+def _stored(
+    connection: Connection, owns: list[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, Any]]:
     """What is stored under these ids, locked until the transaction ends."""
-    columns = _EVENTS.c
     rows = connection.execute(
-        select(
-            columns.account_id,
-            columns.request_id,
-            columns.attempt_id,
-            columns.answers,
-            columns.state,
-            columns.model,
-            columns.request_bytes,
-            columns.completed_ms,
-        )
-        .where(tuple_(columns.account_id, columns.request_id).in_(owns))
+        select(_EVENTS)
+        .where(tuple_(_EVENTS.c.account_id, _EVENTS.c.request_id).in_(owns))
         .with_for_update()
     )
-    return {(row.account_id, row.request_id): row for row in rows}
+    return {(row.account_id, row.request_id): dict(row._mapping) for row in rows}
 
 
 def _add(connection: Connection, table: Any, row: dict[str, Any], sums: tuple[str, ...]) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from grpc.aio import EOF
 
 from accounts.clock import now_ms
+from edge.check import REUSED_CODE, REUSED_MESSAGE
 from edge.directory import Directory
-from edge.ledger import Ledger, LedgerDown, Outcome
+from edge.ledger import Completed, Ledger, LedgerDown, Outcome
 from edge.pass_on import FIELD, NAMESPACE, Metered, read_metered
 
 OWN_HEADERS = (
@@ -20,8 +22,11 @@ OWN_HEADERS = (
     "x-model-digest",
     "x-model-instances",
     "x-model-pixels",
+    "x-model-content",
+    "x-model-received-bytes",
 )
 """What the transformer reports to the edge; it goes no further."""
+CONTENT = re.compile("[0-9a-f]{64}")
 LONGEST_REVISION = 63
 
 logger = logging.getLogger("edge.meter")
@@ -51,26 +56,31 @@ class Meter:
             metered = read_metered(text)
             outcome = _outcome(metered, headers)
             if outcome is None:
-                logger.error("an answer of model %s reports no instances", metered.model)
+                logger.error("an answer of model %s does not say what it is", metered.model)
                 return _replaced(502, "bad_answer", "the model's answer is incomplete")
             try:
-                billed = await self._ledger.complete(outcome)
+                completed = await self._ledger.complete(outcome)
             except LedgerDown:
                 return _replaced(503, "unavailable", "accounts do not answer; repeat the request")
             allowance = self._directory.allowance(metered.family)
             if allowance is not None:
-                allowance.closed(metered.request_id, billed)
+                billed = completed is Completed.BILLED
+                allowance.closed(metered.request_id, metered.attempt_id, billed)
+            if completed is Completed.WITHHELD:
+                return _replaced(409, REUSED_CODE, REUSED_MESSAGE)
         return _passed(headers)
 
 
 def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
-    """None if it is a prediction that does not say how much it was."""
+    """None if it is a prediction that does not say what and how much it was."""
     status = int(headers.get(":status", "0"))
     billed = status == 200
     instances = headers.get("x-model-instances", "")
     pixels = headers.get("x-model-pixels", "")
-    if billed and not (instances.isdecimal() and pixels.isdecimal()):
+    content = headers.get("x-model-content", "")
+    if billed and not (instances.isdecimal() and pixels.isdecimal() and CONTENT.fullmatch(content)):
         return None
+    received = headers.get("x-model-received-bytes", "")
     length = headers.get("content-length", "")
     return Outcome(
         account_id=metered.account_id,
@@ -83,9 +93,11 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
         billed=billed,
         instances=int(instances) if billed else 0,
         pixels=int(pixels) if billed else 0,
-        request_bytes=metered.request_bytes,
+        request_bytes=int(received) if received.isdecimal() else metered.request_bytes,
         response_bytes=int(length) if length.isdecimal() else -1,
         milliseconds=max(0, now_ms() - metered.started_ms),
+        reserved=metered.reserved,
+        content=content,
     )
 
 

@@ -11,12 +11,20 @@ _SEPARATOR = " "
 
 @dataclass(frozen=True)
 class Metered:
-    """A request that was let through. Only Envoy and its filters can read or write this."""
+    """A request that was let through. Only Envoy and its filters can read or write this.
+
+    Attributes:
+        attempt_id: random; tells this attempt from others under the same request id.
+        reserved: whether it was admitted as one of the repeats that a billed id may have.
+        request_bytes: the declared length of its body, -1 where there is none.
+    """
 
     account_id: str
     key_id: str
     family: str
     model: str
+    attempt_id: int
+    reserved: bool
     started_ms: int
     request_bytes: int
     request_id: str
@@ -28,6 +36,8 @@ class Metered:
                 self.key_id,
                 self.family,
                 self.model,
+                str(self.attempt_id),
+                str(int(self.reserved)),
                 str(self.started_ms),
                 str(self.request_bytes),
                 self.request_id,
@@ -36,5 +46,7 @@ class Metered:
 
 
 def read_metered(text: str) -> Metered:
-    account, key, family, model, started, size, request_id = text.split(_SEPARATOR)
-    return Metered(account, key, family, model, int(started), int(size), request_id)
+    account, key, family, model, attempt, reserved, started, size, request = text.split(_SEPARATOR)
+    return Metered(
+        account, key, family, model, int(attempt), reserved == "1", int(started), int(size), request
+    )

@@ -7,6 +7,7 @@ ServingError
 ├── UnknownModel          404 NOT_FOUND
 ├── NotFound              404 NOT_FOUND           no such URL
 ├── MethodNotAllowed      405 UNIMPLEMENTED
+├── RequestIdReusedError  409 ALREADY_EXISTS      an id that belongs to another content
 ├── TooLarge              413 INVALID_ARGUMENT    bytes, pixels or instances over a limit
 ├── UnsupportedMedia      415 INVALID_ARGUMENT    a content or image type that is not read
 ├── InvalidRequest        422 INVALID_ARGUMENT    well-formed, but of the wrong shape
@@ -106,6 +107,12 @@ class MethodNotAllowed(ServingError):
 
     def headers(self) -> dict[str, str]:
         return {"allow": self.allow}
+
+
+class RequestIdReusedError(ServingError):
+    status = 409
+    grpc_status = StatusCode.ALREADY_EXISTS
+    code = "request_id_reused"
 
 
 class TooLarge(ServingError):

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.admission import Admission
+from serving.content import CONTENT, METERED, metered_headers, require_expected
 from serving.errors import (
     Internal,
     InvalidRequest,
@@ -190,6 +191,7 @@ class Edge:
         model: ServedModel | None = None
         answered: Answered | None = None
         admitted: int | None = None
+        metered: dict[str, str] = {}
         try:
             model = self._find(route.model)
             if head.method != "POST":
@@ -202,6 +204,8 @@ class Edge:
             admitted = length
             if not isinstance(body, bytes):
                 body = await self._read_body(body)
+            metered = await metered_headers(head.path, head.query, headers, body)
+            require_expected(headers, metered)
             request = HttpRequest(body, headers, head.query)
             read = model.read_v1 if route.protocol == "v1" else model.read_v2
             if len(body) <= INLINE_BYTES:
@@ -246,9 +250,12 @@ class Edge:
                     "status": status,
                     "revision": revision or None,
                     "milliseconds": round(elapsed * 1000, 2),
+                    "instances": answered.instances if answered else None,
+                    "account_id": headers.get(METERED),
+                    "content": metered.get(CONTENT),
                 },
             )
-        return Finished(status, reply, {"x-request-id": request_id, **extra})
+        return Finished(status, reply, {"x-request-id": request_id, **extra, **metered})
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False

@@ -19,6 +19,9 @@ FIELDS = (
     "revision",
     "code",
     "milliseconds",
+    "instances",
+    "account_id",
+    "content",
     "left_out",
 )
 """Extra attributes that a record may carry."""

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from sqlalchemy import select
 
@@ -25,7 +27,9 @@ def add_event(database, request_id, started_ms):
                 request_id=request_id,
                 attempt_id=1,
                 attempts=1,
+                content="",
                 answers=1,
+                withheld=0,
                 state="billed",
                 key_id="k",
                 model="mnist",
@@ -72,7 +76,43 @@ def test_old_events_go_and_windows_stay(database, capsys, monkeypatch):
 def test_what_does_not_add_up_is_an_exit_status(database, capsys):
     add_event(database, "r1", now_ms())
     assert main(["reconcile"]) == 1
-    assert "difference   -1" in capsys.readouterr().out
+    assert "difference           -1" in capsys.readouterr().out
+
+
+def test_answers_of_the_model_server_are_compared_with_bills(database, tmp_path, capsys):
+    """Where events and windows agree with each other and are wrong together."""
+    log = tmp_path / "transformer.log"
+
+    def line(request_id, content="", instances=1, status=200):
+        document = {"message": "answered", "status": status, "account_id": "acc_1"}
+        document |= {"request_id": request_id, "content": content, "instances": instances}
+        return json.dumps(document) + "\n"
+
+    def said(*lines):
+        log.write_text("".join(lines))
+        status = main(["reconcile", "--answers", str(log)])
+        found = dict(line.split() for line in capsys.readouterr().out.splitlines())
+        return status, {name: int(value) for name, value in found.items()}
+
+    add_event(database, "r1", now_ms())
+    with database.write() as session:
+        zeros = dict.fromkeys(
+            ("failures", "pixels", "request_bytes", "response_bytes", "milliseconds"), 0
+        )
+        place = {"account_id": "acc_1", "hour_ms": 0, "key_id": "k", "model": "m", "revision": "1"}
+        session.add(UsageHour(**place, **zeros, requests=1, instances=1))
+    cut = '{"message": "answered", "account_id": "acc'
+    status, found = said(line("r1"), line("r1"), line("r2", status=503), "started\n", cut)
+    assert (status, found["answered"], found["answered_instances"]) == (0, 1, 1)
+    status, found = said(line("r1"), line("r1", "other", 40))
+    assert (status, found["answered_not_billed"], found["difference"]) == (1, 1, 0)
+    status, found = said(line("r1", instances=2))
+    assert (status, found["instance_difference"]) == (1, -1)
+    status, found = said(line("r9"))
+    assert (status, found["answered_not_billed"]) == (1, 1)
+    status, found = said(line("r1", "other"))
+    assert (status, found["billed_not_answered"]) == (1, 1)
+    assert main(["reconcile", "--answers", str(tmp_path / "none")]) == 1
 
 
 def test_bills_are_issued_once(database, capsys):

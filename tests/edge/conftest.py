@@ -22,6 +22,7 @@ from tests.accounts.conftest import (  # noqa: F401
 )
 
 attempts = itertools.count(1)
+CONTENT, OTHER_CONTENT = "a" * 64, "b" * 64
 
 
 @pytest.fixture
@@ -65,5 +66,6 @@ def outcome(request_id: str = "r1", **changes: object) -> Outcome:
         "request_bytes": 500,
         "response_bytes": 90,
         "milliseconds": 7,
+        "content": CONTENT,
     }
     return Outcome(**{**values, **changes})  # type: ignore[arg-type]

@@ -6,10 +6,12 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy.orm import Session
@@ -82,8 +84,10 @@ class Stack:
 
 @contextlib.contextmanager
 def with_models(folder: Path, database_url: str) -> Iterator[Stack]:
-    """The edge in front of transformer and predictor."""
+    """The edge in front of transformer and predictor; ``folder/logs`` has every answer's line."""
+    logged = {"ACCESS_LOG": "true", "VISION_ACCESS_LOG": "true"}
     with (
+        patch.dict(os.environ, logged),
         LocalService(free_ports(), interpreters(), SHIPPED, None, folder / "logs") as models,
         _edge(folder, database_url, models.ports.http) as stack,
     ):

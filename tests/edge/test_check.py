@@ -14,6 +14,7 @@ from edge.check import Check
 from edge.ledger import LedgerDown
 from edge.meter import Meter
 from edge.pass_on import FIELD, NAMESPACE
+from tests.edge.conftest import CONTENT, OTHER_CONTENT
 
 PREDICT = "/v1/models/mnist:predict"
 
@@ -47,6 +48,7 @@ class Edge:
         """Report an answer for a request that was let through."""
         request = proc.ProcessingRequest()
         own = {"x-model-revision": "2", "x-model-instances": "1", "x-model-pixels": "784"}
+        own |= {"x-model-content": CONTENT, "x-model-received-bytes": "500"}
         for name, value in {":status": status, "content-length": "90", **own, **headers}.items():
             if value is not None:
                 item = request.response_headers.headers.headers.add()
@@ -74,7 +76,11 @@ async def test_who_is_let_through_is_named_and_the_key_is_taken_off(edge, sessio
     answer = await edge.ask(key.key, "abc")
     headers = {o.header.key: o.header.value for o in answer.ok_response.headers}
     assert headers == {"x-account-id": account.id, "x-key-id": key.id, "x-request-id": "abc"}
-    assert set(answer.ok_response.headers_to_remove) == {"authorization", "cookie"}
+    assert set(answer.ok_response.headers_to_remove) == {
+        "authorization",
+        "cookie",
+        "x-expected-content",
+    }
     assert key.key not in str(answer)
 
 
@@ -195,11 +201,42 @@ async def test_an_id_of_another_request_is_409(edge, session, account):
     assert answer.denied_response.status.code == 409
 
 
+async def test_the_model_server_is_told_what_a_used_id_belongs_to(edge, session, account):
+    key = key_of(session, account)
+    await edge.end(await edge.ask(key.key))
+    answer = await edge.ask(key.key)
+    headers = {o.header.key: o.header.value for o in answer.ok_response.headers}
+    assert headers["x-expected-content"] == CONTENT
+    assert "x-expected-content" not in answer.ok_response.headers_to_remove
+
+
+async def test_an_answer_to_something_else_does_not_leave(edge, session, account):
+    key = key_of(session, account)
+    first, second = await edge.ask(key.key), await edge.ask(key.key)
+    await edge.end(first)
+    response = await edge.end(second, **{"x-model-content": OTHER_CONTENT})
+    assert response.immediate_response.status.code == 409
+    assert b"request_id_reused" in response.immediate_response.body
+    assert reconcile(session).billed == 1
+
+
+async def test_attempts_under_one_id_share_a_place_of_the_quota(edge, session, account):
+    key = key_of(session, account, quota_requests=1)
+    first, second = await edge.ask(key.key), await edge.ask(key.key)
+    await edge.end(first, "503")
+    # The second may be billed yet.
+    assert await edge.status(key.key, "other") == 429
+    await edge.end(second)
+    assert await edge.status(key.key, "other") == 429
+    assert reconcile(session).billed == 1
+
+
 async def test_an_answer_is_on_record_before_it_leaves(edge, session, account):
     key = key_of(session, account)
     response = await edge.end(await edge.ask(key.key))
     removed = response.response_headers.response.header_mutation.remove_headers
-    assert set(removed) == {"x-model-revision", "x-model-instances", "x-model-pixels"}
+    names = ("revision", "instances", "pixels", "content", "received-bytes")
+    assert set(removed) == {f"x-model-{name}" for name in names}
     event = session.scalars(select(Event)).one()
     assert (event.state, event.model, event.revision) == ("billed", "mnist", "2")
     assert (event.key_id, event.instances, event.pixels) == (key.id, 1, 784)
@@ -214,9 +251,12 @@ async def test_failures_cost_nothing(edge, session, account, status):
     assert (found.failed, found.billed, found.in_windows) == (1, 0, 0)
 
 
-async def test_a_prediction_of_unknown_size_does_not_leave(edge, session, account):
+@pytest.mark.parametrize("header", ["x-model-pixels", "x-model-content"])
+async def test_a_prediction_that_does_not_say_what_it_is_does_not_leave(
+    edge, session, account, header
+):
     answer = await edge.ask(key_of(session, account).key)
-    response = await edge.end(answer, **{"x-model-pixels": None})
+    response = await edge.end(answer, **{header: None})
     assert response.immediate_response.status.code == 502
     assert reconcile(session).billed == 0
 

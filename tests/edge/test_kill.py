@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from accounts.answers import read_answers, reconcile_answers
 from accounts.events import reconcile
 from accounts.tables import Event
 from tests.accounts.mariadb import MariaDb
@@ -105,6 +106,8 @@ def report(title: str, seen: Seen, stack: Stack) -> str:
     with stack.session() as session:
         billed = set(session.scalars(select(Event.request_id).where(Event.state == "billed")))
         found = reconcile(session)
+        log = stack.folder / "logs" / "transformer.log"
+        answers = reconcile_answers(session, read_answers([log])) if log.exists() else None
     lines = [
         "",
         title,
@@ -116,8 +119,11 @@ def report(title: str, seen: Seen, stack: Stack) -> str:
         f"  differences      answered, not billed {len(seen.answered - billed)}; "
         f"billed, not answered {len(billed - seen.answered)}; windows {found.difference}",
     ]
+    if answers is not None:
+        lines.append(f"  transformer's own count: {answers}")
+        assert answers.agrees, "\n".join(lines)
     assert billed == seen.answered == seen.sent, "\n".join(lines)
-    assert found.difference == 0
+    assert found.agrees
     assert found.recorded == len(seen.sent)
     assert seen.statuses.total() > len(seen.sent), "no kill hit a request"
     return "\n".join(lines)
