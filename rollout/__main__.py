@@ -19,13 +19,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from common.kourier import find_gateway
+from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
 from rollout.auto import Plan, auto
 from rollout.canary import canary, plan_canary
 from rollout.clock import Clock
-from rollout.cluster import Cluster
 from rollout.context import Context, find_service, make_context, services_of
 from rollout.deployment import check_deployment
-from rollout.errors import NotFoundError, RefusedError, RolloutError
+from rollout.errors import NotFoundError, RefusedError, RolloutError, UnreachableError
 from rollout.evidence import Rules
 from rollout.labelled import load_labelled
 from rollout.ledger import Say
@@ -36,7 +37,7 @@ from rollout.revision_file import RevisionFile
 from rollout.rollback import plan_rollback, rollback
 from rollout.status import read_status
 from rollout.table import table
-from rollout.traffic import LabelledTraffic, find_gateway
+from rollout.traffic import LabelledTraffic
 from rollout.transition import Limits
 
 ROOT = Path(__file__).parent.parent
@@ -64,12 +65,13 @@ def main(
         service = options.service or find_service(cluster, getattr(options, "model", None))
         ctx = _context(options, cluster, service, clock or Clock(), say)
         return COMMANDS[options.command](ctx, options)
-    except RolloutError as error:
+    except (RolloutError, KubernetesError) as error:
+        status = exit_status(error)
         if options.output == "json":
-            failure = {"error": str(error), "kind": type(error).__name__, "status": error.status}
+            failure = {"error": str(error), "kind": type(error).__name__, "status": status}
             print(json.dumps(failure, indent=2))
         print(f"{options.command}: {error}", file=sys.stderr)
-        return error.status
+        return status
     except KeyboardInterrupt:
         print(
             f"\n{options.command}: interrupted; `status` says where it stands. The same command "
@@ -77,6 +79,13 @@ def main(
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+def exit_status(error: RolloutError | KubernetesError) -> int:
+    if isinstance(error, RolloutError):
+        return error.status
+    kind = NotFoundError if isinstance(error, ObjectNotFoundError) else UnreachableError
+    return kind.status
 
 
 def _connect(options: argparse.Namespace) -> Cluster:
@@ -312,7 +321,7 @@ def _deploy_check(cluster: Cluster, options: argparse.Namespace, clock: Clock, s
     files = RevisionFile.open_all(options.overlay)
     try:
         services = services_of(cluster)
-    except NotFoundError:
+    except ObjectNotFoundError:
         services = []  # no KServe there yet: nothing that a deployment could undo
     notes = [
         note

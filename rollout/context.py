@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.kubernetes import INFERENCE_SERVICE, Cluster
 from rollout.cards import Expected, expected
 from rollout.clock import Clock
-from rollout.cluster import INFERENCE_SERVICE, Cluster
 from rollout.errors import NotFoundError
 from rollout.inferenceservice import InferenceService
 from rollout.ledger import Ledger, Say

@@ -7,8 +7,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rollout.cluster import Cluster
-from rollout.errors import NotFoundError, RolloutError, UnreachableError
+from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
+from rollout.errors import UnreachableError
 from rollout.evidence import Calls
 from rollout.knative import is_ready, pods_of
 from rollout.pods import REST_PORT
@@ -56,7 +56,7 @@ class Counters:
             for pod in self._pods(revision):
                 try:
                     now = self._read(pod)
-                except RolloutError:
+                except (UnreachableError, KubernetesError):
                     continue
                 before = self._last.get(pod, {})
                 # A counter that went down was set to zero by a restart of its container.
@@ -71,7 +71,7 @@ class Counters:
     def _read(self, pod: str) -> Sample:
         try:
             text = self.cluster.ask_pod(pod, REST_PORT, "/metrics")
-        except NotFoundError as error:
+        except ObjectNotFoundError as error:
             raise UnreachableError(f"{pod} has no counters: {error}") from None
         return parse(text, self.model)
 

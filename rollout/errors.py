@@ -6,8 +6,11 @@ RolloutError (Exception)
 ├── ConflictError       5  somebody else changed the InferenceService meanwhile
 ├── StartFailedError    6  the new Knative revision did not start; what was there before is back
 ├── NotRestoredError    7  what was there before is not wholly back: `rollback` goes on with it
-├── UnreachableError    8  the API server cannot be reached, or says no
-└── NotFoundError        9  there is no such object, model or history entry
+├── UnreachableError    8  the public URL or a pod does not answer as it should
+└── NotFoundError       9  there is no such model, revision file or history entry
+
+Failures of the API server are ``common.kubernetes.KubernetesError`` and have the statuses of the
+last two.
 """
 
 from __future__ import annotations
@@ -42,13 +45,7 @@ class NotRestoredError(RolloutError):
 
 
 class UnreachableError(RolloutError):
-    """The API server's answer was an error; ``code`` is its HTTP status, 0 without one."""
-
     status = 8
-
-    def __init__(self, message: str, code: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class NotFoundError(RolloutError):

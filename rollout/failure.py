@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from rollout.cluster import Cluster
-from rollout.errors import RolloutError
+from common.kubernetes import Cluster, KubernetesError
 from rollout.knative import KnativeRevision, pods_of
 
 LOG_LINES = 15
@@ -138,7 +137,7 @@ def _last_lines(cluster: Cluster, pod: str, container: str, restarted: bool) -> 
     for previous in (True, False) if restarted else (False,):
         try:
             lines = cluster.pod_log(pod, container, LOG_LINES, previous).splitlines()
-        except RolloutError:
+        except KubernetesError:
             continue
         if lines:
             return lines

@@ -7,9 +7,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from artifact import ModelCard
-from rollout.cluster import CONFIG_MAP, JOB, POD, Document
+from common.kubernetes import (
+    CONFIG_MAP,
+    JOB,
+    POD,
+    Document,
+    KubernetesError,
+    ObjectNotFoundError,
+)
 from rollout.context import Context
-from rollout.errors import NotFoundError, RefusedError, RolloutError
+from rollout.errors import NotFoundError, RefusedError
 from rollout.gate import Comparison
 from rollout.labelled import LabelledSet
 from rollout.record import Operation
@@ -159,7 +166,7 @@ def _last_words(ctx: Context, name: str) -> tuple[str, str]:
             waiting = (state.get("waiting") or {}).get("reason", "")
             try:
                 log = ctx.cluster.pod_log(pod["metadata"]["name"], status["name"], 10)
-            except RolloutError:
+            except KubernetesError:
                 log = ""
             return message.strip(), log.strip() or waiting
     return "", ""
@@ -172,6 +179,6 @@ def _remove(ctx: Context, name: str) -> None:
     for _ in range(30):
         try:
             ctx.cluster.get(JOB, name)
-        except NotFoundError:
+        except ObjectNotFoundError:
             return
         ctx.clock.sleep(POLL_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.cluster import CONFIGURATION, POD, REVISION, ROUTE, Cluster
+from common.kubernetes import CONFIGURATION, POD, REVISION, ROUTE, Cluster
 from rollout.inferenceservice import (
     Predictor,
     Target,

@@ -7,9 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from common.kubernetes import (
+    CONFIG_MAP,
+    Cluster,
+    KubernetesError,
+    ObjectConflictError,
+    ObjectNotFoundError,
+)
 from rollout.clock import Clock
-from rollout.cluster import CONFIG_MAP, Cluster, ResourceConflictError
-from rollout.errors import BusyError, ConflictError, NotFoundError, RolloutError
+from rollout.errors import BusyError, ConflictError, NotFoundError
 from rollout.record import Lock, Operation, Record
 
 LOCK_SECONDS = 20.0
@@ -70,7 +76,7 @@ class Ledger:
         try:
             yield record
         finally:
-            with contextlib.suppress(RolloutError):
+            with contextlib.suppress(ConflictError, KubernetesError):
                 self._release()
 
     def change(self, mutate: Callable[[Record], Record]) -> Record:
@@ -140,7 +146,7 @@ class Ledger:
     def _read(self) -> tuple[Record, dict[str, Any] | None]:
         try:
             document = self._cluster.get(CONFIG_MAP, self._name)
-        except NotFoundError:
+        except ObjectNotFoundError:
             return Record(), None
         return Record.from_data(document.get("data") or {}), document
 
@@ -156,7 +162,7 @@ class Ledger:
                 else:
                     self._cluster.replace(CONFIG_MAP, {**document, "data": changed.to_data()})
                 return changed
-            except ResourceConflictError:
+            except ObjectConflictError:
                 continue
         raise ConflictError(f"ConfigMap {self._name} changes faster than it can be written")
 

@@ -6,9 +6,9 @@ import json
 from math import prod
 from typing import Any
 
+from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
 from rollout.cards import Expected
-from rollout.cluster import Cluster
-from rollout.errors import NotFoundError, RefusedError, UnreachableError
+from rollout.errors import RefusedError
 from rollout.knative import is_ready, pods_of
 
 REST_PORT = 8080
@@ -63,9 +63,9 @@ def _ask(
 ) -> dict[str, Any]:
     try:
         answer = json.loads(cluster.ask_pod(pod, REST_PORT, path, body))
-    except NotFoundError as error:
+    except ObjectNotFoundError as error:
         raise RefusedError(f"{model} is not in pod {pod}: {error}") from None
-    except UnreachableError as error:
+    except KubernetesError as error:
         raise RefusedError(
             f"{model} does not answer in pod {pod}: {error} (the API server asks it on port "
             f"{REST_PORT}; does a network policy let it?)"

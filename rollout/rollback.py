@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from common.kubernetes import ObjectNotFoundError
 from rollout.context import Context
-from rollout.errors import BusyError, NotFoundError, RefusedError, RolloutError, StartFailedError
+from rollout.errors import BusyError, RefusedError, RolloutError, StartFailedError
 from rollout.inferenceservice import held_models
 from rollout.knative import read_revision
 from rollout.record import Action, Entry, Operation, Record, Step
@@ -180,7 +181,7 @@ def _go_back_at_once(ctx: Context, operation: Operation, target: Entry) -> Opera
             return operation
         try:
             models = read_revision(ctx.cluster, previous).models
-        except NotFoundError:
+        except ObjectNotFoundError:
             return operation
         if models != target.models:
             return operation

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common.kubernetes import ObjectNotFoundError
 from rollout.context import Context
-from rollout.errors import NotFoundError
 from rollout.inferenceservice import InferenceService, held_models, shares
 from rollout.knative import Route, is_ready, pods_of, read_revision, read_route
 from rollout.record import Operation, Record, spec_key
@@ -115,7 +115,7 @@ def _row(
 ) -> Row | None:
     try:
         revision = read_revision(ctx.cluster, name)
-    except NotFoundError:
+    except ObjectNotFoundError:
         return None
     pods = pods_of(ctx.cluster, name)
     if name == service.rolled_out:

@@ -14,12 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 from PIL import Image
 
-from rollout.cluster import SERVICE, Cluster
-from rollout.errors import NotFoundError, RolloutError
 from rollout.labelled import LabelledSet
 
 TIMEOUT_SECONDS = 60.0
-GATEWAY = ("kourier-system", "kourier")
 
 
 @dataclass(frozen=True)
@@ -102,27 +99,3 @@ def _bodies(questions: LabelledSet, labels: tuple[str, ...]) -> Iterator[tuple[b
         text = base64.b64encode(buffer.getvalue()).decode()
         made.append((f'{{"instances": [{{"base64": "{text}"}}]}}'.encode(), labels[int(label)]))
     return itertools.cycle(made)
-
-
-def find_gateway(cluster: Cluster) -> str:
-    """Kourier's address from outside: its load balancer's, else a port of a node.
-
-    Raises:
-        NotFoundError: it has none; say where it is with ``--gateway``.
-    """
-    namespace, name = GATEWAY
-    try:
-        service = cluster.get(SERVICE, name, namespace)
-        balancer = (service.get("status") or {}).get("loadBalancer") or {}
-        for entry in balancer.get("ingress") or []:
-            return f"http://{entry.get('ip') or entry['hostname']}"
-        ports = [port for port in service["spec"]["ports"] if port["port"] == 80]
-        for node in cluster.nodes() if ports and ports[0].get("nodePort") else []:
-            for address in node["status"]["addresses"]:
-                if address["type"] == "InternalIP":
-                    return f"http://{address['address']}:{ports[0]['nodePort']}"
-    except RolloutError as error:
-        raise NotFoundError(f"where is the gateway? ({error}) Say so with --gateway") from None
-    raise NotFoundError(
-        f"Service {namespace}/{name} has no address from outside; say it with --gateway"
-    )

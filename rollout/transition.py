@@ -25,12 +25,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from common.kubernetes import INFERENCE_SERVICE, Cluster, ObjectConflictError, ObjectNotFoundError
 from rollout.cards import Expected
 from rollout.clock import Clock
-from rollout.cluster import INFERENCE_SERVICE, Cluster, ResourceConflictError
 from rollout.errors import (
     ConflictError,
-    NotFoundError,
     NotRestoredError,
     StartFailedError,
     UnreachableError,
@@ -237,7 +236,7 @@ class Transition:
                 written = self.cluster.replace(
                     INFERENCE_SERVICE, service.with_predictor(predictor, percent)
                 )
-            except ResourceConflictError:
+            except ObjectConflictError:
                 continue
             self._note(operation, InferenceService(written))
             return
@@ -269,7 +268,7 @@ class Transition:
             }
             try:
                 self.cluster.patch_status(INFERENCE_SERVICE, self.service, patch)
-            except ResourceConflictError:
+            except ObjectConflictError:
                 continue
         raise ConflictError(f"the status of {self.service} changes faster than it can be written")
 
@@ -369,7 +368,7 @@ class Transition:
         while True:
             try:
                 found = poll()
-            except NotFoundError:
+            except ObjectNotFoundError:
                 found = None  # an object that a controller has yet to make
             if found is not None:
                 return found

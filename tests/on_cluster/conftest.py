@@ -31,11 +31,11 @@ import yaml
 from safetensors.torch import load, save
 
 from artifact import Revision, open_revision, write_revision
+from common.kourier import find_gateway
+from common.kubernetes import INFERENCE_SERVICE, NODE, POD, Cluster, KubernetesError
 from rollout.__main__ import main
-from rollout.cluster import INFERENCE_SERVICE, POD, Cluster
-from rollout.errors import UnreachableError
 from rollout.labelled import LabelledSet, load_labelled
-from rollout.traffic import Answer, LabelledTraffic, find_gateway
+from rollout.traffic import Answer, LabelledTraffic
 from tests.conftest import ROOT, SHIPPED
 
 MODEL = "fashion-mnist"
@@ -57,8 +57,8 @@ def cluster() -> Cluster:
         pytest.skip("kubectl is not there")
     try:
         found = Cluster.connect(NAMESPACE)
-        found.nodes()
-    except UnreachableError as error:
+        found.find(NODE)
+    except KubernetesError as error:
         pytest.skip(f"the cluster of KUBECONFIG cannot be reached: {error}")
     return found
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from common.kubernetes import Cluster
 from rollout.__main__ import main
 from rollout.clock import Clock
-from rollout.cluster import Cluster
 from tests.conftest import write_small
 from tests.rollout.fake_cluster import NAMESPACE, FakeCluster, api_server
 

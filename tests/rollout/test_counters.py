@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from rollout.cluster import Cluster
+from common.kubernetes import Cluster, KubernetesError
 from rollout.counters import REQUESTS, Counters, parse
-from rollout.errors import UnreachableError
 from serving.metrics import Tally
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import NAMESPACE, FakeCluster
@@ -69,7 +68,7 @@ def test_counters_that_cannot_be_read_at_the_start_are_told(
     fake: FakeCluster, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fake, "_proxy", lambda *_: (503, {"message": "no route to the pod"}))
-    with pytest.raises(UnreachableError, match="no route to the pod"):
+    with pytest.raises(KubernetesError, match="no route to the pod"):
         counters.start()
 
 

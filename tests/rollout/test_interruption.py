@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rollout.cluster import Cluster
+from common.kubernetes import Cluster
 from tests.rollout.conftest import Killed, Shell
 from tests.rollout.fake_cluster import NAMESPACE, Behaviour, FakeCluster
 

@@ -1,4 +1,13 @@
-"""The few calls to the Kubernetes API that a rollout makes, as plain JSON objects."""
+"""One client of the Kubernetes API: objects as plain JSON, by the kubernetes package's transport.
+
+kubectl stays for what has no equal in the package: ``kubectl kustomize`` renders, and
+``kubectl apply`` of a render keeps the memory of what an earlier apply wrote, so that a field that
+leaves the manifests leaves the cluster too; apply by the server would not take those over.
+
+KubernetesError (Exception)
+├── ObjectNotFoundError    404
+└── ObjectConflictError    409: changed, or created, by somebody else since it was read
+"""
 
 from __future__ import annotations
 
@@ -13,8 +22,6 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from rollout.errors import NotFoundError, UnreachableError
-
 Document = dict[str, Any]
 
 
@@ -24,6 +31,7 @@ class Kind:
 
     prefix: str
     plural: str
+    namespaced: bool = True
 
 
 INFERENCE_SERVICE = Kind("/apis/serving.kserve.io/v1beta1", "inferenceservices")
@@ -35,21 +43,36 @@ POD = Kind("/api/v1", "pods")
 EVENT = Kind("/api/v1", "events")
 SERVICE = Kind("/api/v1", "services")
 JOB = Kind("/apis/batch/v1", "jobs")
+NODE = Kind("/api/v1", "nodes", namespaced=False)
+DEPLOYMENT = Kind("/apis/apps/v1", "deployments")
+STATEFUL_SET = Kind("/apis/apps/v1", "statefulsets")
+DAEMON_SET = Kind("/apis/apps/v1", "daemonsets")
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT_SECONDS = 30.0
 
 
-class ResourceConflictError(UnreachableError):
-    """409: another has written the object since it was read, or has created it first."""
+class KubernetesError(Exception):
+    """The API server says no, or cannot be reached; ``code`` is its HTTP status, 0 without one."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ObjectNotFoundError(KubernetesError):
+    """404."""
+
+
+class ObjectConflictError(KubernetesError):
+    """409."""
 
 
 class Cluster:
-    """One namespace of a cluster.
+    """A cluster, and the namespace that is meant where none is named.
 
-    Every method raises ``NotFoundError`` for 404, ``ResourceConflictError`` for 409 and
-    ``UnreachableError`` for every other failure.
+    Every method raises ``KubernetesError``, or one of its kinds.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
@@ -61,7 +84,7 @@ class Cluster:
         """The cluster that ``KUBECONFIG`` (or ``~/.kube/config``) names, or that this runs in.
 
         Raises:
-            UnreachableError: there is neither.
+            KubernetesError: there is neither.
         """
         settings = client.Configuration()
         # Reading is tried again: a rollout takes minutes, and an API server may blink.
@@ -78,17 +101,20 @@ class Cluster:
             try:
                 config.load_incluster_config(client_configuration=settings)
             except ConfigException:
-                raise UnreachableError(
+                raise KubernetesError(
                     f"no cluster is configured ({error}); KUBECONFIG names the file that says "
                     "where it is (minikube writes ~/.kube/config)"
                 ) from None
         return cls(client.ApiClient(settings), namespace)
 
-    def find(self, kind: Kind, labels: Mapping[str, str] | None = None) -> list[Document]:
+    def find(
+        self, kind: Kind, labels: Mapping[str, str] | None = None, namespace: str | None = None
+    ) -> list[Document]:
         query = {}
         if labels:
             query["labelSelector"] = ",".join(f"{k}={v}" for k, v in labels.items())
-        found: list[Document] = self._json("GET", self._path(kind), query=query)["items"]
+        path = self._path(kind, namespace=namespace)
+        found: list[Document] = self._json("GET", path, query=query)["items"]
         return found
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Document:
@@ -103,6 +129,12 @@ class Cluster:
         query = {"dryRun": "All"} if dry_run else {}
         return self._json("PUT", self._path(kind, name), document, query)
 
+    def patch(
+        self, kind: Kind, name: str, patch: Document, namespace: str | None = None
+    ) -> Document:
+        """A JSON merge patch; with ``metadata.resourceVersion`` it is a swap."""
+        return self._json("PATCH", self._path(kind, name, namespace), patch, {}, MERGE_PATCH)
+
     def patch_status(self, kind: Kind, name: str, patch: Document) -> Document:
         """A JSON merge patch of the status; with ``metadata.resourceVersion`` it is a swap."""
         return self._json("PATCH", self._path(kind, name) + "/status", patch, {}, MERGE_PATCH)
@@ -111,17 +143,13 @@ class Cluster:
         """Delete with all that belongs to it; absent is fine."""
         try:
             self._json("DELETE", self._path(kind, name), query={"propagationPolicy": "Background"})
-        except NotFoundError:
+        except ObjectNotFoundError:
             return
 
     def events(self, name: str) -> list[Document]:
         """Events of one object, oldest first."""
         query = {"fieldSelector": f"involvedObject.name={name}"}
         found: list[Document] = self._json("GET", self._path(EVENT), query=query)["items"]
-        return found
-
-    def nodes(self) -> list[Document]:
-        found: list[Document] = self._json("GET", "/api/v1/nodes")["items"]
         return found
 
     def pod_log(self, pod: str, container: str, lines: int, previous: bool = False) -> str:
@@ -136,7 +164,8 @@ class Cluster:
         return self._call("GET" if body is None else "POST", url, body)
 
     def _path(self, kind: Kind, name: str = "", namespace: str | None = None) -> str:
-        path = f"{kind.prefix}/namespaces/{quote(namespace or self.namespace)}/{kind.plural}"
+        within = f"/namespaces/{quote(namespace or self.namespace)}" if kind.namespaced else ""
+        path = f"{kind.prefix}{within}/{kind.plural}"
         return f"{path}/{quote(name, safe=':')}" if name else path
 
     def _json(
@@ -158,7 +187,7 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> str:
-        headers = {"Accept": "application/json, */*", "User-Agent": "vision-rollout"}
+        headers = {"Accept": "application/json, */*", "User-Agent": "vision"}
         if body is not None:
             headers["Content-Type"] = content_type
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -171,15 +200,15 @@ class Cluster:
             )
             text: str = response.read().decode("utf-8", "replace")
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(f"{self._api.configuration.host}: {error}") from None
+            raise KubernetesError(f"{self._api.configuration.host}: {error}") from None
         if response.status < 400:
             return text
         reason = _reason(text) or f"{method} {path}: {response.status}"
         if response.status == 404:
-            raise NotFoundError(reason)
+            raise ObjectNotFoundError(reason, 404)
         if response.status == 409:
-            raise ResourceConflictError(reason, 409)
-        raise UnreachableError(reason, response.status)
+            raise ObjectConflictError(reason, 409)
+        raise KubernetesError(reason, response.status)
 
 
 def _reason(text: str) -> str:

@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from rollout.cluster import CONFIG_MAP, POD, SERVICE, Cluster, ResourceConflictError
-from rollout.errors import NotFoundError, UnreachableError
-from rollout.traffic import find_gateway
+from common.kourier import find_gateway
+from common.kubernetes import (
+    CONFIG_MAP,
+    POD,
+    SERVICE,
+    Cluster,
+    KubernetesError,
+    ObjectConflictError,
+    ObjectNotFoundError,
+)
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import NAMESPACE, FakeCluster
 
@@ -19,16 +26,22 @@ def cluster(shell: Shell) -> Cluster:
     return Cluster(shell.api, NAMESPACE)
 
 
+def test_a_merge_patch_changes_what_it_names(cluster: Cluster) -> None:
+    cluster.create(CONFIG_MAP, {"metadata": {"name": "one"}, "data": {"a": "1", "b": "2"}})
+    found = cluster.patch(CONFIG_MAP, "one", {"data": {"a": None, "c": "3"}})
+    assert found["data"] == {"b": "2", "c": "3"}
+
+
 def test_absent_and_conflicting(cluster: Cluster, fake: FakeCluster) -> None:
-    with pytest.raises(NotFoundError, match='configmaps "nothing" not found'):
+    with pytest.raises(ObjectNotFoundError, match='configmaps "nothing" not found'):
         cluster.get(CONFIG_MAP, "nothing")
     cluster.delete(CONFIG_MAP, "nothing")
     document = {"metadata": {"name": "one"}, "data": {}}
     first = cluster.create(CONFIG_MAP, document)
-    with pytest.raises(ResourceConflictError, match="already exists"):
+    with pytest.raises(ObjectConflictError, match="already exists"):
         cluster.create(CONFIG_MAP, document)
     cluster.replace(CONFIG_MAP, {**first, "data": {"a": "1"}})
-    with pytest.raises(ResourceConflictError, match="has been modified"):
+    with pytest.raises(ObjectConflictError, match="has been modified"):
         cluster.replace(CONFIG_MAP, {**first, "data": {"a": "2"}})
     assert cluster.get(CONFIG_MAP, "one")["data"] == {"a": "1"}
 
@@ -43,7 +56,7 @@ def test_no_server(capsys: pytest.CaptureFixture[str]) -> None:
     configuration = client.Configuration(host="http://127.0.0.1:9")
     configuration.retries = False
     cluster = Cluster(client.ApiClient(configuration), NAMESPACE)
-    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
+    with pytest.raises(KubernetesError, match=r"127\.0\.0\.1:9"):
         cluster.get(POD, "x")
 
 
@@ -51,7 +64,7 @@ def test_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
     )
-    with pytest.raises(UnreachableError, match="KUBECONFIG names the file"):
+    with pytest.raises(KubernetesError, match="KUBECONFIG names the file"):
         Cluster.connect(NAMESPACE)
 
 
@@ -67,17 +80,17 @@ def test_tokens_are_sent(shell: Shell, fake: FakeCluster) -> None:
 
 def test_a_refusal_keeps_its_reason(cluster: Cluster, fake: FakeCluster) -> None:
     fake._handle = lambda *_: (403, {"message": "configmaps is forbidden"})  # type: ignore[method-assign]
-    with pytest.raises(UnreachableError, match="configmaps is forbidden") as caught:
+    with pytest.raises(KubernetesError, match="configmaps is forbidden") as caught:
         cluster.get(CONFIG_MAP, "x")
     assert caught.value.code == 403
 
 
 def test_gateway(cluster: Cluster, fake: FakeCluster) -> None:
-    with pytest.raises(NotFoundError, match="--gateway"):
+    with pytest.raises(ObjectNotFoundError, match=r"was not found .* GATEWAY=http"):
         find_gateway(cluster)
     service = {"metadata": {"name": "kourier"}, "spec": {"ports": [{"port": 80}]}}
     fake.store.objects[SERVICE.plural, "kourier"] = service
-    with pytest.raises(NotFoundError, match="no address from outside"):
+    with pytest.raises(ObjectNotFoundError, match=r"neither a load balancer's .* GATEWAY="):
         find_gateway(cluster)
     service["spec"]["ports"][0]["nodePort"] = 31080
     assert find_gateway(cluster) == "http://192.168.49.2:31080"
