@@ -436,7 +436,7 @@ class FakeCluster:
         old = self.store.get(plural, name)
         if old is None:
             return 404, _status(f'{plural} "{name}" not found')
-        version = body["metadata"].get("resourceVersion")
+        version = (body.get("metadata") or {}).get("resourceVersion")
         if version and version != old["metadata"]["resourceVersion"]:
             return 409, _status(
                 f'Operation cannot be fulfilled on {plural} "{name}": the object has been '
