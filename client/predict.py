@@ -13,14 +13,14 @@ from client.http import PredictClient, PredictError
 from tasks import TaskError, task_of_outputs
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m client.predict", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="vision predict", description=__doc__)
     parser.add_argument("image", type=Path, help="PNG, JPEG, WebP, BMP or TIFF")
     parser.add_argument("--model", default="mnist")
     parser.add_argument("--port", type=int, default=8080, help="of a service on this machine")
     parser.add_argument("--url", help="of a service elsewhere")
     parser.add_argument("--top-k", type=int, default=5, help="entries of an answer that is a list")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         data = options.image.read_bytes()
     except OSError as error:

@@ -13,8 +13,8 @@ from cluster import cards, gateway, images, overlay, platform
 from cluster.commands import ROOT, ClusterError
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m cluster", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="vision cluster", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, about in (("create", "minikube and all the service stands on"), ("delete", "it")):
         made = verbs.add_parser(verb, help=about)
@@ -44,7 +44,7 @@ def main() -> int:
     asked.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     carded = verbs.add_parser("cards", help="a ConfigMap of model cards for the transformer")
     carded.add_argument("--models", type=Path, default=ROOT / "models")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         VERBS[options.verb](options)
     except (ClusterError, ArtifactError) as error:

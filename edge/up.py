@@ -36,11 +36,11 @@ the models' log is build/edge/models.log.
 """
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m edge.up", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="vision up", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="of the page and the models")
     parser.add_argument("--database", default=f"sqlite:///{DATABASE_PATH}")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         # Set even where the shell has SIGINT ignored, as it does for what it runs with "&".
         signal.signal(number, signal.default_int_handler)

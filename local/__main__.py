@@ -17,8 +17,8 @@ from tasks import find_task
 SAMPLES = ROOT / "samples"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="vision serve", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="of the predict URL")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     parser.add_argument(
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--service", default=DEFAULT, choices=manifests(), help="which InferenceService to start"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chosen = dict(item.partition("=")[::2] for item in options.model)
     ports = Ports(options.port, options.port + 1, options.port + 2)
     try:

@@ -1,4 +1,4 @@
-"""``python -m rollout``: canary, status, promote, rollback, history, auto, deploy-check.
+"""``python -m rollout``: canary, status, promote, rollback, history, rollout, deploy-check.
 
 Results go to standard output, progress to standard error. Exit statuses: 0 done, 2 wrong
 arguments, 130 interrupted, and those of ``rollout.errors``.
@@ -109,7 +109,7 @@ def _context(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rollout", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vision", description=__doc__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--namespace", default="vision")
     common.add_argument("--service", default="", help="InferenceService (default: what fits)")
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     back = command("rollback", "take a canary back, or go down the history")
     back.add_argument("--steps", type=_positive, default=1)
     overlay(back)
-    alone = command("auto", "roll a revision out step by step, or refuse it, on evidence")
+    alone = command("rollout", "roll a revision out step by step, or refuse it, on evidence")
     alone.add_argument("model")
     alone.add_argument("revision")
     alone.add_argument("--image", default="", help="of the predictor, where it is another")
@@ -336,7 +336,7 @@ def _deploy_check(cluster: Cluster, options: argparse.Namespace, clock: Clock, s
 COMMANDS: dict[str, Callable[[Context, argparse.Namespace], int]] = {
     "canary": _canary,
     "status": _status,
-    "auto": _auto,
+    "rollout": _auto,
     "promote": _promote,
     "rollback": _rollback,
     "history": _history,

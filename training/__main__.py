@@ -73,7 +73,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="mnist")
     name = task_of(first.parse_known_args(arguments)[0].preset)
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vision train", description=__doc__)
     parser.set_defaults(task=name)
     parser.add_argument("--preset", default="mnist", help="file of a presets folder to start from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each")

@@ -16,7 +16,7 @@ from training.tasks import training_task
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate_service")
+    parser = argparse.ArgumentParser(prog="vision evaluate")
     parser.add_argument("--model", default="mnist")
     parser.add_argument("--revision", default="", help="default: the one that answers")
     parser.add_argument("--url", default="", help="of a running service; default: start one")

@@ -165,7 +165,7 @@ def test_stable_and_latest_are_what_status_says_time_after_time(settled: Shell) 
 
 def auto(shell: Shell, load: Load, revision: str, data: Path, report: Path) -> int:
     return shell(
-        "auto",
+        "rollout",
         MODEL,
         revision,
         *("--data", str(data), "--images", "300", "--gateway", load.deployment.gateway),

@@ -77,7 +77,7 @@ def gateway(shell: Shell, fake: FakeCluster, tmp_path: Path) -> Iterator[FakeGat
 
 
 def run(shell: Shell, *more: str) -> int:
-    return shell("auto", "fashion-mnist", "2", *more)
+    return shell("rollout", "fashion-mnist", "2", *more)
 
 
 def report(tmp_path: Path) -> Path:

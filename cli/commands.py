@@ -1,0 +1,87 @@
+"""What ``vision`` can do, and which room does it.
+
+A room is imported when its command is called, and not before: nobody needs torch for a status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One verb.
+
+    Attributes:
+        group: heading in the help.
+        about: one line of help.
+        module: whose ``main(arguments)`` it is; returns an exit status.
+        before: arguments that go before the caller's.
+        environment: which of the environments that make installs can run it.
+        extras: what ``pip install`` needs for it.
+    """
+
+    group: str
+    about: str
+    module: str
+    before: tuple[str, ...]
+    environment: str
+    extras: str
+
+
+def _local(about: str, module: str, environment: str, extras: str) -> Command:
+    return Command("On this machine", about, module, (), environment, extras)
+
+
+def _cluster(about: str, *before: str) -> Command:
+    return Command("On a cluster", about, "cluster.__main__", before, "transformer", "transformer")
+
+
+def _rollout(about: str, verb: str) -> Command:
+    environment, extras = "rollout", "transformer,rollout"
+    return Command("Rollouts", about, "rollout.__main__", (verb,), environment, extras)
+
+
+SERVING = "transformer,predictor,torch"
+TRAINING = "transformer,predictor,torch,train"
+
+COMMANDS = {
+    "serve": _local("start the models", "local.__main__", "transformer", SERVING),
+    "up": _local(
+        "start models, accounts, page and edge",
+        "edge.up",
+        "accounts",
+        f"{SERVING},accounts,edge",
+    ),
+    "predict": _local("ask a running service about an image", "client.predict", "transformer", ""),
+    "evaluate": _local(
+        "send a model's test set to the service", "training.evaluate_service", "training", TRAINING
+    ),
+    "train": _local("train a model, write a revision", "training.__main__", "training", TRAINING),
+    "accounts": _local(
+        "migrate, role, invoices, reconcile, retain, backup",
+        "accounts.__main__",
+        "accounts",
+        "accounts",
+    ),
+    "cluster": _cluster("create or delete a minikube with Knative and KServe"),
+    "images": _cluster("build all images, load them into minikube", "images"),
+    "render": _cluster("write an overlay's manifests to build/", "render"),
+    "deploy": Command(
+        "On a cluster",
+        "apply an overlay and wait until it is ready",
+        "cli.deploy",
+        (),
+        "transformer",
+        "transformer,rollout",
+    ),
+    "undeploy": _cluster("take an overlay away", "undeploy"),
+    "predict-cluster": _cluster("send one image through the gateway", "predict"),
+    "cards": _cluster("write the component of model cards", "cards"),
+    "canary": _rollout("give a new revision a share of the traffic", "canary"),
+    "status": _rollout("show who is stable, who is latest, who gets what", "status"),
+    "promote": _rollout("give the canary everything", "promote"),
+    "rollback": _rollout("take a canary back, or go down the history", "rollback"),
+    "history": _rollout("show what was rolled out, when, by whom and why", "history"),
+    "rollout": _rollout("roll a revision out step by step, on evidence", "rollout"),
+}
