@@ -23,7 +23,7 @@ from benchmarks.peers.network import (
 )
 from benchmarks.questions import v1_body, v2_body
 from benchmarks.service import PATH, tensor_question
-from local.service import environment_folder as installed
+from common.processes import environment_folder as installed
 from local.service import free_ports
 
 BATCH = 64
