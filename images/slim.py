@@ -32,18 +32,8 @@ UNUSED = (
         ("pip", "setuptools", "_distutils_hack", "distutils-precedence.pth"),
     ),
     Unused(
-        "the Kubernetes client a second time, for asyncio, and the HTTP library that only it uses",
-        (
-            "kubernetes/aio",
-            "aiohttp",
-            "aiohttp_retry",
-            "aiosignal",
-            "aiohappyeyeballs",
-            "frozenlist",
-            "multidict",
-            "propcache",
-            "yarl",
-        ),
+        "the Kubernetes client a second time, for asyncio",
+        ("kubernetes/aio", "aiohttp_retry"),
     ),
     Unused("compiles .proto files, which kserve brings compiled", ("grpc_tools",)),
     Unused(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from artifact import ArtifactError, model_contract
-from common.errors import StartError
-from common.ports import LOCAL_HOST
-from common.processes import ROOT, interruptible
-from local.manifest import DEFAULT, Ports, manifests, model_names
-from local.service import LocalService, interpreters
+from local.manifest import DEFAULT, LOCAL_HOST, Ports, manifests, model_names
+from local.service import ROOT, LocalService, StartError, interpreters
 from tasks import find_task
 
 SAMPLES = ROOT / "samples"
@@ -35,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     chosen = dict(item.partition("=")[::2] for item in options.model)
-    ports = Ports(options.port, options.port + 1, options.port + 2)
+    ports = Ports(options.port, options.port + 1)
     try:
         if not all(chosen.values()):
             raise ValueError("--model takes NAME=REVISION")
@@ -45,8 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Set even where the shell has SIGINT ignored, as it does for what it runs with "&".
+        signal.signal(number, signal.default_int_handler)
     try:
-        with interruptible(), service:
+        with service:
             models = [*model_names(manifests()[options.service]), *chosen]
             print(greeting(service.url, options.models, models), flush=True)
             while (name := service.ended()) is None:

@@ -13,12 +13,12 @@ from rollout.evidence import Calls
 from rollout.knative import is_ready, pods_of
 from rollout.pods import REST_PORT
 
-PROTOCOL = "grpc"
-"""What the transformer speaks; this program's own questions to pods come by REST."""
+PROTOCOL = "v2"
+"""What the transformer speaks. This program asks a pod in it too, but before it counts."""
 
 REQUESTS = "vision_requests_total"
 SECONDS = "vision_request_seconds_bucket"
-SERVED = "OK"
+SERVED = "200"
 
 Sample = dict[tuple[str, str], float]
 """Values by metric and code (of ``REQUESTS``) or bucket (of ``SECONDS``)."""

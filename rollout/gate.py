@@ -1,8 +1,8 @@
 """The gate's program: the same labelled images to the stable revision and to the new one.
 
 ``python -m rollout.gate`` runs in a Job made of the transformer's image, so that images become
-tensors as they do in serving, and tensors travel as they do in serving: gRPC through the
-cluster-local gateway, which routes by authority. Both are asked in turn, image by image, after
+tensors as they do in serving, and tensors travel as they do in serving: v2 in binary through the
+cluster-local gateway, which routes by host. Both are asked in turn, image by image, after
 both are warm. It measures and does not judge: one JSON object goes to standard output and to the
 container's termination message.
 """

@@ -12,7 +12,7 @@ from rollout.errors import RefusedError
 from rollout.knative import is_ready, pods_of
 
 REST_PORT = 8080
-"""The predictor's REST port: not declared in its pod, so nothing but this and probes uses it."""
+"""The predictor's one port."""
 
 
 def check_models(cluster: Cluster, revision: str, models: list[Expected]) -> dict[str, str]:

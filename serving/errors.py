@@ -27,6 +27,9 @@ from typing import Any, ClassVar
 
 from grpc import StatusCode
 
+ERROR_CODE = "x-error-code"
+"""HTTP header and gRPC trailing metadata that mark an error text as ours and name its code."""
+
 
 class ServingError(Exception):
     """Base of all errors that are rendered to clients.
@@ -53,8 +56,8 @@ class ServingError(Exception):
     def headers(self) -> dict[str, str]:
         """HTTP headers that go with the status."""
         if self.retry_after_seconds is None:
-            return {}
-        return {"retry-after": str(self.retry_after_seconds)}
+            return {ERROR_CODE: self.error_code}
+        return {ERROR_CODE: self.error_code, "retry-after": str(self.retry_after_seconds)}
 
     def as_json(self) -> dict[str, Any]:
         """The one shape of every error body."""
@@ -106,7 +109,7 @@ class MethodNotAllowed(ServingError):
         self.allow = allow
 
     def headers(self) -> dict[str, str]:
-        return {"allow": self.allow}
+        return {**super().headers(), "allow": self.allow}
 
 
 class RequestIdReusedError(ServingError):

@@ -19,8 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
 )
 
-from common.routes import Route, find_route
-from serving.http import Edge, Finished, Head, read_headers
+from serving.http import Edge, Finished, Head, Route, find_route, read_headers
 
 MOST_HEADERS = 64
 

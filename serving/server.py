@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import warnings
 from typing import Any
 
 import uvloop
@@ -22,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from serving.admission import Admission
 from serving.errors import Forbidden, ServingError, UnknownModel
-from serving.grpc.servicer import BoundGRPCServer
+from serving.grpc import GrpcServer, Servicer
 from serving.http import Edge, render_error
 from serving.model import ServedModel
 from serving.protocol import ShortProtocol
@@ -93,8 +92,6 @@ class ClosedRESTServer(RESTServer):
 
     def create_application(self) -> None:
         """KServe's application, with ``Edge`` outside of all its middleware."""
-        # KServe 0.21 answers with a class that current FastAPI calls deprecated, once a route.
-        warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         super().create_application()
         self.config.app = self.edge(kserve_application)
 
@@ -120,6 +117,7 @@ class VisionServer(ModelServer):
         self.settings = settings
         self.dataplane = ClosedDataPlane(model_registry=self.registered_models)
         self.model_repository_extension = ClosedRepository(self.registered_models)
+        self._grpc_edge: GrpcServer | None = None
 
     def start(self, models: list[ServedModel]) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -140,17 +138,17 @@ class VisionServer(ModelServer):
             timeout_keep_alive=self.timeout_keep_alive,
         )
         if self.enable_grpc:
-            self._grpc_server = BoundGRPCServer(
+            servicer = Servicer(self.dataplane, self.model_repository_extension, admission)
+            self._grpc_edge = GrpcServer(
+                servicer,
                 self.settings,
-                admission,
-                port=self.grpc_port,
-                data_plane=self.dataplane,
-                model_repository_extension=self.model_repository_extension,
-                kwargs=vars(kserve_arguments),
-                grace_period=self.grace_period,
+                self.grpc_port,
+                max_threads=self.max_threads,
+                max_received=kserve_arguments.grpc_max_receive_message_length,
+                max_sent=kserve_arguments.grpc_max_send_message_length,
             )
             # Before REST, whose readiness is what probes ask for.
-            self.servers.append(self._grpc_server.start(self.max_threads))
+            self.servers.append(self._grpc_edge.serve())
         self.servers.append(self._rest_server.start())
         self.register_signal_handler()
         logger.info("serving %s", ", ".join(model.name for model in models))
@@ -178,5 +176,5 @@ class VisionServer(ModelServer):
     async def _shut_down(self, sig: int) -> None:
         for model in self.registered_models.get_models().values():
             await model.close()
-        if self._grpc_server:
-            await self._grpc_server.stop(sig)
+        if self._grpc_edge:
+            await self._grpc_edge.stop()

@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from artifact import ArtifactError, model_contract
-from common.logs import configure_logging
-from common.settings import SettingError, read_settings
 from serving.arguments import ModelSelection, refuse_repeats, server_arguments
+from serving.logs import configure_logging
 from serving.quota import cpu_quota
 from serving.server import VisionServer
+from serving.settings import SettingError, read_settings
 from transformer.hop import HopSettings, PredictorHop
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
 
 DEFAULT = [ModelSelection("mnist", None), ModelSelection("fashion-mnist", None)]
-GRPC_PORT = 80
+GATEWAY_PORT = 80
 """Where the cluster's local gateway listens; KServe names the host without a port."""
 
 
@@ -38,10 +38,10 @@ def main() -> int:
         host: str = options.predictor_host
         hop = PredictorHop(
             HopSettings(
-                target=host if ":" in host else f"{host}:{GRPC_PORT}",
+                target=host if ":" in host else f"{host}:{GATEWAY_PORT}",
                 timeout_seconds=settings.predictor_timeout_seconds,
                 attempts=settings.predictor_attempts,
-                max_message_bytes=options.grpc_max_send_message_length,
+                max_message_bytes=settings.predictor_max_bytes,
                 use_ssl=options.predictor_use_ssl,
             )
         )

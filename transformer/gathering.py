@@ -35,8 +35,8 @@ HOLD_SECONDS = 0.02
 """Requests gather no longer than this, however long the predictor takes, so that the load that
 its autoscaler sees, and what one stuck replica holds up, stay what they are without batching."""
 
-REQUEST_IDS = 8
-"""Request ids that one call names; more would not fit what is forwarded."""
+REQUEST_ID_CHARACTERS = 128
+"""Of the request ids that one call names, commas included: what a server takes as one."""
 
 
 class Gathering:
@@ -86,4 +86,10 @@ def headers_of_all(headers: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
     if len(headers) == 1:
         return headers[0]
     found = [item["x-request-id"] for item in headers if "x-request-id" in item]
-    return {"x-request-id": ",".join(found[:REQUEST_IDS])}
+    named = ""
+    for request_id in found:
+        longer = f"{named},{request_id}" if named else request_id
+        if len(longer) > REQUEST_ID_CHARACTERS:
+            break
+        named = longer
+    return {"x-request-id": named}

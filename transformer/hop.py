@@ -1,23 +1,30 @@
-"""The hop to the predictor: v2 over gRPC with raw tensor bytes."""
+"""The hop to the predictor: v2 binary tensors over HTTP/1.1, by aiohttp's client.
+
+Every call is a request of its own to the gateway, which splits a canary request by request;
+connections are kept alive and shared by all models.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import math
+import random
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
+import aiohttp
 import numpy as np
-from google.protobuf.message import DecodeError
-from grpc import StatusCode
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+import orjson
 from numpy.typing import NDArray
+from yarl import URL
 
 from artifact import Contract
 from serving.errors import (
+    ERROR_CODE,
     BadPredictorAnswer,
     ContractRefused,
     DeadlineExceeded,
@@ -28,33 +35,52 @@ from serving.errors import (
     Unavailable,
     UnknownModel,
 )
-from serving.grpc.channel import Channel
-from serving.grpc.messages import ERROR_CODE, RpcError
 from serving.model import CONTRACT_DIGEST, Answered
-from serving.v2 import NUMPY_TYPES
+from serving.v2_client import InferResponse, read_infer_response, write_infer_request
 
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "x-b3-traceid")
 """Headers that go on to the predictor; `authorization` is the client's and stays here."""
 
 FORWARDABLE = re.compile(r"[\x20-\x7e]{1,512}")
-"""What gRPC takes as metadata; it fails the whole call over anything else."""
+"""What a forwarded header may be made of; another one is left out."""
 
 NAMEABLE = re.compile(r"[\x21-\x7e]{0,256}")
 """What revision and digest may be made of: they become headers."""
 
-MAX_RANK = 8
+CONNECTIONS = 128
+"""Open at once; more calls wait for one. A model has 32 calls under way at most."""
+
+IDLE_SECONDS = 30.0
+"""A connection that has been idle for longer is not used again: less than what servers and
+gateways allow (uvicorn 65 s here, Envoy an hour), so that they seldom close one under a call."""
+
+NAME_SECONDS = 10
+"""How long an address is known by before its name is looked up anew, for new connections."""
+
+CONNECT_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5
 WAKE_PAUSE_SECONDS = 0.1
 
-LIVE = "/inference.GRPCInferenceService/ServerLive"
-INFER = "/inference.GRPCInferenceService/ModelInfer"
+LARGE_BYTES = 1 << 20
+"""A body from this size on is written in parts, so that the event loop gets its turns."""
 
-_BY_STATUS: dict[StatusCode, tuple[type[ServingError], str]] = {
-    StatusCode.INVALID_ARGUMENT: (MalformedRequest, "the predictor refused the request"),
-    StatusCode.FAILED_PRECONDITION: (MalformedRequest, "the predictor refused the request"),
-    StatusCode.NOT_FOUND: (UnknownModel, "the predictor does not hold this model"),
-    StatusCode.RESOURCE_EXHAUSTED: (Overloaded, "the predictor is overloaded"),
-    StatusCode.UNAVAILABLE: (Unavailable, "the predictor cannot be reached"),
-    StatusCode.DEADLINE_EXCEEDED: (DeadlineExceeded, "the predictor did not answer in time"),
+LIVE_PATH = "/v2/health/live"
+UNREACHABLE = "the predictor cannot be reached"
+
+RETRIED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+"""What gateways say while a predictor is waking up or going away, and a predictor that is not
+ready. Nothing else is asked again: it was refused, or may have been very slow."""
+
+_BY_STATUS: dict[int, tuple[type[ServingError], str]] = {
+    400: (MalformedRequest, "the predictor refused the request"),
+    404: (UnknownModel, "the predictor does not hold this model"),
+    413: (TooLarge, "the request is too large for the predictor"),
+    415: (MalformedRequest, "the predictor refused the request"),
+    422: (MalformedRequest, "the predictor refused the request"),
+    429: (Overloaded, "the predictor is overloaded"),
+    502: (Unavailable, UNREACHABLE),
+    503: (Unavailable, UNREACHABLE),
+    504: (DeadlineExceeded, "the predictor did not answer in time"),
 }
 
 
@@ -62,7 +88,11 @@ _BY_STATUS: dict[StatusCode, tuple[type[ServingError], str]] = {
 class HopSettings:
     """Where the predictor is and how long to try; ``attempts`` counts the first call.
 
-    ``authority`` is the host that a gateway routes by, where it is not the target's own.
+    Attributes:
+        target: ``host:port``.
+        timeout_seconds: for one call, all its attempts together.
+        max_message_bytes: of a request and of an answer.
+        authority: host that a gateway routes by, where it is not the target's own.
     """
 
     target: str
@@ -73,23 +103,34 @@ class HopSettings:
     authority: str = ""
 
 
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class PredictorHop:
-    """One HTTP/2 connection to the predictor, shared by all models; made on first use.
+    """Calls to the predictor, over connections that are shared by all models.
 
     Raises:
-        ValueError: ``settings.target`` is no ``host:port``.
+        ValueError: ``settings.target`` is not ``host:port``.
     """
 
     def __init__(self, settings: HopSettings) -> None:
         self._settings = settings
-        self._channel = Channel(
-            settings.target,
-            settings.max_message_bytes,
-            use_ssl=settings.use_ssl,
-            authority=settings.authority,
-            attempts=settings.attempts,
-        )
+        address = settings.target.removeprefix("dns:///")
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(f"{settings.target!r} is not host:port")
+        self._base = f"{'https' if settings.use_ssl else 'http'}://{address}"
+        self._urls: dict[str, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._woken = False
+
+    @property
+    def settings(self) -> HopSettings:
+        return self._settings
 
     @property
     def max_message_bytes(self) -> int:
@@ -104,14 +145,17 @@ class PredictorHop:
         if self._woken:
             return
         self._woken = True
-        give_up = time.monotonic() + self._settings.timeout_seconds
-        while (left := give_up - time.monotonic()) > 0:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._settings.timeout_seconds
+        while loop.time() < give_up:
             try:
-                await self._channel.call(LIVE, b"", left)
-                return
-            except RpcError as error:
-                if error.code is not StatusCode.UNAVAILABLE:
+                reply = await self._once("GET", LIVE_PATH, b"", {}, give_up)
+                if reply.status not in RETRIED:
                     return
+            except (Unavailable, _DisconnectedError):
+                pass
+            except ServingError:
+                return
             await asyncio.sleep(WAKE_PAUSE_SECONDS)
 
     async def infer(
@@ -124,75 +168,161 @@ class PredictorHop:
                 the predictor is one of ours, for anybody else's may name internal addresses.
         """
         spec = contract.input
-        request = pb.ModelInferRequest(
-            model_name=model,
-            id=headers.get("x-request-id", ""),
-            parameters={CONTRACT_DIGEST: pb.InferParameter(string_param=contract.digest)},
-            inputs=[
-                pb.ModelInferRequest.InferInputTensor(
-                    name=spec.name, datatype=spec.dtype, shape=batch.shape
-                )
-            ],
-            raw_input_contents=[batch.tobytes()],
+        sent, body = write_infer_request(
+            batch, spec.name, spec.dtype, {CONTRACT_DIGEST: contract.digest}, contract.outputs[0]
         )
-        sent = batch.shape
+        rows = len(batch)
         del batch  # it may be large, and the answer takes a while
-        message = request.SerializeToString()
-        del request
-        if len(message) > self._settings.max_message_bytes:
-            raise TooLarge(f"{sent[0]} instances are too large for one call to the predictor")
-        metadata = [
-            (name, headers[name])
-            for name in FORWARDED
-            if FORWARDABLE.fullmatch(headers.get(name, ""))
-        ]
-        try:
-            answer = await self._channel.call(
-                INFER, message, self._settings.timeout_seconds, metadata
-            )
-            response = pb.ModelInferResponse.FromString(answer)
-        except RpcError as error:
-            raise _shown(error) from None
-        except DecodeError:
-            raise BadPredictorAnswer("the predictor's answer is damaged") from None
-        return _read_response(response, contract, sent)
+        if len(body) > self._settings.max_message_bytes:
+            raise TooLarge(f"{rows} instances are too large for one call to the predictor")
+        for name in FORWARDED:
+            if FORWARDABLE.fullmatch(headers.get(name, "")):
+                sent[name] = headers[name]
+        reply = await self._ask("POST", f"/v2/models/{quote(model, safe='')}/infer", body, sent)
+        if reply.status != HTTPStatus.OK:
+            raise _shown(reply) from None
+        return _read(reply, contract, rows)
 
     async def close(self) -> None:
-        await self._channel.close()
+        """Hang up; calls under way fail, and so do later ones."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> _Reply:
+        """A reply, after as many attempts as it takes and are allowed.
+
+        A prediction changes nothing, so a call may be made again whatever became of it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.timeout_seconds
+        attempt = 1
+        moved = False
+        while True:
+            try:
+                reply = await self._once(method, path, body, headers, deadline)
+                if reply.status not in RETRIED:
+                    return reply
+                error: ServingError = _shown(reply)
+            except _DisconnectedError:
+                if not moved:
+                    # Once at once, and beyond the attempts: a server may close a connection that
+                    # was idle just when it is used again, or goes away and has a successor.
+                    moved = True
+                    continue
+                error = Unavailable(UNREACHABLE)
+            except Unavailable as unreachable:
+                error = unreachable
+            backoff = min(FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS)
+            backoff *= random.uniform(0.8, 1.2)  # noqa: S311
+            if attempt >= self._settings.attempts or loop.time() + backoff >= deadline:
+                raise error from None
+            attempt += 1
+            await asyncio.sleep(backoff)
+
+    async def _once(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline: float
+    ) -> _Reply:
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            async with self._opened().request(
+                method,
+                self._url(path),
+                data=BytesIO(body) if len(body) >= LARGE_BYTES else body or None,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=left, sock_connect=CONNECT_SECONDS),
+                allow_redirects=False,
+            ) as response:
+                return _Reply(response.status, response.headers, await self._content(response))
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError):
+            raise _DisconnectedError from None
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise Unavailable(UNREACHABLE) from None
+        except aiohttp.ClientOSError:
+            raise _DisconnectedError from None
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded("the predictor did not answer in time") from None
+        except aiohttp.ClientError:
+            raise BadPredictorAnswer("the predictor's answer is damaged") from None
+
+    async def _content(self, response: aiohttp.ClientResponse) -> bytes:
+        """The reply's body, no larger than it may be."""
+        limit = self._settings.max_message_bytes
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise BadPredictorAnswer("the predictor's answer is compressed")
+        if response.content_length is not None:
+            if response.content_length > limit:
+                raise BadPredictorAnswer("the predictor's answer is too large")
+            return await response.read()
+        whole = BytesIO()
+        async for part in response.content.iter_any():
+            if whole.tell() + len(part) > limit:
+                raise BadPredictorAnswer("the predictor's answer is too large")
+            whole.write(part)
+        return whole.getvalue()
+
+    def _url(self, path: str) -> URL:
+        found = self._urls.get(path)
+        if found is None:
+            found = self._urls[path] = URL(self._base + path, encoded=True)
+        return found
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """The session; made on first use, for it belongs to the running event loop."""
+        if self._closed:
+            raise Unavailable("the connection to the predictor is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=NAME_SECONDS
+                ),
+                headers={"host": self._settings.authority} if self._settings.authority else None,
+                skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._session
 
 
-def _shown(error: RpcError) -> ServingError:
-    kind, text = _BY_STATUS.get(error.code, (BadPredictorAnswer, "the predictor failed"))
-    code = error.trailing.get(ERROR_CODE)
+class _DisconnectedError(Exception):
+    """The connection was lost under a call."""
+
+
+def _shown(reply: _Reply) -> ServingError:
+    kind, text = _BY_STATUS.get(reply.status, (BadPredictorAnswer, "the predictor failed"))
+    code = reply.headers.get(ERROR_CODE)
     if code is not None:
-        text = error.details or text
+        text = _text_of(reply.body) or text
     if code == ContractRefused.code:
         kind = ContractRefused
     return kind(text, code=code)
 
 
-def _read_response(
-    response: pb.ModelInferResponse, contract: Contract, sent: tuple[int, ...]
-) -> tuple[NDArray[Any], Answered]:
-    output = response.outputs[0] if response.outputs else None
-    kind = np.dtype(NUMPY_TYPES[contract.output_dtype])
+def _text_of(body: bytes) -> str:
+    """The text of an error document of ours."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    text = document.get("error") if isinstance(document, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _read(reply: _Reply, contract: Contract, rows: int) -> tuple[NDArray[Any], Answered]:
+    try:
+        response: InferResponse = read_infer_response(
+            reply.headers, reply.body, contract.outputs[0], contract.output_dtype
+        )
+    except ValueError:
+        raise BadPredictorAnswer("the predictor's answer does not fit the contract") from None
+    values = response.output
+    digest = response.parameters.get("model_digest", "")
     if (
-        output is None
-        or output.name != contract.outputs[0]
-        or output.datatype != contract.output_dtype
-        or not 1 <= len(output.shape) <= MAX_RANK
-        or min(output.shape) < 0
-        or output.shape[0] != sent[0]
-        or len(response.raw_output_contents) != 1
+        len(values) != rows
+        or not isinstance(digest, str)
+        or not NAMEABLE.fullmatch(response.model_version + digest)
     ):
         raise BadPredictorAnswer("the predictor's answer does not fit the contract")
-    contents = response.raw_output_contents[0]  # every look at it is a copy
-    if len(contents) != kind.itemsize * math.prod(output.shape):
-        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
-    values = np.frombuffer(contents, kind).reshape(output.shape)
-    if kind.kind == "f" and not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BadPredictorAnswer("the predictor's answer is not finite")
-    digest = response.parameters["model_digest"].string_param
-    if not NAMEABLE.fullmatch(response.model_version + digest):
-        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
-    return values, Answered(response.model_version, digest, sent[0])
+    return values, Answered(response.model_version, digest, rows)

@@ -6,24 +6,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from common.settings import without_prefix
 from serving.settings import ServerSettings
 
 
 class TransformerSettings(ServerSettings):
     # While the predictor computes, too: with a pass or two under way, a processor is left over.
     busy_poll_requests: ClassVar[int] = 4
-    old_names: ClassVar[dict[str, str]] = ServerSettings.old_names | without_prefix(
-        "max_image_bytes",
-        "max_image_pixels",
-        "max_raster_pixels",
-        "decode_threads",
-        "default_top_k",
-        "predictor_timeout_seconds",
-        "predictor_attempts",
-        "batch_instances",
-        "wake_predictor",
-    )
 
     max_image_bytes: int = Field(
         16 << 20, ge=64, description="largest encoded image, after base64 is undone"
@@ -42,7 +30,10 @@ class TransformerSettings(ServerSettings):
         20.0, gt=0, description="time the predictor has for one call, retries included"
     )
     predictor_attempts: int = Field(
-        3, ge=1, le=5, description="calls before UNAVAILABLE is passed on; other errors never retry"
+        3, ge=1, le=5, description="calls before 502 or 503 is passed on; other errors never retry"
+    )
+    predictor_max_bytes: int = Field(
+        32 << 20, ge=1024, description="most bytes of one call to the predictor, and of its answer"
     )
     batch_instances: int = Field(
         32, ge=1, description="most instances of different requests in one call; 1: none share one"

@@ -23,8 +23,8 @@ from benchmarks.peers.network import (
 )
 from benchmarks.questions import v1_body, v2_body
 from benchmarks.service import PATH, tensor_question
-from common.processes import environment_folder as installed
-from local.service import free_ports
+from local.service import environment_folder as installed
+from local.service import free_ports, free_row
 
 BATCH = 64
 KSERVE_V1, KSERVE_GRPC = "kserve-v1", "kserve-grpc"
@@ -99,27 +99,27 @@ def _peer(
 
 def _kserve(name: str, title: str, protocol: str) -> Peer:
     def programs(network: Network, question: Question) -> list[Program]:
-        ports = free_ports()
+        port, predictor_http, predictor_grpc = free_row(3)
         python = str(environment_folder("kserve") / "bin" / "python")
         common = [f"--model_name={MODEL}", "--workers=1"]
-        hop = ports.predictor_grpc if protocol == "grpc-v2" else ports.predictor_http
+        hop = predictor_grpc if protocol == "grpc-v2" else predictor_http
         predictor = [
             *(python, "-m", "benchmarks.peers.kserve_predictor", *common),
-            f"--http_port={ports.predictor_http}",
-            f"--grpc_port={ports.predictor_grpc}",
+            f"--http_port={predictor_http}",
+            f"--grpc_port={predictor_grpc}",
         ]
         transformer = [
             *(python, "-m", "benchmarks.peers.kserve_transformer", *common),
-            f"--http_port={ports.http}",
+            f"--http_port={port}",
             "--enable_grpc=false",
             f"--predictor_host=127.0.0.1:{hop}",
             f"--predictor_protocol={protocol}",
         ]
         tensor = tensor_question(network, question)
-        environment = _environment(network, ports.http, threads=2)
+        environment = _environment(network, port, threads=2)
         return [
-            Program("predictor", predictor, ROOT, ports.predictor_http, PATH, tensor, environment),
-            Program("transformer", transformer, ROOT, ports.http, PATH, question, environment),
+            Program("predictor", predictor, ROOT, predictor_http, PATH, tensor, environment),
+            Program("transformer", transformer, ROOT, port, PATH, question, environment),
         ]
 
     setting = "transformer and predictor, one process each, no batching"
@@ -155,13 +155,13 @@ def _bentoml(network: Network, question: Question) -> list[Program]:
 
 
 def _mlserver(folder: Path, network: Network, question: Question) -> list[Program]:
-    ports = free_ports()
+    port, grpc_port, metrics_port = free_row(3)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "host": "127.0.0.1",
-        "http_port": ports.http,
-        "grpc_port": ports.predictor_grpc,
-        "metrics_port": ports.predictor_http,
+        "http_port": port,
+        "grpc_port": grpc_port,
+        "metrics_port": metrics_port,
         "parallel_workers": 0,
         "use_structured_logging": False,
         "debug": False,
@@ -176,11 +176,11 @@ def _mlserver(folder: Path, network: Network, question: Question) -> list[Progra
     (folder / "model-settings.json").write_text(json.dumps(model))
     command = [_tool(MLSERVER, "mlserver"), "start", str(folder)]
     path = f"/v2/models/{MODEL}/infer"
-    return [_program(command, network, ports.http, path, question, threads=1)]
+    return [_program(command, network, port, path, question, threads=1)]
 
 
 def _torchserve(folder: Path, network: Network, question: Question) -> list[Program]:
-    ports = free_ports()
+    port, management_port, metrics_port = free_row(3)
     store = folder / "store" / MODEL
     (store / "MAR-INF").mkdir(parents=True, exist_ok=True)
     # What torch-model-archiver would pack; TorchServe takes the folder as well.
@@ -204,9 +204,9 @@ def _torchserve(folder: Path, network: Network, question: Question) -> list[Prog
         }
     }
     configuration = [
-        f"inference_address=http://127.0.0.1:{ports.http}",
-        f"management_address=http://127.0.0.1:{ports.predictor_http}",
-        f"metrics_address=http://127.0.0.1:{ports.predictor_grpc}",
+        f"inference_address=http://127.0.0.1:{port}",
+        f"management_address=http://127.0.0.1:{management_port}",
+        f"metrics_address=http://127.0.0.1:{metrics_port}",
         "job_queue_size=4096",
         f"model_store={store.parent}",
         f"load_models={MODEL}",
@@ -218,7 +218,7 @@ def _torchserve(folder: Path, network: Network, question: Question) -> list[Prog
         *("--ts-config", str(folder / "config.properties"), "--model-store", str(store.parent)),
     ]
     path = f"/predictions/{MODEL}"
-    program = _program(command, network, ports.http, path, question, threads=1)
+    program = _program(command, network, port, path, question, threads=1)
     program.environment.update(LOG_LOCATION=str(folder), METRICS_LOCATION=str(folder))
     return [program]
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,15 @@ from kserve import (
 from numpy.typing import NDArray
 
 from artifact import open_revision
-from local.service import LocalService
+from local.manifest import Ports, local_components
+from local.service import (
+    ROOT,
+    LocalService,
+    answers,
+    command_line,
+    free_row,
+    interpreters,
+)
 from predictor.loading import load_revision
 from tests.conftest import SHIPPED
 from tests.end_to_end.conftest import call, distinct_pngs
@@ -66,12 +77,32 @@ def test_triton_http(service: LocalService, batch: Batch, expected: Batch, binar
 
 
 @pytest.fixture(scope="module")
-def triton(
-    service: LocalService, batch: Batch, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
+def address() -> Iterator[str]:
+    """Of a predictor's gRPC, which has to be asked for."""
+    port, http_port = free_row(2)
+    predictor, _ = local_components(Ports(1, http_port), SHIPPED)
+    command = command_line(predictor, interpreters()["predictor"])
+    process = subprocess.Popen(
+        [*command, "--enable_grpc=true", f"--grpc_port={port}"],
+        env={**os.environ, **predictor.environment},
+        cwd=ROOT,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(f"http://127.0.0.1:{http_port}/v2/health/ready"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def triton(address: str, batch: Batch, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("triton") / "batch.npy"
     np.save(path, batch)
-    address = f"127.0.0.1:{service.ports.predictor_grpc}"
     program = Path(__file__).with_name("triton_grpc_calls.py")
     done = subprocess.run(
         [sys.executable, str(program), address, str(path)],
@@ -112,11 +143,13 @@ def test_triton_grpc_is_refused_precisely(
     assert triton["still ready"] is True
 
 
-async def test_kserve_clients(service: LocalService, batch: Batch, expected: Batch) -> None:
+async def test_kserve_clients(
+    service: LocalService, address: str, batch: Batch, expected: Batch
+) -> None:
     tensor = InferInput("image", list(batch.shape), "FP32")
     tensor.set_data_from_numpy(batch, binary_data=True)
     request = InferRequest("mnist", [tensor])
-    grpc = InferenceGRPCClient(f"127.0.0.1:{service.ports.predictor_grpc}")
+    grpc = InferenceGRPCClient(address)
     answer = await grpc.infer(request)
     assert same(answer.outputs[0].as_numpy(), expected)
     assert answer.model_version == "1"

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from common.ports import free_row
-from common.processes import answers
-from local.service import LocalService, free_ports
+from local.service import LocalService, answers, free_ports, free_row
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import people
 

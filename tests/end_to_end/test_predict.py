@@ -115,7 +115,7 @@ def test_readiness_of_all_models_is_one_url(service: LocalService) -> None:
 
 def test_metrics_name_model_revision_and_code(service: LocalService) -> None:
     call(f"{service.url}/v1/models/mnist:predict", instances(sample("seven.png")))
-    for url, protocol, code in ((service.url, "v1", "200"), (service.predictor_url, "grpc", "OK")):
+    for url, protocol, code in ((service.url, "v1", "200"), (service.predictor_url, "v2", "200")):
         text = call(f"{url}/metrics").body.decode()
         labels = f'code="{code}",model_name="mnist",protocol="{protocol}",revision="1"'
         assert f"vision_requests_total{{{labels}}}" in text

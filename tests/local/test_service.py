@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import StartError
-from common.ports import require_free
-from common.processes import answers
 from local.manifest import Component, Ports
-from local.service import LocalService, command_line, free_ports, interpreters
+from local.service import (
+    LocalService,
+    StartError,
+    answers,
+    command_line,
+    free_ports,
+    interpreters,
+    require_free,
+)
 
 
 @pytest.fixture
@@ -30,10 +35,16 @@ def script(path: Path, text: str) -> dict[str, Path]:
     return {"predictor": path, "transformer": path}
 
 
-@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_taken_port_gets_a_plain_message(taken: int) -> None:
+    with pytest.raises(StartError) as caught:
+        require_free(taken)
+    assert str(caught.value).startswith(f"port {taken} is taken; choose another with PORT=")
+
+
+@pytest.mark.parametrize("position", [0, 1])
 def test_no_server_starts_beside_a_taken_port(tmp_path: Path, taken: int, position: int) -> None:
     free = free_ports()
-    ports = [free.http, free.predictor_http, free.predictor_grpc]
+    ports = [free.http, free.predictor_http]
     ports[position] = taken
     running = script(tmp_path / "python", "exec sleep 60")
     service = LocalService(Ports(*ports), running, tmp_path)
@@ -47,7 +58,7 @@ def test_the_first_server_is_stopped_when_the_second_cannot_start(
     tmp_path: Path, taken: int
 ) -> None:
     free = free_ports()
-    ports = Ports(taken, free.predictor_http, free.predictor_grpc)
+    ports = Ports(taken, free.predictor_http)
     service = LocalService(ports, script(tmp_path / "python", "exec sleep 60"), tmp_path)
     with pytest.raises(StartError, match="is taken"), service:
         pass
@@ -71,7 +82,6 @@ def test_a_server_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Pa
     with pytest.raises(StartError) as caught:
         service.start("predictor")
         service.wait_ready(10)
-    service.stop()
     assert str(caught.value) == "the predictor ended with status 3:\n  two\n  three\n  four"
     assert service.ended() == "predictor"
 
@@ -98,18 +108,15 @@ def test_a_crash_is_noticed(tmp_path: Path) -> None:
 
 def test_a_server_gets_the_manifests_arguments_and_environment(tmp_path: Path) -> None:
     ports = free_ports()
-    printing = script(
-        tmp_path / "python", 'echo "$@"; echo "$VISION_HOST $VISION_MODEL_ROOT $MALLOC_ARENA_MAX"'
-    )
+    printing = script(tmp_path / "python", 'echo "$@"; echo "$HOST $MODEL_ROOT $MALLOC_ARENA_MAX"')
     service = LocalService(ports, printing, tmp_path, {"mnist": "2"}, tmp_path / "logs")
     service.start("predictor")
     with pytest.raises(StartError, match="ended with status 0"):
         service.wait_ready(10)
-    service.stop()
     arguments, environment = (tmp_path / "logs" / "predictor.log").read_text().splitlines()
     assert arguments.startswith("-m predictor --model=fashion-mnist=2 --model=mnist=2 ")
     assert f"--http_port={ports.predictor_http}" in arguments
-    assert f"--grpc_port={ports.predictor_grpc}" in arguments
+    assert "--enable_grpc=false" in arguments
     assert environment == f"127.0.0.1 {tmp_path} 2"
 
 
@@ -120,14 +127,14 @@ def test_the_command_line_is_the_manifests() -> None:
 
 
 def test_urls() -> None:
-    service = LocalService(Ports(1, 2, 3), {})
+    service = LocalService(Ports(1, 2), {})
     assert (service.url, service.predictor_url) == ("http://127.0.0.1:1", "http://127.0.0.1:2")
 
 
-def test_free_ports_are_three_and_free() -> None:
+def test_free_ports_are_two_and_free() -> None:
     ports = free_ports()
-    numbers = {ports.http, ports.predictor_http, ports.predictor_grpc}
-    assert len(numbers) == 3
+    numbers = {ports.http, ports.predictor_http}
+    assert len(numbers) == 2
     for number in numbers:
         require_free(number)
 
@@ -144,3 +151,9 @@ def test_environments_are_where_make_lays_them(monkeypatch: pytest.MonkeyPatch) 
 
 def test_nobody_answers_on_a_free_port() -> None:
     assert not answers(f"http://127.0.0.1:{free_ports().http}/v2/health/ready")
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 70000])
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(StartError, match=f"{port} is no port"):
+        require_free(port)

@@ -205,17 +205,18 @@ def test_every_container_is_restricted_and_bounded(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_predictor_is_grpc_and_closed_to_the_outside(overlay: str) -> None:
+def test_both_speak_http_and_the_predictor_is_closed_to_the_outside(overlay: str) -> None:
     for isvc in of_kind(render(MANIFESTS / overlay), "InferenceService"):
         annotations = isvc["metadata"]["annotations"]
         assert annotations["serving.kserve.io/deploymentMode"] == "Knative"
         assert annotations["serving.kserve.io/enable-tag-routing"] == "true"
         predictor = isvc["spec"]["predictor"]
         assert predictor["labels"] == {"networking.knative.dev/visibility": "cluster-local"}
-        (port,) = predictor["containers"][0]["ports"]
-        assert (port["name"], port["containerPort"]) == ("h2c", 8081)
-        (port,) = isvc["spec"]["transformer"]["containers"][0]["ports"]
-        assert (port["name"], port["containerPort"]) == ("http1", 8080)
+        for component in (predictor, isvc["spec"]["transformer"]):
+            (container,) = component["containers"]
+            (port,) = container["ports"]
+            assert (port["name"], port["containerPort"]) == ("http1", 8080)
+            assert "--enable_grpc=false" in container["args"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -223,12 +224,8 @@ def test_liveness_is_asked_of_http(overlay: str) -> None:
     for name, component in parts(render(MANIFESTS / overlay)):
         (container,) = component["containers"]
         probe = container["livenessProbe"]
-        if name.endswith("transformer"):
-            assert probe["httpGet"] == {"path": "/v2/health/live", "port": 8080}
-        else:
-            *_, script, port = probe["exec"]["command"]
-            assert (MANIFESTS.parent / script).exists()
-            assert f"--http_port={port}" in container["args"]
+        assert probe["httpGet"] == {"path": "/v2/health/live", "port": 8080}, name
+        assert "--http_port=8080" in container["args"], name
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -237,7 +234,7 @@ def test_the_hop_may_take_as_long_as_the_request_around_it(overlay: str) -> None
         spec = isvc["spec"]
         (container,) = spec["transformer"]["containers"]
         environment = {item["name"]: item.get("value") for item in container["env"]}
-        hop = float(environment.get("VISION_PREDICTOR_TIMEOUT_SECONDS") or 20)
+        hop = float(environment.get("PREDICTOR_TIMEOUT_SECONDS") or 20)
         assert hop < spec["transformer"]["timeout"]
         assert hop <= spec["predictor"]["timeout"]
 
@@ -287,7 +284,7 @@ def test_the_download_gets_its_secret_by_reference(tmp_path: Path) -> None:
     (container,) = isvc["spec"]["predictor"]["containers"]
     environment = {item["name"]: item["value"] for item in container["env"]}
     assert environment["STORAGE_URI"].startswith("s3://")
-    assert environment["VISION_MODEL_ROOT"] == "/mnt/models"
+    assert environment["MODEL_ROOT"] == "/mnt/models"
 
 
 def test_the_rollout_account_reads_no_secrets_and_changes_little(tmp_path: Path) -> None:
@@ -318,18 +315,16 @@ def test_an_overlay_sets_what_the_accounts_are_told_and_names_their_image(tmp_pa
     path = folder / "kustomization.yaml"
     kustomization = yaml.safe_load(path.read_text())
     kustomization["components"] = ["../../components/accounts"]
-    told = {"VISION_PUBLIC_URL": "https://vision.example.org"}
+    told = {"PUBLIC_URL": "https://vision.example.org"}
     patch = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "accounts"}}
     kustomization["patches"].append({"patch": yaml.safe_dump({**patch, "data": told})})
     path.write_text(yaml.safe_dump(kustomization))
     documents = render(folder)
     (found,) = (
-        d["data"]
-        for d in of_kind(documents, "ConfigMap")
-        if "VISION_PUBLIC_URL" in d.get("data", {})
+        d["data"] for d in of_kind(documents, "ConfigMap") if "PUBLIC_URL" in d.get("data", {})
     )
-    assert found["VISION_PUBLIC_URL"] == told["VISION_PUBLIC_URL"]
-    assert found["VISION_MODELS"] == "mnist fashion-mnist"
+    assert found["PUBLIC_URL"] == told["PUBLIC_URL"]
+    assert found["MODELS"] == "mnist fashion-mnist"
     (name,) = {image for image in images_of(documents) if "vision-accounts" in image}
     assert name.startswith("dev.local/vision-accounts:")
 

@@ -65,10 +65,10 @@ class FakeGateway:
         if _due(number, quality.lost_every):
             return 503, {}, {"error": "no healthy upstream"}
         counts = self.counted.setdefault(knative, {})
-        code = "INTERNAL" if _due(number, quality.fail_every) else "OK"
+        code = "500" if _due(number, quality.fail_every) else "200"
         counts[code] = counts.get(code, 0) + 1
         self.fake.metrics[knative] = self._metrics(revision, counts)
-        if code != "OK":
+        if code != "200":
             return 502, {}, {"error": "the predictor failed"}
         card = open_revision(self.fake.cards, self.model, revision)
         label = 0
@@ -92,22 +92,22 @@ class FakeGateway:
         return name
 
     def _metrics(self, revision: str, counts: dict[str, int]) -> str:
-        labels = f'model_name="{self.model}",protocol="grpc"'
+        labels = f'model_name="{self.model}",protocol="v2"'
         lines = ["# TYPE vision_requests counter"]
         for code, count in counts.items():
-            owner = revision if code == "OK" else ""
+            owner = revision if code == "200" else ""
             lines.append(
                 f'vision_requests_total{{{labels},revision="{owner}",code="{code}"}} {count}.0'
             )
         lines.append(
-            f'vision_requests_total{{model_name="{self.model}",protocol="v2",'
+            f'vision_requests_total{{model_name="{self.model}",protocol="v1",'
             f'revision="{revision}",code="200"}} 7.0'
         )
         lines.append("# TYPE vision_request_seconds histogram")
         for bound in (*BOUNDS, "+Inf"):
             lines.append(
                 f'vision_request_seconds_bucket{{{labels},revision="{revision}",le="{bound}"}} '
-                f"{counts.get('OK', 0)}.0"
+                f"{counts.get('200', 0)}.0"
             )
         return "\n".join(lines) + "\n"
 

@@ -15,15 +15,15 @@ R1 = "vision-predictor-00001"
 
 
 def text(ok: int, failed: int = 0, slow: int = 0) -> str:
-    labels = 'model_name="m",protocol="grpc"'
+    labels = 'model_name="m",protocol="v2"'
     return f"""
-vision_requests_total{{{labels},revision="1",code="OK"}} {ok}
-vision_requests_total{{{labels},revision="",code="INTERNAL"}} {failed}
+vision_requests_total{{{labels},revision="1",code="200"}} {ok}
+vision_requests_total{{{labels},revision="",code="500"}} {failed}
 vision_request_seconds_bucket{{{labels},revision="1",le="0.1"}} {ok - slow}
 vision_request_seconds_bucket{{{labels},revision="1",le="1.0"}} {ok}
 vision_request_seconds_bucket{{{labels},revision="1",le="+Inf"}} {ok}
-vision_requests_total{{model_name="other",protocol="grpc",revision="1",code="OK"}} 99
-vision_requests_total{{model_name="m",protocol="v2",revision="1",code="200"}} 99
+vision_requests_total{{model_name="other",protocol="v2",revision="1",code="200"}} 99
+vision_requests_total{{model_name="m",protocol="v1",revision="1",code="200"}} 99
 """
 
 
@@ -77,10 +77,10 @@ def test_the_servers_own_metrics_are_read() -> None:
     registry, tally = CollectorRegistry(), Tally()
     registry.register(tally)
     for _ in range(3):
-        tally.count_request("counted", "1", "grpc", "OK")
-    tally.count_request("counted", "", "grpc", "INTERNAL")
-    tally.count_answer("counted", "1", "grpc", 0.02, 1)
+        tally.count_request("counted", "1", "v2", "200")
+    tally.count_request("counted", "", "v2", "500")
+    tally.count_answer("counted", "1", "v2", 0.02, 1)
     found = parse(generate_latest(registry).decode(), "counted")
-    assert found[REQUESTS, "OK"] == 3
-    assert found[REQUESTS, "INTERNAL"] == 1
+    assert found[REQUESTS, "200"] == 3
+    assert found[REQUESTS, "500"] == 1
     assert sum(value for (name, _), value in found.items() if "bucket" in name) > 0

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
-    GRPCInferenceServiceServicer,
-    add_GRPCInferenceServiceServicer_to_server,
-)
 
 from artifact import open_revision
 from rollout.cards import Expected
@@ -25,14 +19,16 @@ from rollout.gate import Comparison, gateway_hop, main
 from rollout.gate_job import gate_config_map, gate_job, tag_hosts
 from rollout.inferenceservice import Target
 from rollout.labelled import LabelledSet
-from serving.model import CONTRACT_DIGEST
+from serving.model import CONTRACT_DIGEST, HttpRequest, Reply
+from serving.v2 import read_infer_request, write_infer_response
+from tests.rollout.loopback import QuietHandler, served
 from transformer.hop import PredictorHop
 
 STABLE, CANARY = "prev-vision-predictor.vision", "latest-vision-predictor.vision"
 
 
 @dataclass
-class Predictor(GRPCInferenceServiceServicer):  # type: ignore[misc]
+class Predictor:
     """One revision; the class of an image is its first pixel's.
 
     Attributes:
@@ -48,31 +44,43 @@ class Predictor(GRPCInferenceServiceServicer):  # type: ignore[misc]
     asleep: int = 0
     broken: set[int] = field(default_factory=set)
     contracts: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
     port: int = 0
 
-    def ModelInfer(self, request: Any, context: Any) -> Any:
+    def infer(self, headers: dict[str, str], body: bytes) -> tuple[int, Reply]:
         self.order.append(self.revision)
+        self.hosts.add(headers["host"])
         if self.asleep > 0:
             self.asleep -= 1
-            context.abort(grpc.StatusCode.UNAVAILABLE, "waking")
-        self.contracts.add(request.parameters[CONTRACT_DIGEST].string_param)
-        tensor = np.frombuffer(request.raw_input_contents[0], np.float32)
-        number = round(float(tensor[0] * 0.3081 + 0.1307) * 255)
+            return 503, Reply(b"waking")
+        request = read_infer_request(HttpRequest(body, headers))
+        self.contracts.add(request.parameters[CONTRACT_DIGEST])
+        tensor = request.inputs[0].numbers()
+        number = round(float(tensor.flat[0] * 0.3081 + 0.1307) * 255)
         if number in self.broken:
-            context.abort(grpc.StatusCode.INTERNAL, "boom")
+            return 500, Reply(b"boom")
         scores = np.zeros((1, 10), np.float32)
         scores[0, (number + 1) % 10 if number in self.wrong else number] = 1.0
-        return pb.ModelInferResponse(
-            model_name=request.model_name,
-            model_version=self.revision,
-            parameters={"model_digest": pb.InferParameter(string_param="sha256:" + self.revision)},
-            outputs=[
-                pb.ModelInferResponse.InferOutputTensor(
-                    name="probabilities", datatype="FP32", shape=[1, 10]
-                )
-            ],
-            raw_output_contents=[scores.tobytes()],
-        )
+        digest = {"model_digest": "sha256:" + self.revision}
+        outputs: dict[str, Any] = {"probabilities": scores}
+        return 200, write_infer_response(request, "mnist", self.revision, digest, outputs)
+
+    def handler(self) -> type[QuietHandler]:
+        predictor = self
+
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                status, reply = predictor.infer(headers, body)
+                self.send_response(status)
+                self.send_header("content-length", str(reply.size))
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply.body)
+
+        return Handler
 
 
 @dataclass
@@ -85,16 +93,11 @@ class Both:
 def both() -> Iterator[Both]:
     order: list[str] = []
     found = Both(Predictor("1", order), Predictor("2", order))
-    servers = []
-    for predictor in (found.stable, found.canary):
-        server = grpc.server(ThreadPoolExecutor(2))
-        add_GRPCInferenceServiceServicer_to_server(predictor, server)
-        predictor.port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        servers.append(server)
-    yield found
-    for server in servers:
-        server.stop(None).wait()
+    with ExitStack() as servers:
+        for predictor in (found.stable, found.canary):
+            url = servers.enter_context(served(predictor.handler()))
+            predictor.port = int(url.rpartition(":")[2])
+        yield found
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def run(
     ports = {STABLE: both.stable.port, CANARY: both.canary.port}
 
     def local(address: str) -> PredictorHop:
-        settings = gateway_hop(address)._settings
+        settings = gateway_hop(address).settings
         assert (settings.target, settings.authority) == (f"{address}:80", address)
         return PredictorHop(replace(settings, target=f"127.0.0.1:{ports[address]}"))
 
@@ -147,6 +150,7 @@ def test_both_are_asked_the_same_and_compared(
     assert 0 < found.stable.p50_ms <= found.stable.p95_ms
     contract = open_revision(cards, "mnist", "2").card.contract.digest
     assert both.stable.contracts == both.canary.contracts == {contract}
+    assert (both.stable.hosts, both.canary.hosts) == ({STABLE}, {CANARY})
     timed = both.stable.order[-200:]
     pairs = [tuple(timed[i : i + 2]) for i in range(0, 200, 2)]
     assert pairs == [("2", "1"), ("1", "2")] * 50

@@ -4,7 +4,7 @@ import pytest
 
 from serving import admission
 from serving.admission import FLOOR, MEMORY_SECONDS, STALL_SECONDS, WINDOW_SECONDS, Admission
-from serving.errors import Overloaded
+from serving.errors import ERROR_CODE, Overloaded
 
 
 class Clock:
@@ -46,7 +46,7 @@ def test_requests_are_bounded() -> None:
     fill(found, 3)
     with pytest.raises(Overloaded) as caught:
         found.enter(1)
-    assert caught.value.headers() == {"retry-after": "1"}
+    assert caught.value.headers() == {ERROR_CODE: "overloaded", "retry-after": "1"}
     assert found.requests == 3
     found.leave(1, answered=False)
     found.enter(1)

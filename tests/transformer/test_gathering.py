@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from serving.http import REQUEST_ID
 from transformer.gathering import SURE_CALLS, Gathering, headers_of_all
 
 ONE, TWO = "sha256:one", "sha256:two"
@@ -49,5 +50,9 @@ def test_a_single_requests_headers_go_on_as_they_are() -> None:
 
 def test_of_several_requests_the_first_ids_go_on() -> None:
     headers = [{"x-request-id": str(n), "traceparent": "00-1-2-01"} for n in range(20)]
-    assert headers_of_all(headers) == {"x-request-id": "0,1,2,3,4,5,6,7"}
+    assert headers_of_all(headers) == {"x-request-id": ",".join(str(n) for n in range(20))}
+    headers = [{"x-request-id": f"{n:036}"} for n in range(20)]
+    (named,) = headers_of_all(headers).values()
+    assert named == ",".join(f"{n:036}" for n in range(3))
+    assert REQUEST_ID.fullmatch(named), "the predictor takes it as it is"
     assert headers_of_all([{}, {}]) == {"x-request-id": ""}

@@ -8,9 +8,8 @@ from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from serving.admission import Admission
-from serving.errors import Internal, Overloaded
-from serving.grpc.messages import ERROR_CODE
-from serving.grpc.servicer import Servicer
+from serving.errors import ERROR_CODE, Internal, Overloaded
+from serving.grpc import Servicer
 from serving.server import ClosedDataPlane, ClosedRepository
 from tests.serving.fake import SumModel, repository, sample
 

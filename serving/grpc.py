@@ -1,25 +1,35 @@
-"""The gRPC edge: KServe's v2 service without its open model repository."""
+"""The gRPC edge: KServe's v2 service on ``grpc.aio``, without its open model repository.
+
+For callers from outside; the transformer asks the predictor over HTTP. Off unless it is asked for
+(``--enable_grpc=true``), for then it has a port of its own.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
 
-from grpc import StatusCode
+from grpc import StatusCode, aio
+from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.server import GRPCServer
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+    add_GRPCInferenceServiceServicer_to_server,
+)
 from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from serving.admission import Admission
-from serving.errors import Internal, ServingError
-from serving.grpc.listener import GrpcListener
-from serving.grpc.messages import ERROR_CODE
-from serving.grpc.server import Method, Service
+from serving.errors import ERROR_CODE, Internal, ServingError
 from serving.http import failures, shown_error
 from serving.metrics import TALLY
 from serving.model import Answered
 from serving.settings import ServerSettings
+
+IDENTITY_ONLY = 1
+"""gRPC's bit set of compressions: what a client compresses would be inflated before it is counted,
+and tensors gain nothing by it."""
 
 logger = logging.getLogger("serving.grpc")
 
@@ -35,10 +45,13 @@ class GrpcModel(Protocol):
 
 
 class Servicer(InferenceServicer):
-    """Every method's errors are rendered alike; ``ModelInfer`` goes to the model directly."""
+    """Every method's errors are rendered alike; ``ModelInfer`` keeps raw tensors raw."""
 
-    def __init__(self, data_plane: Any, repository: Any, admission: Admission) -> None:
+    def __init__(
+        self, data_plane: DataPlane, repository: ModelRepositoryExtension, admission: Admission
+    ) -> None:
         super().__init__(data_plane, repository)
+        self._models = data_plane
         self._admission = admission
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> Any:
@@ -48,7 +61,7 @@ class Servicer(InferenceServicer):
         size_bytes = request.ByteSize()
         admitted = False
         try:
-            model = await self._data_plane.get_model(request.model_name)
+            model = await self._models.get_model(request.model_name)
             known = request.model_name
             served = cast(GrpcModel, model)
             served.require_ready()
@@ -113,33 +126,66 @@ async def refuse(context: Any, error: Exception, method: str) -> None:
     await context.abort(shown.grpc_status, shown.message)
 
 
-class BoundGRPCServer(GRPCServer):
-    """KServe's gRPC server with ``Servicer``, on a chosen address and on ``serving.http2``."""
+class GrpcServer:
+    """Listens for calls on an address of its own.
 
-    def __init__(self, settings: ServerSettings, admission: Admission, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    Args:
+        max_threads: of gRPC itself, as KServe's argument says.
+        max_received, max_sent: bytes of one message.
+    """
+
+    def __init__(
+        self,
+        servicer: Servicer,
+        settings: ServerSettings,
+        port: int,
+        *,
+        max_threads: int,
+        max_received: int,
+        max_sent: int,
+    ) -> None:
+        self._servicer = servicer
         self._settings = settings
-        self._admission = admission
+        self._port = port
+        self._max_threads = max_threads
+        self._max_received = max_received
+        self._max_sent = max_sent
+        self._server: aio.Server | None = None
 
-    async def start(self, max_workers: int) -> None:
-        servicer = Servicer(self._data_plane, self._model_repository_extension, self._admission)
-        service = Service(
-            methods_of(servicer),
-            self._kwargs["grpc_max_receive_message_length"],
-            self._kwargs["grpc_max_send_message_length"],
-            self._settings.queue_bytes,
+    @property
+    def port(self) -> int:
+        """Where it listens; known after ``start`` where the system was to choose."""
+        return self._port
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            RuntimeError: the address is taken.
+        """
+        self._server = aio.server(
+            ThreadPoolExecutor(self._max_threads),
+            options=[
+                ("grpc.max_receive_message_length", self._max_received),
+                ("grpc.max_send_message_length", self._max_sent),
+                ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+                ("grpc.so_reuseport", 0),
+            ],
+            maximum_concurrent_rpcs=self._settings.queue_requests,
         )
-        self._server = GrpcListener(service, self._settings.host, self._port)
+        add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
+        host = self._settings.host
+        address = f"[{host}]" if ":" in host else host
+        self._port = self._server.add_insecure_port(f"{address}:{self._port}")
         await self._server.start()
-        await self._server.wait()
 
+    async def serve(self) -> None:
+        """Listen until ``stop`` has ended."""
+        await self.start()
+        assert self._server is not None
+        await self._server.wait_for_termination()
 
-def methods_of(servicer: Servicer) -> dict[str, Method]:
-    """All methods of KServe's service, by path."""
-    service = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-    return {
-        f"/{service.full_name}/{method.name}": Method(
-            getattr(pb, method.input_type.name).FromString, getattr(servicer, method.name)
-        )
-        for method in service.methods
-    }
+    async def stop(self) -> None:
+        """Take no more calls, and let those in flight finish while there is grace."""
+        if self._server is not None:
+            await self._server.stop(self._settings.grace_seconds)
