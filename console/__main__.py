@@ -14,6 +14,9 @@ from accounts.prices import PriceListError
 from accounts.service import build_service
 from accounts.settings import SettingError, read_settings
 from console.app import create_app
+from console.limits import MAX_HEAD_BYTES
+
+MAX_CONNECTIONS = 500
 
 
 def main() -> int:
@@ -34,6 +37,11 @@ def main() -> int:
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        # Not httptools, which keeps headers of any size until they end.
+        http="h11",
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        # Beyond it 503 at once: a request is 64 KiB of body at most, and every thread is taken.
+        limit_concurrency=MAX_CONNECTIONS,
     )
     return 0
 

@@ -17,6 +17,7 @@ from accounts.api import api
 from accounts.errors import AccountsError, NoSuchThing, NotLoggedIn, Refused
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
+from console.limits import BodyLimit
 from console.member import member_pages
 from console.operator import operator_pages
 from console.pages import Pages, see_other
@@ -39,6 +40,8 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app = FastAPI(title="vision accounts", docs_url=None, redoc_url=None, openapi_url=None)
     visits = Visits(service)
     pages = Pages(service, visits)
+    # Inside of the headers' middleware: a refusal carries them too.
+    app.add_middleware(BodyLimit)
     app.middleware("http")(header_middleware(visits.secure))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(api(service))

@@ -7,9 +7,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
+MAX_FIELDS = 100
+
 
 async def read_form(request: Request) -> FormData:
-    return await request.form()
+    # No page has a form with a file, or with more fields than there may be models.
+    return await request.form(max_files=0, max_fields=MAX_FIELDS)
 
 
 Form = Annotated[FormData, Depends(read_form)]

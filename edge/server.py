@@ -20,6 +20,11 @@ GRACE_SECONDS = 10.0
 HEALTH = b"\x08\x01"
 """A serialised ``grpc.health.v1.HealthCheckResponse`` that says SERVING."""
 
+MAX_MESSAGE_BYTES = 256 << 10
+"""Envoy sends headers alone, of which it takes 60 KiB."""
+MAX_CALLS = 4096
+"""Beyond it Envoy is refused at once, and answers 503."""
+
 logger = logging.getLogger("edge.server")
 
 
@@ -29,7 +34,10 @@ class EdgeServer:
     def __init__(self, engine: Engine) -> None:
         self._ledger = Ledger(engine)
         self._directory = Directory(self._ledger)
-        self._server = aio.server()
+        self._server = aio.server(
+            options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
+            maximum_concurrent_rpcs=MAX_CALLS,
+        )
         check = Check(self._directory, self._ledger)
         meter = Meter(self._directory, self._ledger)
 

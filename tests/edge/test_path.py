@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from sqlalchemy import select
 
 from accounts.keys import revoke_key
 from accounts.tables import ApiKey, Event
+from edge.envoy import CONFIGURATION
 from tests.edge.stack import Stack, with_stub
 from tests.end_to_end.conftest import Response, call
 
@@ -23,11 +28,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def ask(stack: Stack, key: str | None, path: str = PREDICT, **headers: str) -> Response:
+def ask(
+    stack: Stack, key: str | None, path: str = PREDICT, body: bytes = b"{}", **headers: str
+) -> Response:
     if key is not None:
         headers["authorization"] = f"Bearer {key}"
-    body = b"{}" if path.endswith(("predict", "infer", "unload")) else None
-    return call(stack.url + path, body, headers=headers)
+    sent = body if path.endswith(("predict", "infer", "unload")) else None
+    return call(stack.url + path, sent, headers=headers)
 
 
 def reached(stack: Stack) -> int:
@@ -134,3 +141,70 @@ def test_a_dead_model_is_a_503_that_costs_nothing(stack: Stack) -> None:
     with stack.session() as session:
         states = session.scalars(select(Event.state).where(Event.key_id == shown.id)).all()
     assert states == ["failed"]
+
+
+def test_a_body_for_the_console_is_small(stack: Stack) -> None:
+    """There is no console here: Envoy refuses before it asks for one."""
+    answer = call(f"{stack.url}/api/v1/sessions", b" " * 65_537)
+    assert answer.status == 413
+    assert answer.json()["code"] == "too_large"
+    assert call(f"{stack.url}/api/v1/sessions", b" " * 65_536).status == 503
+    # The models have limits of their own.
+    assert ask(stack, stack.key().key, body=b"{" + b" " * 200_000 + b"}").status == 200
+
+
+def refused(stack: Stack, request: bytes) -> tuple[int, dict[str, str]]:
+    """Status and document of the answer to bytes that are no good request."""
+    with socket.create_connection(("127.0.0.1", stack.ports.edge), timeout=10) as connection:
+        connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/login", "/-/ready"])
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        ("POST {} HTTP/1.0\r\nhost: x", 426, "http_version"),
+        ("POST {} HTTP/1.1\r\nhost: x\r\nx_y: 1", 400, "malformed_request"),
+        ("POST {} HTTP/1.1\r\nhost: x\r\nx-y: " + 70_000 * "a", 431, "headers_too_large"),
+        ("POST {}" + 70_000 * "a" + " HTTP/1.1\r\nhost: x", 431, "headers_too_large"),
+        ("POST {} HTTP/1.1\r\nhost: x" + 200 * "\r\nx-y: 1", 431, "headers_too_large"),
+        ("POST {} HTTP/1.1", 400, "malformed_request"),
+        ("POST {} HTTP/1.1\r\nhost: x\r\nhost: y", 400, "malformed_request"),
+        ("BREW {} HTTP/1.1\r\nhost: x", 400, "malformed_request"),
+        ("nonsense", 400, "malformed_request"),
+        (
+            "GET {} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket",
+            403,
+            "forbidden",
+        ),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_envoy_itself_refuses_has_a_status_and_a_reason(
+    stack: Stack, path: str, head: str, status: int, code: str
+) -> None:
+    found, document = refused(stack, f"{head.format(path)}\r\n\r\n".encode())
+    assert (found, document["code"]) == (status, code)
+    assert document["error"]
+
+
+def test_only_the_route_of_the_models_reaches_them() -> None:
+    """Both filters stand on it: what passes unasked or unmetered would be free of charge."""
+    (listener,) = yaml.safe_load(CONFIGURATION.read_text())["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    filters = {item["name"]: item for item in manager["http_filters"]}
+    assert "disabled" not in filters["envoy.filters.http.ext_authz"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    routes = [
+        route for route in host["routes"] if route.get("route", {}).get("cluster") != "console"
+    ]
+    for route in routes:
+        own = route["typed_per_filter_config"]
+        if "route" in route:
+            assert "overrides" in own["envoy.filters.http.ext_proc"]
+            assert "envoy.filters.http.ext_authz" not in own
+        else:
+            assert "direct_response" in route
