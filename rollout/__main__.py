@@ -251,11 +251,12 @@ def _auto(ctx: Context, options: argparse.Namespace) -> int:
         raise RefusedError(f"{model}/{revision} is refused: there is no card of it in {ctx.cards}")
     card = new.card
     questions = load_labelled(options.data, card.data.name).sample(options.images, options.seed)
+    questions.check(card.contract)
 
     def open_traffic() -> LabelledTraffic:
         gateway = options.gateway or find_gateway(ctx.cluster)
         url = ctx.transition.read().url
-        return LabelledTraffic(url, gateway, model, questions, card.contract.labels)
+        return LabelledTraffic(url, gateway, model, questions, card.contract)
 
     outcome = auto(
         ctx, model, revision, questions, open_traffic, plan, Rules(), options.why, options.image

@@ -19,6 +19,7 @@ from rollout.promote import promote
 from rollout.record import Action, Entry, Operation
 from rollout.rollback import restore
 from rollout.traffic import Answer, LabelledTraffic
+from tasks import Task, find_task
 
 PROGRESS_SECONDS = 10.0
 FIRST_CALLS = 5
@@ -184,10 +185,11 @@ def _pass_gate(
         outcome.gate = run_gate(ctx, operation, questions)
         _remember(ctx, outcome)
     found = outcome.gate
+    task = find_task(found.task)
     ctx.say(
-        f"gate: {found.canary.correct} of {found.images} right (stable {found.stable.correct}), "
-        f"{found.agreement} alike; 95 % within {found.canary.p95_ms:.1f} ms "
-        f"(stable {found.stable.p95_ms:.1f})"
+        f"gate: {task.score_text(found.canary.correct, found.images)} (stable "
+        f"{task.score_text(found.stable.correct, found.images)}), {found.agreement} alike; "
+        f"95 % within {found.canary.p95_ms:.1f} ms (stable {found.stable.p95_ms:.1f})"
     )
     reasons = judge_gate(found, operation.revision, operation.digest, rules)
     return [f"at the gate, before the first per cent: {reason}" for reason in reasons]
@@ -242,11 +244,11 @@ def _hold(
         elapsed = ctx.clock.monotonic() - start
         hold = Hold(percent, elapsed, now)
         ended = elapsed >= plan.hold_seconds and now.canary_requests >= plan.hold_requests
-        reasons = judge_hold(now, so_far, rules, ended)
+        reasons = judge_hold(now, so_far, rules, ended, traffic.task)
         if reasons:
             return hold, reasons
         if ended:
-            ctx.say(_line(hold))
+            ctx.say(_line(hold, traffic.task))
             return hold, []
         if elapsed >= plan.give_up_seconds:
             return hold, [
@@ -255,7 +257,7 @@ def _hold(
             ]
         if ctx.clock.monotonic() - told >= PROGRESS_SECONDS:
             told = ctx.clock.monotonic()
-            ctx.say(_line(hold))
+            ctx.say(_line(hold, traffic.task))
         if ctx.transition.read().generation != ctx.ledger.operation.generation:
             raise ConflictError(
                 f"somebody else changed InferenceService {ctx.service} during the rollout; "
@@ -289,17 +291,17 @@ def _count(
     if answer.digest != digests.get(answer.revision, answer.digest):
         evidence.strange += 1
     side.labelled += 1
-    side.correct += answer.correct
+    side.correct += answer.score
     side.seconds.observe(answer.seconds)
 
 
-def _line(hold: Hold) -> str:
+def _line(hold: Hold, task: Task) -> str:
     found = hold.evidence
+    canary, stable = (task.score_text(s.correct, s.labelled) for s in (found.canary, found.stable))
     return (
         f"{hold.percent} % for {hold.seconds:.0f} s: {found.canary_requests} calls to the canary "
         f"({found.share:.1%}), {found.counted_canary.failed} failed; labelled "
-        f"{found.canary.correct}/{found.canary.labelled} right (stable "
-        f"{found.stable.correct}/{found.stable.labelled}), {found.unowned} of no revision"
+        f"{canary} (stable {stable}), {found.unowned} of no revision"
     )
 
 
@@ -308,11 +310,14 @@ def _praise(outcome: Outcome) -> str:
     gate = outcome.gate
     assert gate is not None
     asked, counted = found.canary, found.counted_canary
+    told = find_task(gate.task).score_text
+    p95, stable_p95 = (1000 * s.seconds.quantile(0.95) for s in (asked, found.stable))
     return (
-        f"gate: {gate.canary.correct} of {gate.images} right, stable {gate.stable.correct}; "
+        f"gate: {told(gate.canary.correct, gate.images)}, stable "
+        f"{told(gate.stable.correct, gate.images)}; "
         f"held at {', '.join(f'{hold.percent} %' for hold in outcome.holds)}: "
         f"{counted.failed} of {counted.total} counted calls failed, labelled "
-        f"{asked.correct} of {asked.labelled} right (stable {found.stable.correct} of "
-        f"{found.stable.labelled}), 95 % within {1000 * asked.seconds.quantile(0.95):.0f} ms "
-        f"(stable {1000 * found.stable.seconds.quantile(0.95):.0f} ms)"
+        f"{told(asked.correct, asked.labelled)} (stable "
+        f"{told(found.stable.correct, found.stable.labelled)}), 95 % within {p95:.0f} ms "
+        f"(stable {stable_p95:.0f} ms)"
     )

@@ -31,6 +31,7 @@ from typing import Any
 
 from rollout.gate import Comparison
 from rollout.histogram import Histogram
+from tasks import Task, find_task
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,19 @@ class Rules:
 
 @dataclass
 class Calls:
-    """One side's calls of one kind; ``labelled`` of them had a known answer."""
+    """One side's calls of one kind.
+
+    Attributes:
+        labelled: those that were answered and whose right answer is known.
+        correct: the sum of their scores, 0 to 1 each. Where scores are not just right or wrong,
+            the intervals below are those of shares with the same mean, and so too wide: a number
+            between 0 and 1 varies most if it is always one of the two.
+    """
 
     total: int = 0
     failed: int = 0
     labelled: int = 0
-    correct: int = 0
+    correct: float = 0
     seconds: Histogram = field(default_factory=Histogram)
 
     def merge(self, other: Calls) -> None:
@@ -148,6 +156,7 @@ class Evidence:
 
 def judge_gate(found: Comparison, revision: str, digest: str, rules: Rules) -> list[str]:
     """Reasons to refuse a new revision before its first per cent; none is good."""
+    task = find_task(found.task)
     reasons = []
     if found.canary.revisions != [revision]:
         reasons.append(f"the new one answers as revision {found.canary.revisions}, not {revision}")
@@ -161,9 +170,9 @@ def judge_gate(found: Comparison, revision: str, digest: str, rules: Rules) -> l
     chance = sign_test(found.stable_only, found.canary_only)
     if chance < 1 - rules.confidence:
         reasons.append(
-            f"{found.canary.correct} of {found.images} images right, stable "
-            f"{found.stable.correct}; only stable right on {found.stable_only}, only the new one "
-            f"on {found.canary_only} (p = {chance:.2g})"
+            f"{task.score_text(found.canary.correct, found.images)}, stable "
+            f"{task.score_text(found.stable.correct, found.images)}; only stable right on "
+            f"{found.stable_only}, only the new one on {found.canary_only} (p = {chance:.2g})"
         )
     limit = rules.latency_ratio * found.stable.p95_ms + 1000 * rules.latency_slack_seconds
     if found.canary.p95_ms > limit:
@@ -174,13 +183,14 @@ def judge_gate(found: Comparison, revision: str, digest: str, rules: Rules) -> l
     return reasons
 
 
-def judge_hold(now: Evidence, so_far: Evidence, rules: Rules, ended: bool) -> list[str]:
+def judge_hold(now: Evidence, so_far: Evidence, rules: Rules, ended: bool, task: Task) -> list[str]:
     """Reasons to take an open canary back; none is good.
 
     Args:
         now: of this hold; times are compared within it where both sides have enough.
         so_far: of all holds, this one included.
         ended: this is the hold's last look, not one of many.
+        task: of the model; it puts scores into words.
     """
     confidence = rules.confidence if ended else rules.early_confidence
     reasons = []
@@ -206,8 +216,8 @@ def judge_hold(now: Evidence, so_far: Evidence, rules: Rules, ended: bool) -> li
     least = excess(wrong, asked.labelled, missed, stable.labelled, confidence)
     if least > 0 and asked.labelled >= rules.least_labelled:
         reasons.append(
-            f"{asked.correct} of {asked.labelled} labelled images right; "
-            f"stable: {stable.correct} of {stable.labelled}"
+            f"labelled images: {task.score_text(asked.correct, asked.labelled)}; "
+            f"stable: {task.score_text(stable.correct, stable.labelled)}"
         )
     sides = (
         ("labelled requests", now.canary, now.stable, so_far.stable),
@@ -228,7 +238,7 @@ def judge_hold(now: Evidence, so_far: Evidence, rules: Rules, ended: bool) -> li
     return reasons
 
 
-def wilson(successes: int, total: int, z: float) -> tuple[float, float]:
+def wilson(successes: float, total: int, z: float) -> tuple[float, float]:
     """Wilson's score interval for a share (Wilson 1927, JASA 22:209-212); (0, 1) of nothing."""
     if total == 0:
         return 0.0, 1.0
@@ -242,7 +252,7 @@ def wilson(successes: int, total: int, z: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def excess(a: int, n: int, b: int, m: int, confidence: float) -> float:
+def excess(a: float, n: int, b: float, m: int, confidence: float) -> float:
     """What the share ``a``/``n`` exceeds ``b``/``m`` by, at least; below 0 if chance may do it."""
     if not n or not m:
         # Nothing to compare with: against a share of nought, one that is surely above it.

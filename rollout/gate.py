@@ -1,10 +1,9 @@
 """The gate's program: the same labelled images to the stable revision and to the new one.
 
-``python -m rollout.gate`` runs in a Job made of the transformer's image, so that images become
-tensors as they do in serving, and tensors travel as they do in serving: v2 in binary through the
-cluster-local gateway, which routes by host. Both are asked in turn, image by image, after
-both are warm. It measures and does not judge: one JSON object goes to standard output and to the
-container's termination message.
+``python -m rollout.gate`` runs in a Job made of the transformer's image, so that a picture goes
+the same way to the predictor as in serving, through the cluster-local gateway, which routes by
+host name. Both are asked in turn, picture by picture, after both are warm. It measures and does
+not judge: one JSON object goes to standard output and to the container's termination message.
 """
 
 from __future__ import annotations
@@ -14,52 +13,72 @@ import asyncio
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from artifact import Contract, ImageInput, ModelCard
+from artifact import Contract, ModelCard
+from rollout.errors import NotFoundError
 from rollout.labelled import LabelledSet
-from serving.errors import ServingError
+from tasks import AnswerError, Question, Task, find_task
+from transformer.direct import DirectError, DirectModel
 from transformer.hop import HopSettings, PredictorHop
-from transformer.preprocess import prepare
 
 GATEWAY_PORT = 80
 CALL_SECONDS = 20.0
-MESSAGE_BYTES = 8 << 20
+MESSAGE_BYTES = 32 << 20
+"""As much as any of the manifests lets through: a tile's answer has a byte per class."""
+
 WARM_UP = 20
+TOLD = 3
+"""Failures that are told in full."""
+
+PART = "labelled."
+"""How the parts of a labelled set begin that is too large for one file."""
+
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
 @dataclass
-class Answers:
-    """What one of the two gave.
+class Side:
+    """One of the two, and what it gave.
 
     Attributes:
         revisions: of the model, as the answers named them.
         digests: likewise, of the artefact.
-        classes: by image; -1 where there was no answer.
+        score: sum over all images; an image without an answer adds nothing.
         errors: the first few, for people.
     """
 
+    model: DirectModel
     revisions: set[str] = field(default_factory=set)
     digests: set[str] = field(default_factory=set)
-    classes: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    score: float = 0.0
     failures: int = 0
     errors: list[str] = field(default_factory=list)
 
 
+class Judged(NamedTuple):
+    """One answer and how right it is; ``answer`` is None where there was none."""
+
+    answer: Any
+    score: float
+
+
 @dataclass(frozen=True)
 class Measured:
-    """One side of the comparison; times in milliseconds, of calls that were answered."""
+    """One side of the comparison; times in milliseconds, of requests that were answered.
+
+    ``correct`` is the sum of all scores, each of which is 0 to 1: ``Task.score_text`` renders it.
+    """
 
     revisions: list[str]
     digests: list[str]
-    correct: int
+    correct: float
     failures: int
     errors: list[str]
     p50_ms: float
@@ -71,12 +90,15 @@ class Comparison:
     """What the gate found.
 
     Attributes:
+        task: of the model.
         images: how many were asked of each.
-        agreement: images to which both gave the same class.
-        stable_only, canary_only: images that only the one got right.
+        agreement: images to which both said the same.
+        stable_only, canary_only: images that the one got right, or better right by more than the
+            task's tolerance, and the other one did not.
     """
 
     model: str
+    task: str
     images: int
     stable: Measured
     canary: Measured
@@ -86,7 +108,8 @@ class Comparison:
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
-        document = json.loads(text)
+        # Before there were other tasks, a rollout's record named none.
+        document = {"task": "classification", **json.loads(text)}
         stable, canary = (Measured(**document.pop(side)) for side in ("stable", "canary"))
         return cls(stable=stable, canary=canary, **document)
 
@@ -98,94 +121,101 @@ async def compare(
     model: str,
     contract: Contract,
     questions: LabelledSet,
-    stable: PredictorHop,
-    canary: PredictorHop,
+    stable: DirectModel,
+    canary: DirectModel,
     wake_seconds: float,
 ) -> Comparison:
     """Ask both the same; the order within a pair alternates, so that neither is always second.
 
     Raises:
-        ServingError: one of them did not wake within ``wake_seconds``.
+        DirectError: one of them did not wake within ``wake_seconds``.
     """
-    spec = contract.input_as(ImageInput)
-    tensors = [
-        prepare(Image.fromarray(image), spec).tensor[np.newaxis] for image in questions.images
-    ]
-    hops = {"stable": stable, "canary": canary}
-    for hop in hops.values():
-        await _wake(hop, model, contract, tensors[0], wake_seconds)
-        for tensor in tensors[:WARM_UP]:
-            await _ask(hop, model, contract, tensor, Answers())
-    found = {"stable": Answers(), "canary": Answers()}
-    for number, tensor in enumerate(tensors):
+    task = find_task(contract.task)
+    sides = {"stable": Side(stable), "canary": Side(canary)}
+    for side in sides.values():
+        await _wake(side.model, task.question(questions.picture(0)), wake_seconds)
+        for number in range(min(WARM_UP, len(questions))):
+            question = task.question(questions.picture(number))
+            await _ask(Side(side.model), task, contract, question, questions.labels[number])
+    agreement = stable_only = canary_only = 0
+    for number in range(len(questions)):
+        question = task.question(questions.picture(number))
+        label = questions.labels[number]
         order = ("stable", "canary") if number % 2 else ("canary", "stable")
-        for side in order:
-            await _ask(hops[side], model, contract, tensor, found[side])
-    labels = [int(label) for label in questions.labels]
-    a, b = found["stable"].classes, found["canary"].classes
+        found = {name: await _ask(sides[name], task, contract, question, label) for name in order}
+        a, b = found["stable"], found["canary"]
+        if a.answer is not None and b.answer is not None:
+            agreement += task.same(contract, a.answer, b.answer)
+        stable_only += a.score > b.score + task.tolerance
+        canary_only += b.score > a.score + task.tolerance
     return Comparison(
         model=model,
-        images=len(labels),
-        stable=_measured(found["stable"], labels),
-        canary=_measured(found["canary"], labels),
-        agreement=sum(x == y != -1 for x, y in zip(a, b, strict=True)),
-        stable_only=sum(x == t != y for x, y, t in zip(a, b, labels, strict=True)),
-        canary_only=sum(y == t != x for x, y, t in zip(a, b, labels, strict=True)),
+        task=task.name,
+        images=len(questions),
+        stable=_measured(sides["stable"]),
+        canary=_measured(sides["canary"]),
+        agreement=agreement,
+        stable_only=stable_only,
+        canary_only=canary_only,
     )
 
 
-async def _wake(
-    hop: PredictorHop,
-    model: str,
-    contract: Contract,
-    tensor: NDArray[np.float32],
-    seconds: float,
-) -> None:
+async def _wake(model: DirectModel, question: Question, seconds: float) -> None:
     """Ask until there is an answer: it may be at zero, and its gateway slow to know of it."""
     until = time.monotonic() + seconds
     while True:
         try:
-            await hop.infer(model, contract, tensor, {})
+            await model.ask(question)
             return
-        except ServingError:
+        except DirectError:
             if time.monotonic() >= until:
                 raise
             await asyncio.sleep(0.5)
 
 
 async def _ask(
-    hop: PredictorHop,
-    model: str,
-    contract: Contract,
-    tensor: NDArray[np.float32],
-    answers: Answers,
-) -> None:
-    started = time.perf_counter()
+    side: Side, task: Task, contract: Contract, question: Question, label: Any
+) -> Judged:
     try:
-        values, answered = await hop.infer(model, contract, tensor, {})
-    except ServingError as error:
-        answers.failures += 1
-        answers.classes.append(-1)
-        if len(answers.errors) < 3:
-            answers.errors.append(f"{type(error).__name__}: {error.message}")
-        return
-    answers.seconds.append(time.perf_counter() - started)
-    answers.classes.append(int(values[0].argmax()))
-    answers.revisions.add(answered.revision)
-    answers.digests.add(answered.digest)
+        reply = await side.model.ask(question)
+        answer = task.read_answer(contract, reply.body)
+        score = task.score(contract, answer, label)
+    except (DirectError, AnswerError) as error:
+        side.failures += 1
+        if len(side.errors) < TOLD:
+            side.errors.append(str(error))
+        return Judged(None, 0.0)
+    side.seconds.append(reply.seconds)
+    side.revisions.add(reply.revision)
+    side.digests.add(reply.digest)
+    side.score += score
+    return Judged(answer, score)
 
 
-def _measured(answers: Answers, labels: list[int]) -> Measured:
-    times = np.array(answers.seconds or [0.0]) * 1000
+def _measured(side: Side) -> Measured:
+    times = np.array(side.seconds or [0.0]) * 1000
     return Measured(
-        revisions=sorted(answers.revisions),
-        digests=sorted(answers.digests),
-        correct=sum(x == t for x, t in zip(answers.classes, labels, strict=True)),
-        failures=answers.failures,
-        errors=answers.errors,
+        revisions=sorted(side.revisions),
+        digests=sorted(side.digests),
+        correct=round(side.score, 6),
+        failures=side.failures,
+        errors=side.errors,
         p50_ms=round(float(np.percentile(times, 50)), 3),
         p95_ms=round(float(np.percentile(times, 95)), 3),
     )
+
+
+def read_set(path: Path) -> LabelledSet:
+    """A labelled set in one file, or in a folder that holds its parts in the order of their names.
+
+    Raises:
+        NotFoundError: it is not there, or is none.
+    """
+    parts = sorted(path.glob(f"{PART}*")) if path.is_dir() else [path]
+    try:
+        return LabelledSet.from_bytes(b"".join(part.read_bytes() for part in parts))
+    except OSError as error:
+        raise NotFoundError(f"{path}: {error.strerror}") from None
 
 
 def gateway_hop(address: str) -> PredictorHop:
@@ -205,18 +235,22 @@ def gateway_hop(address: str) -> PredictorHop:
 def main(arguments: list[str] | None = None, termination_log: Path = TERMINATION_LOG) -> int:
     parser = argparse.ArgumentParser(prog="python -m rollout.gate", description=__doc__)
     parser.add_argument("--card", type=Path, required=True, help="model.json of the new revision")
-    parser.add_argument("--set", type=Path, required=True, help=".npz with images and labels")
+    parser.add_argument(
+        "--set",
+        type=Path,
+        required=True,
+        help=".npz with images and labels, or its parts",
+    )
     parser.add_argument("--stable", required=True, help="host[:port] of the stable revision")
     parser.add_argument("--canary", required=True, help="host[:port] of the new one")
     parser.add_argument("--wake-seconds", type=float, default=120.0)
     options = parser.parse_args(arguments)
     card = ModelCard.from_json(options.card.read_bytes())
-    questions = LabelledSet.from_bytes(options.set.read_bytes())
     status = 0
     try:
-        text = asyncio.run(_run(card, questions, options)).to_json()
-    except ServingError as error:
-        status, text = 1, f"{type(error).__name__}: {error.message}"
+        text = asyncio.run(_run(card, read_set(options.set), options)).to_json()
+    except (DirectError, NotFoundError) as error:
+        status, text = 1, str(error)
     print(text)
     if termination_log.exists():
         termination_log.write_text(text, encoding="utf-8")
@@ -224,14 +258,17 @@ def main(arguments: list[str] | None = None, termination_log: Path = TERMINATION
 
 
 async def _run(card: ModelCard, questions: LabelledSet, options: argparse.Namespace) -> Comparison:
-    stable, canary = gateway_hop(options.stable), gateway_hop(options.canary)
+    questions.check(card.contract)
+    hops = [gateway_hop(options.stable), gateway_hop(options.canary)]
     try:
-        return await compare(
-            card.name, card.contract, questions, stable, canary, options.wake_seconds
-        )
+        with ThreadPoolExecutor(1) as executor:
+            stable, canary = (DirectModel(card.name, card.contract, hop, executor) for hop in hops)
+            return await compare(
+                card.name, card.contract, questions, stable, canary, options.wake_seconds
+            )
     finally:
-        await stable.close()
-        await canary.close()
+        for hop in hops:
+            await hop.close()
 
 
 if __name__ == "__main__":

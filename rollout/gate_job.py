@@ -12,17 +12,24 @@ from common.kubernetes import (
     JOB,
     POD,
     Document,
+    Kind,
     KubernetesError,
     ObjectNotFoundError,
 )
 from rollout.context import Context
 from rollout.errors import NotFoundError, RefusedError
-from rollout.gate import Comparison
+from rollout.gate import PART, Comparison
 from rollout.labelled import LabelledSet
 from rollout.record import Operation
 from rollout.transition import POLL_SECONDS
 
-CONFIG_MAP_BYTES = 1 << 20
+PART_BYTES = 960 << 10
+"""Of a labelled set in one ConfigMap, which takes 1 MiB, names and the card included."""
+
+MAX_PARTS = 48
+"""Parts of a labelled set, 45 MiB: 300 photographs of 224 × 224 that do not pack at all. They lie
+in the cluster's own store (etcd, 2 GiB unless told otherwise) only while the gate runs."""
+
 JOB_SECONDS = 600.0
 MOUNT = "/gate"
 
@@ -40,10 +47,12 @@ def run_gate(ctx: Context, operation: Operation, questions: LabelledSet) -> Comp
     service = ctx.transition.read()
     name = f"{ctx.service}-gate"
     hosts = tag_hosts(service.targets)
-    job = gate_job(name, service.transformer_image, hosts["prev"], hosts["latest"])
+    maps = config_maps(name, card, questions)
+    job = gate_job(name, len(maps), service.transformer_image, hosts["prev"], hosts["latest"])
     _remove(ctx, name)
-    ctx.cluster.create(CONFIG_MAP, gate_config_map(name, card, questions))
     try:
+        for config_map in maps:
+            ctx.cluster.create(CONFIG_MAP, config_map)
         ctx.cluster.create(JOB, job)
         ctx.say(f"gate: {len(questions)} images to {hosts['prev']} and {hosts['latest']}")
         return Comparison.from_json(_await(ctx, name))
@@ -64,29 +73,48 @@ def tag_hosts(targets: Any) -> dict[str, str]:
     return hosts
 
 
-def gate_config_map(name: str, card: ModelCard, questions: LabelledSet) -> Document:
-    """The labelled set and the card.
+def config_maps(name: str, card: ModelCard, questions: LabelledSet) -> list[Document]:
+    """The card and, in parts, the labelled set: what any cluster can hold without a volume.
 
     Raises:
-        RefusedError: it is more than a ConfigMap takes.
+        RefusedError: the set is larger than ``MAX_PARTS`` take.
     """
-    packed = base64.b64encode(questions.to_bytes()).decode()
-    if len(packed) > CONFIG_MAP_BYTES - (64 << 10):
+    data = questions.to_bytes()
+    parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
+    if len(parts) > MAX_PARTS:
         raise RefusedError(
-            f"the labelled set packs to {len(packed)} bytes and a ConfigMap takes "
-            f"{CONFIG_MAP_BYTES}: use fewer images (--images)"
+            f"the labelled set packs to {len(data):,} bytes; the gate takes "
+            f"{MAX_PARTS * PART_BYTES:,}: use fewer images (--images)"
         )
+    return [
+        _config_map(map_name(name, i), {f"{PART}{i:03}": part}, None if i else card)
+        for i, part in enumerate(parts)
+    ]
+
+
+def map_name(name: str, number: int) -> str:
+    """Of the ConfigMap with the part of this number."""
+    return f"{name}-{number}"
+
+
+def _config_map(name: str, files: dict[str, bytes], card: ModelCard | None) -> Document:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "vision-rollout"}},
-        "binaryData": {"labelled.npz": packed},
-        "data": {"model.json": card.to_json()},
+        # Nodes need not watch what never changes.
+        "immutable": True,
+        "binaryData": {file: base64.b64encode(content).decode() for file, content in files.items()},
+        "data": {} if card is None else {"model.json": card.to_json()},
     }
 
 
-def gate_job(name: str, image: str, stable: str, canary: str) -> Document:
-    """One attempt; fits the restricted pod security standard, and has no token."""
+def gate_job(name: str, maps: int, image: str, stable: str, canary: str) -> Document:
+    """One attempt; fits the restricted pod security standard, and has no token.
+
+    Args:
+        maps: number of ConfigMaps that its files are in.
+    """
     container = {
         "name": "gate",
         "image": image,
@@ -94,7 +122,7 @@ def gate_job(name: str, image: str, stable: str, canary: str) -> Document:
         "command": ["python", "-m", "rollout.gate"],
         "args": [
             f"--card={MOUNT}/model.json",
-            f"--set={MOUNT}/labelled.npz",
+            f"--set={MOUNT}",
             f"--stable={stable}",
             f"--canary={canary}",
         ],
@@ -112,6 +140,7 @@ def gate_job(name: str, image: str, stable: str, canary: str) -> Document:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+    sources = [{"configMap": {"name": map_name(name, number)}} for number in range(maps)]
     pod = {
         # The network policies let pods of this label reach the gateway's inner listener.
         "metadata": {"labels": {"component": "gate"}},
@@ -119,7 +148,7 @@ def gate_job(name: str, image: str, stable: str, canary: str) -> Document:
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "containers": [container],
-            "volumes": [{"name": "gate", "configMap": {"name": name}}],
+            "volumes": [{"name": "gate", "projected": {"sources": sources}}],
         },
     }
     return {
@@ -175,10 +204,22 @@ def _last_words(ctx: Context, name: str) -> tuple[str, str]:
 def _remove(ctx: Context, name: str) -> None:
     """Delete what an earlier gate left, and wait until its name is free."""
     ctx.cluster.delete(JOB, name)
-    ctx.cluster.delete(CONFIG_MAP, name)
+    # Made from the first to the last and deleted from the last to the first: wherever that was
+    # interrupted, what is left has no gaps, and its end is found by looking.
+    left = 0
+    while _exists(ctx, CONFIG_MAP, map_name(name, left)):
+        left += 1
+    for number in reversed(range(left)):
+        ctx.cluster.delete(CONFIG_MAP, map_name(name, number))
     for _ in range(30):
-        try:
-            ctx.cluster.get(JOB, name)
-        except ObjectNotFoundError:
+        if not _exists(ctx, JOB, name):
             return
         ctx.clock.sleep(POLL_SECONDS)
+
+
+def _exists(ctx: Context, kind: Kind, name: str) -> bool:
+    try:
+        ctx.cluster.get(kind, name)
+    except ObjectNotFoundError:
+        return False
+    return True

@@ -1,28 +1,39 @@
-"""Labelled images: the questions whose right answers are known."""
+"""Labelled images: the questions whose right answers are known, of whatever task."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import struct
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from artifact import Contract
 from rollout.errors import NotFoundError
+from tasks import LabelsError, find_task
 
 FETCH_SECONDS = 60.0
+IMAGES, MASKS = "test/images/", "test/masks/"
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """``images``: (n, h, w) or (n, h, w, 3) uint8; ``labels``: (n,) int64, indices of labels."""
+    """Images with one right answer each.
+
+    Attributes:
+        images: ``(n, h, w)`` or ``(n, h, w, 3)`` uint8.
+        labels: of which the task says what they are: ``(n,)`` indices, ``(n, h, w)`` masks.
+    """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -31,6 +42,23 @@ class LabelledSet:
         """``count`` of them (all, if there are no more), drawn without putting back."""
         order = np.random.default_rng(seed).permutation(len(self))[:count]
         return LabelledSet(self.images[order], self.labels[order])
+
+    def picture(self, index: int) -> bytes:
+        """One image as a PNG."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.images[index]).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def check(self, contract: Contract) -> None:
+        """See that the labels are those of a contract's task.
+
+        Raises:
+            NotFoundError: they are not.
+        """
+        try:
+            find_task(contract.task).check_labels(contract, self.images, self.labels)
+        except LabelsError as error:
+            raise NotFoundError(f"no labelled set for {contract.task}: {error}") from None
 
     def to_bytes(self) -> bytes:
         """As a compressed ``.npz``."""
@@ -48,20 +76,22 @@ class LabelledSet:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as found:
                 images, labels = found["images"], found["labels"]
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, LookupError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise NotFoundError(f"not an .npz with images and labels: {error}") from None
-        if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) != len(labels):
+        grey_or_rgb = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+        if images.dtype != np.uint8 or not grey_or_rgb or len(images) != len(labels):
             raise NotFoundError("images must be (n, h, w) or (n, h, w, 3) uint8, a label each")
-        return cls(images, labels.astype(np.int64))
+        return cls(images, labels)
 
 
 def load_labelled(source: str, name: str) -> LabelledSet:
     """The labelled set at ``source``.
 
     Args:
-        source: a data folder that holds ``<name>/raw/t10k-*-ubyte[.gz]``, an ``.npz`` file, or
-            the ``http(s)://`` address of one (object storage gives such, signed, for private
-            objects).
+        source: a data folder, an ``.npz`` file, or the ``http(s)://`` address of one (object
+            storage gives such, signed, for private objects). The folder holds
+            ``<name>/raw/t10k-*-ubyte[.gz]``, or ``segmentation/<name>/*.zip`` with pictures of
+            one size in ``test/images`` and their masks, of the same names, in ``test/masks``.
         name: of the data set, as the model card has it.
 
     Raises:
@@ -74,12 +104,33 @@ def load_labelled(source: str, name: str) -> LabelledSet:
         path = Path(source)
         if path.is_file():
             return LabelledSet.from_bytes(path.read_bytes())
+        for archive in sorted((path / "segmentation" / name).glob("*.zip")):
+            if (pairs := _read_pairs(archive)) is not None:
+                return pairs
         raw = path / name / "raw"
         images = _read_idx(raw / "t10k-images-idx3-ubyte")
         labels = _read_idx(raw / "t10k-labels-idx1-ubyte")
-    except (OSError, EOFError, struct.error, ValueError) as error:
+    except (OSError, EOFError, struct.error, ValueError, zipfile.BadZipFile) as error:
         raise NotFoundError(f"no labelled set of {name} at {source}: {error}") from None
     return LabelledSet(images, labels.astype(np.int64))
+
+
+def _read_pairs(path: Path) -> LabelledSet | None:
+    """The test pictures and masks of an archive; None where it has none."""
+    with zipfile.ZipFile(path) as archive:
+        members = set(archive.namelist())
+        names = sorted(
+            name.removeprefix(IMAGES)
+            for name in members
+            if name.startswith(IMAGES) and MASKS + name.removeprefix(IMAGES) in members
+        )
+        if not names:
+            return None
+        pairs = [
+            [np.asarray(Image.open(io.BytesIO(archive.read(f + name)))) for name in names]
+            for f in (IMAGES, MASKS)
+        ]
+    return LabelledSet(np.stack(pairs[0]), np.stack(pairs[1]))
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:

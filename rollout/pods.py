@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from math import prod
 from typing import Any
 
 from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
 from rollout.cards import Expected
 from rollout.errors import RefusedError
 from rollout.knative import is_ready, pods_of
+from tasks import find_task
 
 REST_PORT = 8080
 """The predictor's one port."""
@@ -35,13 +35,13 @@ def _check(cluster: Cluster, pod: str, item: Expected) -> str:
     if item.card is None:
         _ask(cluster, pod, f"/v2/models/{item.model}/ready", item.model)
         return ""
-    spec = item.card.contract.input
-    shape = [1, *spec.shape]
+    contract = item.card.contract
+    probe = find_task(contract.task).probe(contract)
     tensor = {
-        "name": spec.name,
-        "datatype": spec.dtype,
-        "shape": shape,
-        "data": [0.0] * prod(shape),
+        "name": contract.input.name,
+        "datatype": contract.input.dtype,
+        "shape": list(probe.shape),
+        "data": probe.ravel().tolist(),
     }
     body = {"inputs": [tensor]}
     answer = _ask(cluster, pod, f"/v2/models/{item.model}/infer", item.model, body)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.auto import Outcome
 from rollout.evidence import Calls, wilson
+from tasks import find_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,28 +40,30 @@ def to_markdown(outcome: Outcome) -> str:
     ]
     gate = outcome.gate
     if gate is not None:
+        told = find_task(gate.task).score_text
         lines += [
             "## At the gate, at 0 %",
             "",
             f"{gate.images} labelled images to both, {gate.agreement} answered alike; only stable "
             f"right on {gate.stable_only}, only the new one on {gate.canary_only}.",
             "",
-            "| | revision | right | no answer | 50 % within | 95 % within |",
+            "| | revision | labelled images | no answer | 50 % within | 95 % within |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         for name, side in (("stable", gate.stable), ("new", gate.canary)):
             lines.append(
-                f"| {name} | {', '.join(side.revisions)} | {side.correct} | {side.failures} | "
+                f"| {name} | {', '.join(side.revisions)} | "
+                f"{told(side.correct, gate.images)} | {side.failures} | "
                 f"{side.p50_ms:.1f} ms | {side.p95_ms:.1f} ms |"
             )
         lines.append("")
-    if outcome.holds:
+    if gate is not None and outcome.holds:
         lines += [
             "## Step by step",
             "",
             "Counted: the predictor's own counters. Labelled: requests sent to the public URL.",
             "",
-            "| asked | held | counted, canary | its share | failed | labelled right, canary | "
+            "| asked | held | counted, canary | its share | failed | labelled, canary | "
             "stable | of no revision | 95 % within, canary | stable |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
@@ -67,9 +71,9 @@ def to_markdown(outcome: Outcome) -> str:
             found = hold.evidence
             lines.append(
                 f"| {hold.percent} % | {hold.seconds:.0f} s | {found.counted_canary.total} | "
-                f"{found.share:.1%} | {found.counted_canary.failed} | {_right(found.canary)} | "
-                f"{_right(found.stable)} | {found.unowned} | {_p95(found.canary)} | "
-                f"{_p95(found.stable)} |"
+                f"{found.share:.1%} | {found.counted_canary.failed} | "
+                f"{_right(found.canary, told)} | {_right(found.stable, told)} | {found.unowned} | "
+                f"{_p95(found.canary)} | {_p95(found.stable)} |"
             )
         lines += ["", "![shares, accuracy and time by step](report.svg)", ""]
     return "\n".join(lines)
@@ -109,7 +113,7 @@ def draw(outcome: Outcome, path: Path) -> None:
             color=colour,
             label=name,
         )
-    accuracy.set_title("labelled images right, %")
+    accuracy.set_title("score of labelled images, %")
     times.set_title("95 % of requests within, ms")
     times.set_ylim(bottom=0)
     for axes in (share, accuracy, times):
@@ -121,7 +125,7 @@ def draw(outcome: Outcome, path: Path) -> None:
 
 
 def _shares(
-    axes: Axes, counts: list[tuple[int, int]], label: str, colour: str, shift: float
+    axes: Axes, counts: list[tuple[float, int]], label: str, colour: str, shift: float
 ) -> None:
     points: list[tuple[float, float, float, float]] = []
     for place, (part, whole) in enumerate(counts):
@@ -137,10 +141,10 @@ def _shares(
         axes.errorbar(x, y, yerr=errors, fmt="o", capsize=3, color=colour, label=label)
 
 
-def _right(calls: Calls) -> str:
+def _right(calls: Calls, told: Callable[[float, int], str]) -> str:
     if not calls.labelled:
         return "–"
-    return f"{calls.correct} of {calls.labelled} ({calls.correct / calls.labelled:.1%})"
+    return f"{told(calls.correct, calls.labelled)} ({calls.correct / calls.labelled:.1%})"
 
 
 def _p95(calls: Calls) -> str:

@@ -1,20 +1,18 @@
-"""Labelled requests to the public URL, as users send theirs: base64 PNGs through the gateway."""
+"""Labelled requests to the public URL, as users send theirs: one picture through the gateway."""
 
 from __future__ import annotations
 
-import base64
-import io
 import itertools
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx
-from PIL import Image
 
+from artifact import Contract
 from rollout.labelled import LabelledSet
+from tasks import AnswerError, find_task
 
 TIMEOUT_SECONDS = 60.0
 
@@ -23,13 +21,15 @@ TIMEOUT_SECONDS = 60.0
 class Answer:
     """What came of one request; ``status`` 0: nothing did.
 
-    ``revision`` and ``digest`` are empty where the answer does not name them.
+    Attributes:
+        revision, digest: empty where the answer does not name them.
+        score: how right it is, from 0 to 1.
     """
 
     status: int
     revision: str
     digest: str
-    correct: bool
+    score: float
     seconds: float
 
 
@@ -39,7 +39,7 @@ class LabelledTraffic:
     Args:
         gateway: ``http(s)://host[:port]`` of the gateway; the URL's own host where empty.
         url: of the InferenceService; its host goes into the ``Host`` header.
-        labels: the card's, in the order of the set's indices.
+        contract: of the model; its task asks and judges.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class LabelledTraffic:
         gateway: str,
         model: str,
         questions: LabelledSet,
-        labels: tuple[str, ...],
+        contract: Contract,
         connections: int = 4,
     ) -> None:
         host = urlsplit(url).netloc
@@ -58,44 +58,39 @@ class LabelledTraffic:
             timeout=TIMEOUT_SECONDS,
             trust_env=False,
         )
+        self.task = find_task(contract.task)
+        self._contract = contract
         self._path = f"/v1/models/{model}:predict"
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="traffic")
-        self._questions = _bodies(questions, labels)
+        self._set = questions
+        self._numbers = itertools.cycle(range(len(questions)))
 
     def send(self, count: int) -> list[Answer]:
         """So many requests, a few at a time."""
-        questions = list(itertools.islice(self._questions, count))
-        return list(self._pool.map(self._ask, questions))
+        return list(self._pool.map(self._ask, itertools.islice(self._numbers, count)))
 
     def close(self) -> None:
         self._pool.shutdown()
         self._client.close()
 
-    def _ask(self, question: tuple[bytes, str]) -> Answer:
-        body, label = question
+    def _ask(self, number: int) -> Answer:
+        question = self.task.question(self._set.picture(number))
+        headers = {"content-type": question.media_type, "accept": question.accept}
+        path = f"{self._path}?{question.query}" if question.query else self._path
         started = time.perf_counter()
         try:
-            response = self._client.post(
-                self._path, content=body, headers={"content-type": "application/json"}
-            )
-            found = response.json()["predictions"][0]["label"] if response.is_success else ""
-        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
-            return Answer(0, "", "", False, time.perf_counter() - started)
+            response = self._client.post(path, content=question.body, headers=headers)
+            score = self._score(response, number) if response.is_success else 0.0
+        except (httpx.HTTPError, AnswerError):
+            return Answer(0, "", "", 0.0, time.perf_counter() - started)
         return Answer(
             response.status_code,
             response.headers.get("x-model-revision", ""),
             response.headers.get("x-model-digest", ""),
-            found == label,
+            score,
             time.perf_counter() - started,
         )
 
-
-def _bodies(questions: LabelledSet, labels: tuple[str, ...]) -> Iterator[tuple[bytes, str]]:
-    """Request bodies and right labels, over and over."""
-    made = []
-    for image, label in zip(questions.images, questions.labels, strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "PNG")
-        text = base64.b64encode(buffer.getvalue()).decode()
-        made.append((f'{{"instances": [{{"base64": "{text}"}}]}}'.encode(), labels[int(label)]))
-    return itertools.cycle(made)
+    def _score(self, response: httpx.Response, number: int) -> float:
+        answer = self.task.read_answer(self._contract, response.content)
+        return self.task.score(self._contract, answer, self._set.labels[number])

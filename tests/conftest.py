@@ -19,8 +19,11 @@ from artifact import (
     ModelCard,
     RasterInput,
     Revision,
+    Scores,
     SeedResult,
     SegmentationContract,
+    SegmentationMetrics,
+    SegmentationRun,
     Weights,
     write_revision,
 )
@@ -40,6 +43,16 @@ ARCHITECTURE = Architecture(
         "hidden": [8, 8],
         "blocks": [1, 0],
     },
+)
+
+SCORES = Scores({"red": 0.5, "green": 0.25, "blue": 0.75}, 0.5, 0.4, 0.8)
+SEGMENTATION_METRICS = SegmentationMetrics(
+    0,
+    0.5,
+    SCORES,
+    SCORES,
+    SCORES,
+    (SegmentationRun(0, "2026-01-02T03:04:05Z", 3, 9.5, 0.5, SCORES),),
 )
 
 torch.set_num_threads(1)
@@ -122,6 +135,17 @@ def make_card(name: str = "mnist", revision: str = "1", **changes: object) -> Mo
     }
     fields.update(changes)
     return ModelCard(**fields)  # type: ignore[arg-type]
+
+
+def make_segmentation_card(name: str = "land-cover", revision: str = "1") -> ModelCard:
+    """A valid card of a segmentation model of three classes."""
+    return make_card(
+        name,
+        revision,
+        contract=make_segmentation_contract(),
+        metrics=SEGMENTATION_METRICS,
+        data=DataSource("dubai-aerial", "sha256:" + "1" * 64, 10, 5, 5),
+    )
 
 
 def make_weights(seed: int, architecture: Architecture = ARCHITECTURE) -> bytes:

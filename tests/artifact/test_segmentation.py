@@ -8,26 +8,17 @@ import pytest
 from artifact import (
     CardError,
     ModelCard,
-    Scores,
     SegmentationContract,
-    SegmentationMetrics,
-    SegmentationRun,
 )
-from tests.conftest import make_card, make_segmentation_contract
-
-SCORES = Scores({"red": 0.5, "green": 0.25, "blue": 0.75}, 0.5, 0.4, 0.8)
-METRICS = SegmentationMetrics(
-    0,
-    0.5,
-    SCORES,
-    SCORES,
-    SCORES,
-    (SegmentationRun(0, "2026-01-02T03:04:05Z", 3, 9.5, 0.5, SCORES),),
+from tests.conftest import (
+    SEGMENTATION_METRICS,
+    make_segmentation_card,
+    make_segmentation_contract,
 )
 
 
 def document() -> dict[str, Any]:
-    card = make_card("areas", contract=make_segmentation_contract(), metrics=METRICS)
+    card = make_segmentation_card("areas")
     found: dict[str, Any] = json.loads(card.to_json())
     return found
 
@@ -36,7 +27,7 @@ def test_a_card_is_read_as_it_was_written() -> None:
     card = ModelCard.from_json(json.dumps(document()))
     assert isinstance(card.contract, SegmentationContract)
     assert card.contract == make_segmentation_contract()
-    assert card.metrics == METRICS
+    assert card.metrics == SEGMENTATION_METRICS
     assert card.contract.input.accepts((3, 16, 64))
     assert not card.contract.input.accepts((3, 16, 65))
     assert not card.contract.input.accepts((3, 16, 80))

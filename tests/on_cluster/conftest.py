@@ -30,7 +30,7 @@ import torch
 import yaml
 from safetensors.torch import load, save
 
-from artifact import Revision, open_revision, write_revision
+from artifact import Contract, Revision, open_revision, write_revision
 from common.kourier import find_gateway
 from common.kubernetes import INFERENCE_SERVICE, NODE, POD, Cluster, KubernetesError
 from rollout.__main__ import main
@@ -189,7 +189,7 @@ class Load:
 
     deployment: Deployment
     questions: LabelledSet
-    labels: tuple[str, ...]
+    contract: Contract
     rate: float = 40.0
     answers: list[Answer] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -208,7 +208,7 @@ class Load:
 
     def _run(self) -> None:
         traffic = LabelledTraffic(
-            self.deployment.url, self.deployment.gateway, MODEL, self.questions, self.labels
+            self.deployment.url, self.deployment.gateway, MODEL, self.questions, self.contract
         )
         batch = 4
         while not self._stop.is_set():
@@ -238,8 +238,8 @@ def load_of(deployment: Deployment, questions: LabelledSet, cards: Path) -> Iter
     known = {
         open_revision(cards, MODEL, revision).digest: revision for revision in ("1", "2", RUINED)
     }
-    labels = open_revision(cards, MODEL, "1").card.contract.labels
-    load = Load(deployment, questions, labels)
+    contract = open_revision(cards, MODEL, "1").card.contract
+    load = Load(deployment, questions, contract)
     yield load
     assert not load.failures(), f"{load.failures()} of {len(load.answers)}"
     assert all(known.get(answer.digest) == answer.revision for answer in load.answers)

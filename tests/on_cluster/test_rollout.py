@@ -28,8 +28,8 @@ def test_both_models_answer_with_label_and_revision(
 ) -> None:
     shell.tell(f"ready {deployment.ready_seconds:.1f} s after it was applied")
     for model in (MODEL, "mnist"):
-        labels = open_revision(cards, model, "1").card.contract.labels
-        traffic = LabelledTraffic(deployment.url, deployment.gateway, model, questions, labels)
+        contract = open_revision(cards, model, "1").card.contract
+        traffic = LabelledTraffic(deployment.url, deployment.gateway, model, questions, contract)
         (answer,) = traffic.send(1)
         traffic.close()
         assert (answer.status, answer.revision) == (200, "1")
@@ -43,8 +43,8 @@ def test_pods_go_to_zero_and_come_back(
     while deployment.pods("predictor") or deployment.pods("transformer"):
         assert time.monotonic() < until, "still pods after ten minutes"
         time.sleep(2.0)
-    labels = open_revision(cards, MODEL, "1").card.contract.labels
-    traffic = LabelledTraffic(deployment.url, deployment.gateway, MODEL, questions, labels)
+    contract = open_revision(cards, MODEL, "1").card.contract
+    traffic = LabelledTraffic(deployment.url, deployment.gateway, MODEL, questions, contract)
     sent = datetime.now(timezone.utc)
     (answer,) = traffic.send(1)
     traffic.close()

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -484,7 +485,12 @@ class FakeCluster:
             return 200, {"name": model, "ready": True}
         revision = open_revision(self.cards, model, held[model])
         spec = revision.card.contract.input
-        assert body["inputs"][0]["shape"] == [1, *spec.shape]
+        (tensor,) = body["inputs"]
+        shape = tuple(tensor["shape"])
+        if shape[0] != 1 or not spec.accepts(shape[1:]) or len(tensor["data"]) != prod(shape):
+            return 422, {"error": f"inputs[0].shape {list(shape)} is not {spec.wanted_shape}"}
+        if spec.dtype == "UINT8" and not all(type(value) is int for value in tensor["data"]):
+            return 422, {"error": "data must be numbers of UINT8"}
         return 200, {
             "model_name": model,
             "model_version": behaviour.revision or held[model],

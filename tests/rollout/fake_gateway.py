@@ -6,14 +6,14 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
-from artifact import open_revision
+from artifact import Contract, open_revision
 from tests.rollout.fake_cluster import FakeCluster
 from tests.rollout.loopback import QuietHandler, served
 
@@ -37,12 +37,25 @@ class Quality:
     strange_every: int = 0
 
 
+def classified(body: bytes, contract: Contract, wrong: bool) -> bytes:
+    """The label of an image is its first pixel's class."""
+    (instance,) = json.loads(body)["instances"]
+    picture = Image.open(io.BytesIO(base64.b64decode(instance["base64"])))
+    label = (int(np.asarray(picture)[0, 0]) + wrong) % 10
+    return json.dumps({"predictions": [{"label": contract.labels[label]}]}).encode()
+
+
 @dataclass
 class FakeGateway:
-    """Answers ``:predict`` of one model; the label of an image is its first pixel's class."""
+    """Answers ``:predict`` of one model.
+
+    Attributes:
+        render: the body of a 200 by request body, contract, and whether it is to be wrong.
+    """
 
     fake: FakeCluster
     model: str
+    render: Callable[[bytes, Contract, bool], bytes] = classified
     qualities: dict[str, Quality] = field(default_factory=dict)
     others_rate: int = 0
     hosts: set[str] = field(default_factory=set)
@@ -51,37 +64,31 @@ class FakeGateway:
     debts: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, body: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
+    def answer(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         with self.lock, self.fake.lock:
             for _ in range(self.others_rate):
                 self._call(None)
             return self._call(body)
 
-    def _call(self, body: bytes | None) -> tuple[int, dict[str, str], dict[str, object]]:
+    def _call(self, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
         knative = self._choose()
         revision = self.fake.models_of(knative)[self.model]
         number = self.calls[revision] = self.calls.get(revision, 0) + 1
         quality = self.qualities.get(revision, Quality())
         if _due(number, quality.lost_every):
-            return 503, {}, {"error": "no healthy upstream"}
+            return 503, {}, b'{"error": "no healthy upstream"}'
         counts = self.counted.setdefault(knative, {})
         code = "500" if _due(number, quality.fail_every) else "200"
         counts[code] = counts.get(code, 0) + 1
         self.fake.metrics[knative] = self._metrics(revision, counts)
         if code != "200":
-            return 502, {}, {"error": "the predictor failed"}
+            return 502, {}, b'{"error": "the predictor failed"}'
         card = open_revision(self.fake.cards, self.model, revision)
-        label = 0
-        if body is not None:
-            (instance,) = json.loads(body)["instances"]
-            picture = Image.open(io.BytesIO(base64.b64decode(instance["base64"])))
-            label = int(np.asarray(picture)[0, 0])
-        if _due(number, quality.wrong_every):
-            label = (label + 1) % 10
+        wrong = _due(number, quality.wrong_every)
+        found = b"" if body is None else self.render(body, card.card.contract, wrong)
         digest = "sha256:strange" if _due(number, quality.strange_every) else card.digest
         headers = {"x-model-revision": revision, "x-model-digest": digest}
-        labels = card.card.contract.labels
-        return 200, headers, {"predictions": [{"label": labels[label]}], "model_version": revision}
+        return 200, headers, found
 
     def _choose(self) -> str:
         """By largest debt: the shares come out exact."""
@@ -124,8 +131,7 @@ def gateway_server(gateway: FakeGateway) -> Iterator[str]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             gateway.hosts.add(self.headers["Host"])
-            status, headers, document = gateway.answer(body)
-            data = json.dumps(document).encode()
+            status, headers, data = gateway.answer(body)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(data))}.items():
                 self.send_header(name, value)

@@ -39,6 +39,7 @@ class Gate:
             return f"failed: {self.failure}"
         return Comparison(
             "fashion-mnist",
+            "classification",
             500,
             self.stable,
             self.canary,
@@ -100,7 +101,7 @@ def test_a_good_revision_goes_all_the_way(
         counted = [hold["evidence"][f"counted_{side}"]["total"] for side in ("canary", "stable")]
         assert counted[0] / sum(counted) == pytest.approx(hold["percent"] / 100, abs=0.03)
         assert counted[0] >= 20
-    assert "470 of 500 right, stable 430" in found["reason"]
+    assert "470 of 500 right, stable 430 of 500 right" in found["reason"]
     assert "<svg" in (report(tmp_path) / "report.svg").read_text()
     assert "| 25 % |" in (report(tmp_path) / "report.md").read_text()
     shell.extra = []
@@ -121,7 +122,7 @@ def test_the_gate_runs_where_and_as_it_may(
     assert "--canary=latest-vision-predictor.vision.svc.cluster.local" in container["args"]
     assert pod["metadata"]["labels"] == {"component": "gate"}
     assert not fake.store.all("jobs")
-    assert not fake.store.get("configmaps", "vision-gate")
+    assert not fake.store.get("configmaps", "vision-gate-0")
 
 
 @pytest.mark.usefixtures("plain")
@@ -132,7 +133,7 @@ def test_a_worse_revision_never_gets_traffic(
     gate.stable_only, gate.canary_only = 390, 10
     fake.splits.clear()
     assert run(shell) == 3, shell.err
-    assert "before the first per cent: 50 of 500 images right, stable 430" in shell.err
+    assert "before the first per cent: 50 of 500 right, stable 430 of 500 right" in shell.err
     assert all(not split.get("vision-predictor-00002") for split in fake.splits)
     assert fake.served() == {OLD: 100}
     assert (report(tmp_path) / "report.md").read_text().startswith("# fashion-mnist/2: refused")
@@ -157,7 +158,7 @@ def test_a_gate_that_gets_no_answer_refuses(
 @pytest.mark.parametrize(
     ("quality", "told"),
     [
-        (Quality(wrong_every=2), "labelled images right"),
+        (Quality(wrong_every=2), "labelled images: "),
         (Quality(fail_every=4), "counted calls failed"),
         (Quality(lost_every=3), "of them of no revision"),
         (Quality(strange_every=9), "an artefact that nobody rolled out"),

@@ -18,8 +18,10 @@ from rollout.evidence import (
 )
 from rollout.gate import Comparison, Measured
 from rollout.histogram import Histogram
+from tasks import find_task
 
 RULES = Rules()
+TASK = find_task("classification")
 
 
 def test_wilson_interval_of_the_textbook() -> None:
@@ -53,7 +55,7 @@ def compared(**changes: object) -> Comparison:
     side = {**canary.__dict__, **{k: v for k, v in changes.items() if k in canary.__dict__}}
     rest = {k: v for k, v in changes.items() if k not in canary.__dict__}
     counts = {"agreement": 460, "stable_only": 10, "canary_only": 10, **rest}
-    return Comparison("m", 500, stable, Measured(**side), **counts)  # type: ignore[arg-type]
+    return Comparison("m", "classification", 500, stable, Measured(**side), **counts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,10 @@ def calls(total: int, failed: int = 0, correct: int | None = None, ms: float = 1
         (Evidence(calls(900), calls(100), unowned=3), "3 of 103 labelled requests failed, 3 of"),
         (Evidence(calls(900), calls(100), strange=1), "an artefact that nobody rolled out"),
         (Evidence(calls(900, correct=860), calls(100, correct=92)), ""),
-        (Evidence(calls(900, correct=860), calls(100, correct=80)), "80 of 100 labelled images"),
+        (
+            Evidence(calls(900, correct=860), calls(100, correct=80)),
+            "images: 80 of 100 right",
+        ),
         (Evidence(calls(900), calls(100, ms=65)), ""),
         (Evidence(calls(900), calls(100, ms=90)), "95 % of labelled requests within"),
         (Evidence(calls(900), calls(40, ms=900)), ""),
@@ -102,7 +107,7 @@ def calls(total: int, failed: int = 0, correct: int | None = None, ms: float = 1
     ],
 )
 def test_hold(evidence: Evidence, told: str) -> None:
-    reasons = judge_hold(evidence, evidence, RULES, ended=True)
+    reasons = judge_hold(evidence, evidence, RULES, True, TASK)
     assert len(reasons) == bool(told), reasons
     assert told in "".join(reasons)
 
@@ -117,19 +122,19 @@ def test_hold(evidence: Evidence, told: str) -> None:
 )
 def test_before_the_end_of_a_hold_it_takes_more(canary: Calls, early: bool, late: bool) -> None:
     evidence = Evidence(calls(900, correct=860), canary)
-    assert bool(judge_hold(evidence, evidence, RULES, ended=False)) is early
-    assert bool(judge_hold(evidence, evidence, RULES, ended=True)) is late
+    assert bool(judge_hold(evidence, evidence, RULES, False, TASK)) is early
+    assert bool(judge_hold(evidence, evidence, RULES, True, TASK)) is late
 
 
 def test_failures_that_the_stable_one_explains_are_not_blamed_on_the_canary() -> None:
     """Its own rate, and no more: calls that fail in any pod come back without a name."""
     evidence = Evidence(calls(900), calls(100), unowned=9, counted_stable=calls(1000, 10))
     assert evidence.excused == 9
-    assert judge_hold(evidence, evidence, RULES, ended=True) == []
+    assert judge_hold(evidence, evidence, RULES, True, TASK) == []
     evidence.unowned = 19
     assert evidence.excused == 10
     assert "9 of 109 labelled requests failed, 9 of them of no revision" in "".join(
-        judge_hold(evidence, evidence, RULES, ended=True)
+        judge_hold(evidence, evidence, RULES, True, TASK)
     )
 
 
@@ -138,7 +143,7 @@ def test_at_a_hundred_per_cent_time_is_compared_with_before() -> None:
     now = Evidence(canary=calls(200, ms=500))
     so_far = Evidence.from_json(before.to_json())
     so_far.merge(now)
-    assert "95 % of labelled requests" in "".join(judge_hold(now, so_far, RULES, ended=False))
+    assert "95 % of labelled requests" in "".join(judge_hold(now, so_far, RULES, False, TASK))
 
 
 def test_evidence_survives_being_written_down() -> None:

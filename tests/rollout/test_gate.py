@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,10 +14,9 @@ import numpy as np
 import pytest
 
 from artifact import open_revision
-from rollout.cards import Expected
 from rollout.errors import RefusedError
-from rollout.gate import Comparison, gateway_hop, main
-from rollout.gate_job import gate_config_map, gate_job, tag_hosts
+from rollout.gate import Comparison, gateway_hop, main, read_set
+from rollout.gate_job import MAX_PARTS, PART_BYTES, config_maps, gate_job, tag_hosts
 from rollout.inferenceservice import Target
 from rollout.labelled import LabelledSet
 from serving.model import CONTRACT_DIGEST, HttpRequest, Reply
@@ -187,7 +187,7 @@ def test_images_without_an_answer_are_counted(
 
 
 def test_the_job_fits_a_restricted_namespace() -> None:
-    job = gate_job("vision-gate", "dev.local/t:1", "prev.host", "latest.host")
+    job = gate_job("vision-gate", 2, "dev.local/t:1", "prev.host", "latest.host")
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     security = container["securityContext"]
@@ -197,19 +197,56 @@ def test_the_job_fits_a_restricted_namespace() -> None:
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not pod["automountServiceAccountToken"]
+    (volume,) = pod["volumes"]
+    assert volume["projected"]["sources"] == [
+        {"configMap": {"name": "vision-gate-0"}},
+        {"configMap": {"name": "vision-gate-1"}},
+    ]
     assert job["spec"]["backoffLimit"] == 0
     assert json.dumps(job)
 
 
-def test_a_set_too_large_for_a_config_map(cards: Path) -> None:
-    card = Expected("mnist", "1", "", open_revision(cards, "mnist", "1").card).card
-    assert card is not None
-    noise = np.random.default_rng(0).integers(0, 255, (1500, 28, 28), np.uint8)
-    questions = LabelledSet(noise, np.zeros(1500, np.int64))
-    with pytest.raises(RefusedError, match="use fewer images"):
-        gate_config_map("vision-gate", card, questions)
-    small = gate_config_map("vision-gate", card, questions.sample(500, 0))
-    assert set(small["binaryData"]) == {"labelled.npz"}
+def noise(count: int, *shape: int) -> LabelledSet:
+    """Pictures that do not pack at all."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
+    return LabelledSet(pixels, np.zeros(count, np.int64))
+
+
+def test_two_hundred_photographs_travel_in_config_maps(cards: Path, tmp_path: Path) -> None:
+    card = open_revision(cards, "mnist", "1").card
+    questions = noise(200, 224, 224, 3)
+    maps = config_maps("vision-gate", card, questions)
+    assert 30 < len(maps) <= MAX_PARTS
+    assert [m["metadata"]["name"] for m in maps[:2]] == ["vision-gate-0", "vision-gate-1"]
+    assert maps[0]["data"]["model.json"] == card.to_json()
+    for config_map in maps:
+        # What the API server counts: the texts, and the bytes behind the base64.
+        files = {k: base64.b64decode(v) for k, v in config_map["binaryData"].items()}
+        size = sum(map(len, files.values())) + len("".join(config_map["data"].values()))
+        assert size < 1 << 20
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+    found = read_set(tmp_path)
+    assert (found.images == questions.images).all()
+
+
+def test_a_set_too_large_for_the_gate(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = open_revision(cards, "mnist", "1").card
+    monkeypatch.setattr("rollout.gate_job.MAX_PARTS", 2)
+    with pytest.raises(RefusedError, match=f"the gate takes {2 * PART_BYTES:,}: use fewer images"):
+        config_maps("vision-gate", card, noise(3000, 28, 28))
+
+
+def test_a_set_that_is_not_there_or_not_of_the_task_is_told(
+    both: Both, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, message = run(both, files, tmp_path, monkeypatch, "--set", str(tmp_path / "none"))
+    assert (status, message) == (1, f"{tmp_path / 'none'}: No such file or directory")
+    masks = LabelledSet(np.zeros((2, 28, 28), np.uint8), np.ones((2, 28, 28), np.uint8))
+    (tmp_path / "masks.npz").write_bytes(masks.to_bytes())
+    status, message = run(both, files, tmp_path, monkeypatch, "--set", str(tmp_path / "masks.npz"))
+    assert status == 1
+    assert message.startswith("no labelled set for classification: ")
 
 
 def test_tag_hosts() -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 import threading
+import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from artifact import SegmentationContract, open_revision
 from rollout.errors import NotFoundError
 from rollout.labelled import LabelledSet, load_labelled
+from tests.conftest import SHIPPED, make_contract, make_segmentation_contract
 
 
 def a_set(count: int = 6) -> LabelledSet:
@@ -92,3 +98,42 @@ def test_the_real_test_set(data: Path) -> None:
     found = load_labelled(str(data), "FashionMNIST")
     assert found.images.shape == (10000, 28, 28)
     assert np.bincount(found.labels).tolist() == [1000] * 10
+
+
+def test_masks_from_a_data_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "segmentation" / "areas"
+    folder.mkdir(parents=True)
+    pictures = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    masks = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
+    with zipfile.ZipFile(folder / "b.zip", "w") as archive:
+        for number in range(2):
+            for part, pixels in (("images", pictures), ("masks", masks)):
+                buffer = io.BytesIO()
+                Image.fromarray(pixels[number]).save(buffer, "TIFF")
+                archive.writestr(f"test/{part}/{number}.tif", buffer.getvalue())
+        archive.writestr("test/images/without-a-mask.tif", b"")
+        archive.writestr("train/images/0.tif", b"")
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("classes.json", b"{}")
+    found = load_labelled(str(tmp_path), "areas")
+    assert (found.images == pictures).all()
+    assert (found.labels == masks).all()
+    found.check(make_segmentation_contract_of(20))
+    with pytest.raises(NotFoundError, match="no labelled set for classification"):
+        found.check(make_contract())
+    (folder / "a.zip").write_bytes(b"no archive")
+    with pytest.raises(NotFoundError, match="no labelled set of areas"):
+        load_labelled(str(tmp_path), "areas")
+
+
+def make_segmentation_contract_of(last: int) -> SegmentationContract:
+    labels = tuple(str(n) for n in range(2 * last))
+    contract = make_segmentation_contract()
+    return replace(contract, labels=labels, colours=((0, 0, 0),) * len(labels))
+
+
+def test_the_real_masks(data: Path) -> None:
+    found = load_labelled(str(data), "dubai-aerial")
+    assert found.images.shape == (40, 256, 256, 3)
+    assert found.labels.shape == (40, 256, 256)
+    found.check(open_revision(SHIPPED, "land-cover", "1").card.contract)
