@@ -110,8 +110,6 @@ class PredictorModel(ServedModel):
 
     def read_v2(self, request: HttpRequest) -> Payload:
         parsed = read_infer_request(request)
-        if len(parsed.inputs) != 1:
-            raise ContractRefused(f"there is one input, not {len(parsed.inputs)}")
         return Payload(
             self._numbers(parsed.inputs[0]), _digest_of(parsed.parameters), parsed, parsed.id
         )

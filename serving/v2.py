@@ -29,6 +29,9 @@ JSON_LENGTH = "inference-header-content-length"
 MAX_RANK = 8
 """Axes of a tensor; a shape is multiplied out before anything else is known of it."""
 
+MAX_OUTPUTS = 16
+"""That a request may ask for, each once: an answer is not to be many times what a model gives."""
+
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
@@ -48,12 +51,12 @@ _NAMES = {np.dtype(kind): name for name, kind in NUMPY_TYPES.items()}
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a request: ``data`` is the raw bytes, or what JSON gave."""
+    """One tensor of a request: ``data`` is the raw bytes, a view of them, or what JSON gave."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: bytes | list[Any]
+    data: bytes | memoryview | list[Any]
 
     def numbers(self) -> NDArray[Any]:
         """As an array of its declared shape and type.
@@ -65,7 +68,7 @@ class Tensor:
             raise InvalidRequest(f"input {self.name!r}: datatype {self.datatype!r} is not numeric")
         kind = np.dtype(NUMPY_TYPES[self.datatype])
         count = prod(self.shape)
-        if isinstance(self.data, bytes):
+        if not isinstance(self.data, list):
             if len(self.data) != count * kind.itemsize:
                 raise InvalidRequest(
                     f"input {self.name!r}: shape {list(self.shape)} of {self.datatype} takes "
@@ -118,9 +121,9 @@ class Tensor:
                 f"input {self.name!r}: datatype must be BYTES, not {self.datatype!r}"
             )
         found = (
-            _unpack_bytes(self.name, self.data)
-            if isinstance(self.data, bytes)
-            else _flatten_texts(self.name, self.data)
+            _flatten_texts(self.name, self.data)
+            if isinstance(self.data, list)
+            else _unpack_bytes(self.name, self.data)
         )
         if len(found) != prod(self.shape):
             raise InvalidRequest(
@@ -147,34 +150,42 @@ class InferRequest:
     binary: bool = False
 
 
-def read_infer_request(request: HttpRequest) -> InferRequest:
+def read_infer_request(request: HttpRequest, max_inputs: int = 1) -> InferRequest:
     """Parse the body of ``/v2/models/<name>/infer``, JSON or JSON with binary tensors behind it.
+
+    Nothing binary is copied: tensors are views of the body.
+
+    Args:
+        max_inputs: inputs of the model; of more than that, none is read.
 
     Raises:
         MalformedRequest: not JSON, or lengths that do not add up.
         InvalidRequest: JSON of another shape than the protocol's; names the field.
     """
+    body = memoryview(request.body)
     declared = request.headers.get(JSON_LENGTH)
-    length = len(request.body)
+    length = len(body)
     if declared is not None:
         if not re.fullmatch(r"[0-9]{1,15}", declared) or int(declared) > length:
             raise MalformedRequest(f"{JSON_LENGTH}: {declared!r} does not fit the body")
         length = int(declared)
     try:
-        document = orjson.loads(request.body[:length])
+        document = orjson.loads(body[:length])
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
     top = _object(document, "the body", ("id", "inputs", "outputs", "parameters"))
     inputs = top.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise InvalidRequest("inputs must be a non-empty array")
-    rest = request.body[length:]
+    if len(inputs) > max_inputs:
+        known = "is one input" if max_inputs == 1 else f"are {max_inputs} inputs"
+        raise InvalidRequest(f"there {known}, not {len(inputs)}")
     tensors = []
     for index, item in enumerate(inputs):
-        tensor, rest = _read_tensor(item, f"inputs[{index}]", rest)
+        tensor, length = _read_tensor(item, f"inputs[{index}]", body, length)
         tensors.append(tensor)
-    if rest:
-        raise MalformedRequest(f"{len(rest)} bytes are left behind the last tensor")
+    if length < len(body):
+        raise MalformedRequest(f"{len(body) - length} bytes are left behind the last tensor")
     parameters = _object(top.get("parameters", {}), "parameters")
     binary = parameters.pop("binary_data_output", False)
     if not isinstance(binary, bool):
@@ -234,7 +245,8 @@ def write_infer_response(
     )
 
 
-def _read_tensor(item: object, path: str, rest: bytes) -> tuple[Tensor, bytes]:
+def _read_tensor(item: object, path: str, body: memoryview, start: int) -> tuple[Tensor, int]:
+    """A tensor whose bytes, if it has any, begin at ``start``; and where the next one's do."""
     fields = _object(item, path, ("name", "datatype", "shape", "data", "parameters"))
     name, datatype, shape = fields.get("name"), fields.get("datatype"), fields.get("shape")
     if not isinstance(name, str):
@@ -249,7 +261,7 @@ def _read_tensor(item: object, path: str, rest: bytes) -> tuple[Tensor, bytes]:
         raise InvalidRequest(f"{path}.shape has {len(shape)} axes; the limit is {MAX_RANK}")
     parameters = _object(fields.get("parameters", {}), f"{path}.parameters")
     size = parameters.get("binary_data_size")
-    data: bytes | list[Any]
+    data: memoryview | list[Any]
     if size is None:
         found = fields.get("data")
         if not isinstance(found, list):
@@ -260,10 +272,11 @@ def _read_tensor(item: object, path: str, rest: bytes) -> tuple[Tensor, bytes]:
             raise InvalidRequest(f"{path}.parameters.binary_data_size must be an integer")
         if "data" in fields:
             raise InvalidRequest(f"{path} has both data and binary_data_size")
-        if size > len(rest):
-            raise MalformedRequest(f"{path}: {size} bytes announced, {len(rest)} left")
-        data, rest = rest[:size], rest[size:]
-    return Tensor(name, datatype.upper(), tuple(shape), data), rest
+        if size > len(body) - start:
+            raise MalformedRequest(f"{path}: {size} bytes announced, {len(body) - start} left")
+        data = body[start : start + size]
+        start += size
+    return Tensor(name, datatype.upper(), tuple(shape), data), start
 
 
 def _read_outputs(value: object, binary: bool) -> list[RequestedOutput]:
@@ -271,12 +284,16 @@ def _read_outputs(value: object, binary: bool) -> list[RequestedOutput]:
         return []
     if not isinstance(value, list):
         raise InvalidRequest("outputs must be an array")
-    found = []
+    if len(value) > MAX_OUTPUTS:
+        raise InvalidRequest(f"{len(value)} outputs are asked for; the limit is {MAX_OUTPUTS}")
+    found: list[RequestedOutput] = []
     for index, item in enumerate(value):
         fields = _object(item, f"outputs[{index}]", ("name", "parameters"))
         name = fields.get("name")
         if not isinstance(name, str):
             raise InvalidRequest(f"outputs[{index}].name must be a string")
+        if any(name == other.name for other in found):
+            raise InvalidRequest(f"outputs[{index}]: {name!r} is asked for twice")
         parameters = _object(fields.get("parameters", {}), f"outputs[{index}].parameters")
         asked = parameters.get("binary_data", binary)
         if not isinstance(asked, bool):
@@ -297,7 +314,7 @@ def _object(value: object, path: str, known: Sequence[str] | None = None) -> dic
     return dict(value)
 
 
-def _unpack_bytes(name: str, data: bytes) -> list[bytes]:
+def _unpack_bytes(name: str, data: bytes | memoryview) -> list[bytes]:
     """BYTES elements, each behind its length as four little-endian bytes."""
     found = []
     start = 0
@@ -308,7 +325,7 @@ def _unpack_bytes(name: str, data: bytes) -> list[bytes]:
         start += 4
         if start + length > len(data):
             raise MalformedRequest(f"input {name!r}: an element is cut off")
-        found.append(data[start : start + length])
+        found.append(bytes(data[start : start + length]))
         start += length
     return found
 

@@ -82,8 +82,6 @@ def read_v1_payload(request: HttpRequest, max_instances: int) -> Payload:
 def read_v2_payload(request: HttpRequest, max_instances: int) -> Payload:
     """Read a v2 body with one BYTES input: base64 texts, or encoded images as they are."""
     parsed = read_infer_request(request)
-    if len(parsed.inputs) != 1:
-        raise InvalidRequest(f"there is one input, not {len(parsed.inputs)}")
     elements = parsed.inputs[0].elements()
     _check_count(len(elements), max_instances)
     images = [

@@ -358,7 +358,7 @@ def test_there_is_one_input(model: PredictorModel) -> None:
     batch = images(1)
     document = v2_document(batch)
     document["inputs"] *= 2
-    assert type(refused(model, model.read_v2, http(document))) is ContractRefused
+    assert type(refused(model, model.read_v2, http(document))) is InvalidRequest
     two = grpc_request(batch)
     two.inputs.append(two.inputs[0])
     assert type(refused(model, model.read_grpc, two)) is ContractRefused

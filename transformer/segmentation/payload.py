@@ -83,8 +83,6 @@ def read_v1_payload(request: HttpRequest) -> Payload:
 def read_v2_payload(request: HttpRequest) -> Payload:
     """Read a v2 body with one BYTES input of one element."""
     parsed = read_infer_request(request)
-    if len(parsed.inputs) != 1:
-        raise InvalidRequest(f"there is one input, not {len(parsed.inputs)}")
     elements = parsed.inputs[0].elements()
     if len(elements) != 1:
         raise InvalidRequest(f"a request has one image, not {len(elements)}")
