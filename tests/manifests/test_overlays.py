@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from artifact import revisions_of
+from serving.arguments import server_arguments
 from tests.manifests.knative import refusals
 from tests.manifests.rendering import (
     MANIFESTS,
@@ -35,6 +36,7 @@ COMPONENTS = (
     "always-on",
     "cards",
     "gpu",
+    "grpc",
     "high-availability",
     "object-storage",
     "rollout",
@@ -47,6 +49,7 @@ COMBINATIONS = (
     ("overlays/minikube", ("object-storage", "cards", "gpu", "high-availability", "rollout")),
     ("overlays/per-model", ("always-on", "gpu", "object-storage", "rollout")),
     ("overlays/production", ("object-storage", "cards")),
+    ("overlays/per-model", ("grpc", "always-on")),
     ("overlays/production", ("gpu", "rollout")),
     ("overlays/production", ("accounts", "object-storage", "rollout")),
 )
@@ -353,3 +356,19 @@ def test_the_gateways_inner_listener_is_closed_to_other_namespaces() -> None:
     (origin,) = inner["from"]
     (expression,) = origin["namespaceSelector"]["matchExpressions"]
     assert expression["values"] == ["vision", "knative-serving", "kourier-system"]
+
+
+def test_grpc_is_on_where_its_component_is(tmp_path: Path) -> None:
+    """By the last of the arguments, as the server's parser reads them."""
+    documents = render(combination(tmp_path, "overlays/minikube", ("grpc",)))
+    for name, component in parts(documents):
+        (container,) = component["containers"]
+        options = server_arguments("x", "y").parse_args(container["args"])
+        assert options.enable_grpc == name.endswith("predictor"), name
+    (service,) = of_kind(documents, "Service")
+    (port,) = service["spec"]["ports"]
+    assert port["targetPort"] == options.grpc_port
+    policies = {p["metadata"]["name"]: p["spec"] for p in of_kind(documents, "NetworkPolicy")}
+    (rule,) = policies["predictor-grpc"]["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [options.grpc_port]
+    assert policies["predictor-grpc"]["podSelector"]["matchLabels"] == service["spec"]["selector"]
