@@ -16,8 +16,9 @@ from accounts.errors import AccountsError
 from accounts.migration import migrate
 from accounts.people import ROLES, forget_old, set_role
 from accounts.prices import PriceListError, read_prices
-from accounts.settings import AccountsSettings, SettingError, read_settings
+from accounts.settings import AccountsSettings
 from accounts.throttle import forget_attempts
+from common.settings import SettingError, read_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,14 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="logs of the transformer (ACCESS_LOG=true): compare what it answered, too",
+        help="logs of the transformer (VISION_ACCESS_LOG=true): compare what it answered, too",
     )
     commands.add_parser("retain", help="delete events, sessions and tokens that are too old")
     backup = commands.add_parser("backup", help="copy an SQLite database while it is in use")
     backup.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(AccountsSettings, os.environ)
         return run(options, settings)
     except (AccountsError, SettingError, PriceListError, ValueError, OSError) as error:
         print(f"accounts: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """What the model server says that it answered, compared with what was billed.
 
-The model server logs a line for every answer (``ACCESS_LOG``), with account, request id, content
-and instances: a count of its own, which does not pass through the edge's hands.
+The model server logs a line for every answer (``VISION_ACCESS_LOG``), with account, request id,
+content and instances: a count of its own, which does not pass through the edge's hands.
 """
 
 from __future__ import annotations

@@ -1,27 +1,44 @@
-"""Settings from the environment, secrets from files too; refused by name when wrong."""
+"""What accounts, console and edge read from the environment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
+
+from common.settings import Settings, without_prefix
 
 DATABASE_PATH = "build/accounts/accounts.db"
 
 
-class SettingError(ValueError):
-    """An environment variable has a value that cannot be used; names the variable."""
+class AccountsSettings(Settings):
+    """Of every process that opens the database."""
 
-
-class AccountsSettings(BaseModel):
-    """Each field is the environment variable of its upper-case name.
-
-    A secret may be given as a file instead: ``DATABASE_URL_FILE=/run/secrets/url``.
-    """
-
-    model_config = ConfigDict(frozen=True)
+    old_names: ClassVar[dict[str, str]] = without_prefix(
+        "database_url",
+        "development",
+        "public_url",
+        "prices_file",
+        "models",
+        "rollout_url",
+        "rollout_token_file",
+        "rollout_ca_file",
+        "session_hours",
+        "event_days",
+        "login_attempts",
+        "registration_attempts",
+        "trusted_proxies",
+        "smtp_host",
+        "smtp_port",
+        "smtp_user",
+        "smtp_password",
+        "smtp_tls",
+        "mail_from",
+        "oidc_issuer",
+        "oidc_client_id",
+        "oidc_client_secret",
+    )
 
     database_url: SecretStr = Field(
         SecretStr(f"sqlite:///{DATABASE_PATH}"),
@@ -74,33 +91,13 @@ class AccountsSettings(BaseModel):
         if self.development:
             return self
         if not self.smtp_host:
-            raise ValueError("SMTP_HOST is missing; only DEVELOPMENT=true prints mail in the log")
+            raise ValueError(
+                "VISION_SMTP_HOST is missing; only VISION_DEVELOPMENT=true prints mail in the log"
+            )
         if not self.public_url.startswith("https://"):
-            raise ValueError("PUBLIC_URL must begin with https:// unless DEVELOPMENT=true")
+            raise ValueError(
+                "VISION_PUBLIC_URL must begin with https:// unless VISION_DEVELOPMENT=true"
+            )
         if self.oidc_issuer and not self.oidc_client_secret.get_secret_value():
-            raise ValueError("OIDC_ISSUER needs OIDC_CLIENT_SECRET")
+            raise ValueError("VISION_OIDC_ISSUER needs VISION_OIDC_CLIENT_SECRET")
         return self
-
-
-def read_settings(environment: Mapping[str, str]) -> AccountsSettings:
-    """Build the settings from environment variables.
-
-    Raises:
-        SettingError: naming the variable and what is wrong with it; never a secret's value.
-    """
-    values: dict[str, Any] = {}
-    for name in AccountsSettings.model_fields:
-        variable = name.upper()
-        if file := environment.get(f"{variable}_FILE", ""):
-            try:
-                values[name] = Path(file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise SettingError(f"{variable}_FILE={file!r}: {error.strerror}") from None
-        elif environment.get(variable, "") != "":
-            values[name] = environment[variable]
-    try:
-        return AccountsSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = f"{str(first['loc'][0]).upper()}: " if first["loc"] else ""
-        raise SettingError(where + first["msg"].removeprefix("Value error, ")) from None

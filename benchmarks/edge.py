@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.load import ROOT, LoadError
-from local.service import environment_folder
+from common.processes import environment_folder
 
 CORE_CHECKS = 3000
 CHECK_P99_MS = 3.0

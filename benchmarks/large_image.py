@@ -29,8 +29,9 @@ from PIL import Image
 from artifact import RasterInput
 from benchmarks.processes import cpu_seconds
 from client.http import PredictClient
+from common.processes import ROOT
 from local.manifest import manifests, read_component
-from local.service import ROOT, LocalService, free_ports, interpreters
+from local.service import LocalService, free_ports, interpreters
 from predictor.loading import LoadedRevision, load_revision, usable_precision
 from serving.quota import cpu_quota
 from tasks import Question
@@ -150,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     megapixels = options.side**2 / 1e6
     body = geotiff(pixels, None if options.compression == "none" else options.compression)
     set_up = read_component("predictor", manifests()[MODEL]).environment
-    served_in = usable_precision(set_up.get("PRECISION", "float32"))
+    served_in = usable_precision(set_up.get("VISION_PRECISION", "float32"))
     networks = {
         dtype: load_revision(options.models, MODEL, REVISION, dtype)
         for dtype in dict.fromkeys((torch.float32, served_in))

@@ -354,7 +354,7 @@ def _method(results: Results) -> str:
         "normalises by table and runs the predictor's own forward pass in batches of 64, with the "
         "environment that the manifest gives the predictor. Its speed drifts with the machine's: "
         "shares of it are medians of rounds, each over the mean of the limits before and after it.",
-        f"- The service runs as its manifest says, but for `MAX_INSTANCES={MAX_INSTANCES}`.",
+        f"- The service runs as its manifest says, but for `VISION_MAX_INSTANCES={MAX_INSTANCES}`.",
         "- Peers run the plain network in evaluation mode. Who runs how:",
         *(f"  - {title}: {setting}" for title, setting in settings.items()),
     ]

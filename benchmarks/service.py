@@ -17,8 +17,9 @@ from artifact import ImageInput, model_contract
 from benchmarks.candidate import Candidate, CandidateError, Program
 from benchmarks.load import ROOT, Question
 from benchmarks.networks import MODEL, SHIPPED, TITLES, Network
+from common.ports import free_row
 from local.manifest import Component, local_components
-from local.service import command_line, free_ports, free_row, interpreters
+from local.service import command_line, free_ports, interpreters
 from transformer.preprocess import prepare
 
 PATH = f"/v1/models/{MODEL}:predict"
@@ -47,10 +48,10 @@ def in_bfloat16() -> Candidate:
     return Candidate(
         name=BFLOAT16,
         title="this service in bfloat16",
-        setting="the same with PRECISION=bfloat16, as in manifests/overlays/production",
+        setting="the same with VISION_PRECISION=bfloat16, as in manifests/overlays/production",
         path=PATH,
         programs=lambda network, question: [
-            replace(program, environment={**program.environment, "PRECISION": "bfloat16"})
+            replace(program, environment={**program.environment, "VISION_PRECISION": "bfloat16"})
             for program in _programs(network, question)
         ],
         networks=tuple(TITLES),
@@ -126,7 +127,7 @@ def _program(component: Component, port: int, question: Question) -> Program:
         port,
         PATH,
         question,
-        {**component.environment, "MAX_INSTANCES": str(MAX_INSTANCES)},
+        {**component.environment, "VISION_MAX_INSTANCES": str(MAX_INSTANCES)},
     )
 
 
@@ -136,5 +137,7 @@ def _under_local(folder: Path, network: Network, question: Question) -> list[Pro
     command = [sys.executable, "-m", "local", "--port", str(port)]
     command += ["--models", str(network.root), "--model", f"{MODEL}={network.revision}"]
     venvs = interpreters()["predictor"].absolute().parents[2]
-    environment = {"MAX_INSTANCES": str(MAX_INSTANCES), "VENVS": str(venvs)}
+    most = str(MAX_INSTANCES)
+    # Older commits read settings without the prefix.
+    environment = {"VISION_MAX_INSTANCES": most, "MAX_INSTANCES": most, "VENVS": str(venvs)}
     return [Program("both", command, folder, port, PATH, question, environment)]

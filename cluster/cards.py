@@ -55,7 +55,7 @@ def write_component(root: Path, folder: Path = COMPONENT) -> list[str]:
     mount = {"name": "cards", "mountPath": MOUNT_PATH, "readOnly": True}
     container = "/spec/transformer/containers/0"
     patch = [
-        {"op": "test", "path": f"{container}/env/0/name", "value": "MODEL_ROOT"},
+        {"op": "test", "path": f"{container}/env/0/name", "value": "VISION_MODEL_ROOT"},
         {"op": "replace", "path": f"{container}/env/0/value", "value": MOUNT_PATH},
         {"op": "add", "path": "/spec/transformer/volumes", "value": [volume]},
         {"op": "add", "path": f"{container}/volumeMounts", "value": [mount]},

@@ -9,10 +9,11 @@ import sys
 
 import uvicorn
 
-from accounts.logs import configure_logging
 from accounts.prices import PriceListError
 from accounts.service import build_service
-from accounts.settings import SettingError, read_settings
+from accounts.settings import AccountsSettings
+from common.logs import configure_logging
+from common.settings import SettingError, read_settings
 from console.app import create_app
 from console.limits import MAX_HEAD_BYTES
 
@@ -26,7 +27,7 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging()
     try:
-        service = build_service(read_settings(os.environ))
+        service = build_service(read_settings(AccountsSettings, os.environ))
     except (SettingError, PriceListError) as error:
         logging.getLogger("console").error("%s", error)
         return 1

@@ -10,8 +10,9 @@ import sys
 import uvloop
 
 from accounts.database import open_database
-from accounts.logs import configure_logging
-from accounts.settings import SettingError, read_settings
+from accounts.settings import AccountsSettings
+from common.logs import configure_logging
+from common.settings import SettingError, read_settings
 from edge.server import serve
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging()
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(AccountsSettings, os.environ)
     except SettingError as error:
         logging.getLogger("edge").error("%s", error)
         return 1

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import random
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +16,12 @@ from google.rpc import code_pb2
 from accounts.clock import SECOND_MS, month_bounds, month_of, now_ms
 from accounts.keys import ALL_MODELS
 from accounts.secret_tokens import has_key_form, token_hash
+from common.routes import REQUEST_ID
 from edge.directory import Directory
 from edge.ledger import Admitted, Intent, KeyRecord, Ledger, LedgerDown
 from edge.pass_on import FIELD, Metered
 from edge.route import find_route
 
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 EXPECTED_CONTENT = "x-expected-content"
 """Tells the model server what a used request id belongs to; the body is compared there."""
 REMOVED_HEADERS = ("authorization", "cookie")

@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
+from common.ports import LOCAL_HOST
+
 CONFIGURATION = (
     Path(__file__).parent.parent / "manifests" / "components" / "accounts" / "envoy.yaml"
 )
-LOCAL_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,11 @@ from accounts.clock import now_ms
 from accounts.database import Database, open_database
 from accounts.keys import HIGHEST_RATE, KeyRequest, make_key
 from accounts.tables import Account
-from edge.envoy import LOCAL_HOST, EdgePorts
-from edge.processes import ROOT, Processes, StartError, free_edge_ports
+from common.errors import StartError
+from common.ports import LOCAL_HOST
+from common.processes import ROOT, Processes
+from edge.envoy import EdgePorts
+from edge.processes import free_edge_ports
 from edge.up import start
 
 METHOD = "/envoy.service.auth.v3.Authorization/Check"

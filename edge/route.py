@@ -7,14 +7,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_NAME = r"(?P<{}>[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)"
-_VERSION = r"(?:/versions/[A-Za-z0-9._-]{1,63})?"
-_PREDICT = re.compile(
-    rf"/v1/models/{_NAME.format('v1')}:predict|/v2/models/{_NAME.format('v2')}{_VERSION}/infer"
-)
+from common import routes
+
+_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_VERSION = r"[A-Za-z0-9._-]{1,63}"
 _LOOK = re.compile(
-    rf"/v1/models|/v1/models/{_NAME.format('v1')}"
-    rf"|/v2|/v2/health/(?:live|ready)|/v2/models/{_NAME.format('v2')}{_VERSION}(?:/ready)?"
+    rf"/v1/models|/v1/models/(?P<v1>{_NAME})"
+    rf"|/v2|/v2/health/(?:live|ready)|/v2/models/(?P<v2>{_NAME})(?:/versions/{_VERSION})?(?:/ready)?"
 )
 
 
@@ -33,11 +32,11 @@ def find_route(method: str, path: str) -> Route | None:
     """The route of a request, by its path with or without query; None if it is not let through."""
     bare = path.partition("?")[0]
     if method == "POST":
-        match, metered = _PREDICT.fullmatch(bare), True
-    elif method in ("GET", "HEAD"):
-        match, metered = _LOOK.fullmatch(bare), False
-    else:
-        return None
-    if match is None:
-        return None
-    return Route(match["v1"] or match["v2"] or "", metered)
+        found = routes.find_route(bare)
+        if found is None or found.verb != "predict" or not re.fullmatch(_NAME, found.model):
+            return None
+        if found.version is not None and not re.fullmatch(_VERSION, found.version):
+            return None
+        return Route(found.model, metered=True)
+    match = _LOOK.fullmatch(bare) if method in ("GET", "HEAD") else None
+    return Route(match["v1"] or match["v2"] or "", metered=False) if match else None

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 
 from accounts.migration import migrate
 from accounts.settings import DATABASE_PATH
-from edge.envoy import LOCAL_HOST, EdgePorts
-from edge.processes import (
-    ROOT,
-    Edge,
-    Processes,
-    StartError,
-    environment_folder,
-    free_edge_ports,
-    require_free,
-)
+from common.errors import StartError
+from common.ports import LOCAL_HOST, require_free
+from common.processes import ROOT, Processes, environment_folder, interruptible
+from edge.envoy import EdgePorts
+from edge.processes import Edge, free_edge_ports
 
 FOLDER = ROOT / "build" / "edge"
 MODELS_SECONDS = 90.0
@@ -41,11 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8080, help="of the page and the models")
     parser.add_argument("--database", default=f"sqlite:///{DATABASE_PATH}")
     options = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Set even where the shell has SIGINT ignored, as it does for what it runs with "&".
-        signal.signal(number, signal.default_int_handler)
     try:
-        with Processes(quiet=("models",), quiet_folder=FOLDER) as processes:
+        with interruptible(), Processes(FOLDER, logged=("models",)) as processes:
             start(processes, options.port, options.database)
             python = Path(sys.executable)
             if python.is_relative_to(Path.cwd()):
@@ -69,10 +60,10 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     # The predictor takes the port after the transformer's.
     ports = free_edge_ports(models=port + 1, edge=port)
     environment = {
-        "DATABASE_URL": database_url,
-        "DEVELOPMENT": "true",
-        "PUBLIC_URL": f"http://localhost:{port}",
-        "TRUSTED_PROXIES": "1",
+        "VISION_DATABASE_URL": database_url,
+        "VISION_DEVELOPMENT": "true",
+        "VISION_PUBLIC_URL": f"http://localhost:{port}",
+        "VISION_TRUSTED_PROXIES": "1",
     }
     migrate(database_url)
     processes.start("models", [str(models_python()), "-m", "local", "--port", str(port + 1)], {})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from artifact import ArtifactError, model_contract
-from local.manifest import DEFAULT, LOCAL_HOST, Ports, manifests, model_names
-from local.service import ROOT, LocalService, StartError, interpreters
+from common.errors import StartError
+from common.ports import LOCAL_HOST
+from common.processes import ROOT, interruptible
+from local.manifest import DEFAULT, Ports, manifests, model_names
+from local.service import LocalService, interpreters
 from tasks import find_task
 
 SAMPLES = ROOT / "samples"
@@ -43,11 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Set even where the shell has SIGINT ignored, as it does for what it runs with "&".
-        signal.signal(number, signal.default_int_handler)
     try:
-        with service:
+        with interruptible(), service:
             models = [*model_names(manifests()[options.service]), *chosen]
             print(greeting(service.url, options.models, models), flush=True)
             while (name := service.ended()) is None:

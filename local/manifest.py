@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
+from common.ports import LOCAL_HOST
+
 MANIFEST = Path(__file__).parent.parent / "manifests" / "base" / "inferenceservice.yaml"
 
-LOCAL_HOST = "127.0.0.1"
 
 OVERRIDDEN_ARGUMENTS = ("http_port", "predictor_host")
-OVERRIDDEN_ENVIRONMENT = ("HOST", "MODEL_ROOT")
+OVERRIDDEN_ENVIRONMENT = ("VISION_HOST", "VISION_MODEL_ROOT")
 """All that differs from the cluster; on a cluster KServe sets ``predictor_host`` itself."""
 
 
@@ -82,7 +83,7 @@ def local_components(
     Raises:
         ValueError: a model is neither in the manifest nor a folder of ``model_root``.
     """
-    environment = {"HOST": LOCAL_HOST, "MODEL_ROOT": str(model_root)}
+    environment = {"VISION_HOST": LOCAL_HOST, "VISION_MODEL_ROOT": str(model_root)}
     predictor = read_component("predictor", path).with_overrides(
         {"http_port": str(ports.predictor_http)}, environment
     )

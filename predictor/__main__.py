@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 from artifact import ArtifactError
+from common.logs import configure_logging
+from common.settings import SettingError, read_settings
 from predictor.loading import load_revision, usable_precision
 from predictor.model import PredictorModel
 from predictor.passes import Passes
 from predictor.settings import PredictorSettings
 from serving.arguments import ModelSelection, refuse_repeats, server_arguments
-from serving.logs import configure_logging
 from serving.quota import cpu_quota
 from serving.server import VisionServer
-from serving.settings import SettingError, read_settings
 
 DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "2")]
 

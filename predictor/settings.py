@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
+from common.settings import without_prefix
 from serving.settings import ServerSettings
 
 
 class PredictorSettings(ServerSettings):
+    old_names: ClassVar[dict[str, str]] = ServerSettings.old_names | without_prefix(
+        "torch_threads", "precision"
+    )
+
     torch_threads: int = Field(
         0, ge=0, description="forward passes at once; 0: the processors of the cgroup's quota"
     )

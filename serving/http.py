@@ -12,7 +12,6 @@ import io
 import itertools
 import logging
 import random
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -26,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from common.routes import REQUEST_ID, Route, find_route
 from serving.admission import Admission
 from serving.content import CONTENT, METERED, metered_headers, require_expected
 from serving.errors import (
@@ -41,7 +41,7 @@ from serving.errors import (
     UnknownModel,
     Unsupported,
 )
-from serving.logs import Sample
+from serving.logs import LogRateLimiter
 from serving.metrics import TALLY
 from serving.model import Answered, HttpRequest, Reply, ServedModel, revision_headers
 from serving.refusals import Refusals
@@ -52,11 +52,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-ROUTE = re.compile(
-    r"/(?:v1/models/(?P<v1>[^/:]+):(?P<verb>predict|explain)"
-    r"|v2/models/(?P<v2>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer)"
-)
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 BODY_SECONDS = 60.0
 INLINE_BYTES = 128 << 10
 """Bodies up to this size are parsed on the event loop: a thread would cost more than it saves."""
@@ -68,20 +63,11 @@ _ID_PREFIX = str(uuid.uuid4())[:24]
 _id_numbers = itertools.count(random.getrandbits(46))
 
 logger = logging.getLogger("serving.http")
-failures = Sample(per_second=20)
+failures = LogRateLimiter(per_second=20)
 
 
 class Disconnected(Exception):
     """The client went away before its request was read; there is nobody to answer."""
-
-
-class Route(NamedTuple):
-    """What the path of a prediction request says."""
-
-    model: str
-    protocol: str
-    verb: str = "predict"
-    version: str | None = None
 
 
 class Head(NamedTuple):
@@ -100,16 +86,6 @@ class Finished(NamedTuple):
     status: int
     reply: Reply
     headers: dict[str, str]
-
-
-def find_route(path: str) -> Route | None:
-    """The prediction route of a path; None for every other path."""
-    match = ROUTE.fullmatch(path)
-    if match is None:
-        return None
-    if match["v1"]:
-        return Route(match["v1"], "v1", match["verb"])
-    return Route(match["v2"], "v2", version=match["version"])
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -19,7 +19,8 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
 )
 
-from serving.http import Edge, Finished, Head, Route, find_route, read_headers
+from common.routes import Route, find_route
+from serving.http import Edge, Finished, Head, read_headers
 
 MOST_HEADERS = 64
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import warnings
 from typing import Any
 
 import uvloop
@@ -92,6 +93,8 @@ class ClosedRESTServer(RESTServer):
 
     def create_application(self) -> None:
         """KServe's application, with ``Edge`` outside of all its middleware."""
+        # KServe 0.21 answers with a class that current FastAPI calls deprecated, once a route.
+        warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         super().create_application()
         self.config.app = self.edge(kserve_application)
 

@@ -1,31 +1,37 @@
-"""Settings from the environment: typed, documented, and refused by name when wrong."""
+"""What both servers read from the environment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from common.settings import Settings, without_prefix
 from serving.admission import Admission
 from serving.polling import BusyPoll, affordable_seconds
 
-S = TypeVar("S", bound="ServerSettings")
 
-
-class SettingError(ValueError):
-    """An environment variable has a value that cannot be used; names the variable."""
-
-
-class ServerSettings(BaseModel):
-    """What both servers read. Each field is the environment variable of its upper-case name.
+class ServerSettings(Settings):
+    """What both servers read.
 
     Attributes:
         busy_poll_requests: in progress, up to which there is busy polling.
     """
 
-    model_config = ConfigDict(frozen=True)
     busy_poll_requests: ClassVar[int] = 0
+    old_names: ClassVar[dict[str, str]] = without_prefix(
+        "host",
+        "model_root",
+        "max_body_bytes",
+        "max_instances",
+        "queue_requests",
+        "queue_bytes",
+        "queue_seconds",
+        "busy_poll_seconds",
+        "log_level",
+        "access_log",
+        "grace_seconds",
+    )
 
     host: str = Field("0.0.0.0", description="address that HTTP and gRPC listen on")
     model_root: str = Field("/opt/models", description="folder of `<name>/<revision>/`")
@@ -66,22 +72,3 @@ class ServerSettings(BaseModel):
             self.queue_seconds,
             BusyPoll(affordable_seconds(self.busy_poll_seconds), self.busy_poll_requests),
         )
-
-
-def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:
-    """Build a settings object from environment variables.
-
-    Raises:
-        SettingError: naming the variable and what is wrong with it.
-    """
-    values = {
-        name: environment[name.upper()]
-        for name in kind.model_fields
-        if environment.get(name.upper(), "") != ""
-    }
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper()
-        raise SettingError(f"{name}={environment.get(name, '')!r}: {first['msg']}") from None

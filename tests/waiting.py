@@ -1,8 +1,9 @@
-"""Waiting in tests for what another task or thread is about to bring."""
+"""Waiting in tests for what another task, thread or process is about to bring."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 
@@ -13,3 +14,11 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     while not condition():
         assert loop.time() < end, "it did not come to that"
         await asyncio.sleep(0.002)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """The same outside of an event loop."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.01)

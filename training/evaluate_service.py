@@ -10,8 +10,10 @@ from pathlib import Path
 
 from artifact import ArtifactError, model_contract, revisions_of
 from client.http import PredictClient, PredictError
+from common.errors import StartError
+from common.processes import ROOT
 from local.manifest import DEFAULT, service_of
-from local.service import ROOT, LocalService, StartError, free_ports, interpreters
+from local.service import LocalService, free_ports, interpreters
 from training.tasks import training_task
 
 

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from artifact import ArtifactError, model_contract
+from common.logs import configure_logging
+from common.settings import SettingError, read_settings
 from serving.arguments import ModelSelection, refuse_repeats, server_arguments
-from serving.logs import configure_logging
 from serving.quota import cpu_quota
 from serving.server import VisionServer
-from serving.settings import SettingError, read_settings
 from transformer.hop import HopSettings, PredictorHop
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for

@@ -6,12 +6,24 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from common.settings import without_prefix
 from serving.settings import ServerSettings
 
 
 class TransformerSettings(ServerSettings):
     # While the predictor computes, too: with a pass or two under way, a processor is left over.
     busy_poll_requests: ClassVar[int] = 4
+    old_names: ClassVar[dict[str, str]] = ServerSettings.old_names | without_prefix(
+        "max_image_bytes",
+        "max_image_pixels",
+        "max_raster_pixels",
+        "decode_threads",
+        "default_top_k",
+        "predictor_timeout_seconds",
+        "predictor_attempts",
+        "batch_instances",
+        "wake_predictor",
+    )
 
     max_image_bytes: int = Field(
         16 << 20, ge=64, description="largest encoded image, after base64 is undone"

@@ -23,8 +23,9 @@ from benchmarks.peers.network import (
 )
 from benchmarks.questions import v1_body, v2_body
 from benchmarks.service import PATH, tensor_question
-from local.service import environment_folder as installed
-from local.service import free_ports, free_row
+from common.ports import free_row
+from common.processes import environment_folder as installed
+from local.service import free_ports
 
 BATCH = 64
 KSERVE_V1, KSERVE_GRPC = "kserve-v1", "kserve-grpc"

@@ -40,8 +40,8 @@ async def test_sqlite_is_copied_at_one_moment_and_put_back(tmp_path, monkeypatch
     migrate(url)
     await record(url, range(5))
     engine = open_database(url)
-    monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.setenv("DEVELOPMENT", "true")
+    monkeypatch.setenv("VISION_DATABASE_URL", url)
+    monkeypatch.setenv("VISION_DEVELOPMENT", "true")
     with Database(engine).write() as session:
         # Somebody is writing meanwhile, and is not in the copy.
         session.connection()
@@ -91,8 +91,8 @@ async def test_a_dump_of_mariadb_is_put_back(mariadb, tmp_path):
 
 
 def test_mariadb_is_not_copied_as_a_file(mariadb_tables, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("DATABASE_URL", mariadb_tables)
-    monkeypatch.setenv("DEVELOPMENT", "true")
+    monkeypatch.setenv("VISION_DATABASE_URL", mariadb_tables)
+    monkeypatch.setenv("VISION_DEVELOPMENT", "true")
     assert main(["backup", str(tmp_path / "copy.db")]) == 1
     assert "mariadb-dump" in capsys.readouterr().err
     assert not Path(tmp_path / "copy.db").exists()

@@ -12,8 +12,8 @@ from tests.accounts.conftest import add_account
 
 @pytest.fixture
 def database(migrated_url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", migrated_url)
-    monkeypatch.setenv("DEVELOPMENT", "true")
+    monkeypatch.setenv("VISION_DATABASE_URL", migrated_url)
+    monkeypatch.setenv("VISION_DEVELOPMENT", "true")
     engine = open_database(migrated_url)
     yield Database(engine)
     engine.dispose()
@@ -47,8 +47,8 @@ def add_event(database, request_id, started_ms):
 
 
 def test_tables_are_made(url, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.setenv("DEVELOPMENT", "true")
+    monkeypatch.setenv("VISION_DATABASE_URL", url)
+    monkeypatch.setenv("VISION_DEVELOPMENT", "true")
     assert main(["migrate"]) == 0
     assert main(["reconcile"]) == 0
 
@@ -142,9 +142,9 @@ def test_bills_are_issued_once(database, capsys):
 
 
 def test_a_wrong_setting_is_said_without_its_value(capsys, monkeypatch):
-    monkeypatch.setenv("DEVELOPMENT", "perhaps")
-    monkeypatch.setenv("DATABASE_URL", "mysql+pymysql://u:hush@h/d")
+    monkeypatch.setenv("VISION_DEVELOPMENT", "perhaps")
+    monkeypatch.setenv("VISION_DATABASE_URL", "mysql+pymysql://u:hush@h/d")
     assert main(["reconcile"]) == 1
     said = capsys.readouterr().err
-    assert "DEVELOPMENT" in said
+    assert "VISION_DEVELOPMENT" in said
     assert "hush" not in said

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from accounts.__main__ import main
 from accounts.settings import AccountsSettings
+from common.settings import variable
 from tests.conftest import ROOT
 
 README = ROOT / "accounts" / "README.md"
@@ -23,7 +24,7 @@ def settings_table() -> str:
         if isinstance(default, Path):
             default = default.name
         shown = "" if default in ("", None) else f"`{default}`"
-        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
+        rows.append(f"| `{variable(name)}` | {shown} | {field.description} |")
     return "\n".join(rows)
 
 

@@ -26,9 +26,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 from accounts.database import Database, open_database
 from accounts.keys import KeyRequest, make_key
 from accounts.people import OPERATOR, set_role
-from edge.processes import Processes, StartError, envoy_program
+from common.errors import StartError
+from common.ports import free_row
+from common.processes import Processes
+from edge.processes import envoy_program
 from edge.up import start
-from local.service import free_row
 from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
 

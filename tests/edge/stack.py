@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 from accounts.database import open_database
 from accounts.keys import KeyRequest, ShownKey, make_key
 from accounts.migration import migrate
+from common.errors import StartError
+from common.processes import Processes
 from edge.envoy import EdgePorts
-from edge.processes import Edge, Processes, StartError, envoy_program, free_edge_ports
+from edge.processes import Edge, envoy_program, free_edge_ports
 from local.service import LocalService, free_ports, interpreters
 from tests.accounts.conftest import add_account
 from tests.conftest import SHIPPED
@@ -43,7 +45,7 @@ class Stack:
         self.folder = folder
         self.others: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {}
         self._processes = processes
-        environment = {"DATABASE_URL": database_url, "DEVELOPMENT": "true"}
+        environment = {"VISION_DATABASE_URL": database_url, "VISION_DEVELOPMENT": "true"}
         self._edge = Edge(processes, ports, folder, environment)
 
     @property
@@ -85,7 +87,7 @@ class Stack:
 @contextlib.contextmanager
 def with_models(folder: Path, database_url: str) -> Iterator[Stack]:
     """The edge in front of transformer and predictor; ``folder/logs`` has every answer's line."""
-    logged = {"ACCESS_LOG": "true", "VISION_ACCESS_LOG": "true"}
+    logged = {"VISION_ACCESS_LOG": "true"}
     with (
         patch.dict(os.environ, logged),
         LocalService(free_ports(), interpreters(), SHIPPED, None, folder / "logs") as models,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.processes import StartError, envoy_program
-from local.service import free_row
+from common.errors import StartError
+from common.ports import free_row
+from edge.processes import envoy_program
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, people
 

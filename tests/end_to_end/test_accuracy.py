@@ -45,7 +45,7 @@ async def test_at_full_load_one_image_a_request(
     precision: str, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both models at once, so that every batch on the way holds strangers' images."""
-    monkeypatch.setenv("PRECISION", precision)
+    monkeypatch.setenv("VISION_PRECISION", precision)
     cards = {
         "mnist": open_revision(SHIPPED, "mnist", "1").card,
         "fashion-mnist": open_revision(SHIPPED, "fashion-mnist", "2").card,

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from local.service import LocalService, answers, free_ports, free_row
+from common.ports import free_row
+from common.processes import answers
+from local.service import LocalService, free_ports
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import people
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic_core import PydanticUndefined
 
+from common.settings import variable
 from local.service import LocalService
 from predictor.settings import PredictorSettings
 from serving.settings import ServerSettings
@@ -107,7 +108,9 @@ def settings_table() -> str:
             if kind is not ServerSettings and name in ServerSettings.model_fields:
                 continue
             assert field.default is not PydanticUndefined
-            rows.append(f"| `{name.upper()}` | `{field.default}` | {owner} | {field.description} |")
+            rows.append(
+                f"| `{variable(name)}` | `{field.default}` | {owner} | {field.description} |"
+            )
     return "\n".join(rows)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from common.processes import ROOT
 from local import __main__ as entry
 from local.manifest import model_names
-from local.service import ROOT
 from tests.conftest import SHIPPED, write_small
 
 URL = "http://127.0.0.1:9090"
@@ -51,7 +51,6 @@ def test_a_model_of_ones_own_gets_the_sample_of_its_task(tmp_path: Path) -> None
 def test_a_failure_is_one_plain_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(entry.signal, "signal", lambda number, handler: None)
     monkeypatch.setenv("VENVS", str(tmp_path))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

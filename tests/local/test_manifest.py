@@ -48,13 +48,16 @@ def test_exactly_these_differ_from_the_base_manifest() -> None:
     ):
         base = read_component(local.name)
         assert differing(options(base), options(local)) == changed
-        assert differing(base.environment, local.environment) == {"HOST", "MODEL_ROOT"}
+        assert differing(base.environment, local.environment) == {
+            "VISION_HOST",
+            "VISION_MODEL_ROOT",
+        }
         assert models(local) == models(base)
         assert local.command == base.command
         arguments |= changed
         environment |= differing(base.environment, local.environment)
     assert arguments == {"http_port", "predictor_host"} == set(OVERRIDDEN_ARGUMENTS)
-    assert environment == {"HOST", "MODEL_ROOT"} == set(OVERRIDDEN_ENVIRONMENT)
+    assert environment == {"VISION_HOST", "VISION_MODEL_ROOT"} == set(OVERRIDDEN_ENVIRONMENT)
 
 
 def test_the_local_values() -> None:
@@ -65,8 +68,8 @@ def test_the_local_values() -> None:
         "predictor_host": "127.0.0.1:18081",
     }
     for component in (predictor, transformer):
-        assert component.environment["HOST"] == LOCAL_HOST == "127.0.0.1"
-        assert component.environment["MODEL_ROOT"] == "/some/models"
+        assert component.environment["VISION_HOST"] == LOCAL_HOST == "127.0.0.1"
+        assert component.environment["VISION_MODEL_ROOT"] == "/some/models"
         assert len(component.arguments) == len(set(component.arguments))
 
 
@@ -108,13 +111,13 @@ def test_nothing_else_can_be_overridden() -> None:
     with pytest.raises(AssertionError):
         base.with_overrides({"workers": "2"}, {})
     with pytest.raises(AssertionError):
-        base.with_overrides({}, {"LOG_LEVEL": "DEBUG"})
+        base.with_overrides({}, {"VISION_LOG_LEVEL": "DEBUG"})
 
 
 def test_the_base_itself_is_left_alone() -> None:
     base = read_component("predictor")
     before = (list(base.arguments), dict(base.environment))
-    base.with_overrides({"http_port": "1"}, {"HOST": "x"})
+    base.with_overrides({"http_port": "1"}, {"VISION_HOST": "x"})
     with_models(base, {"mnist": "2"})
     assert (base.arguments, base.environment) == before
 

@@ -237,7 +237,7 @@ def test_the_hop_may_take_as_long_as_the_request_around_it(overlay: str) -> None
         spec = isvc["spec"]
         (container,) = spec["transformer"]["containers"]
         environment = {item["name"]: item.get("value") for item in container["env"]}
-        hop = float(environment.get("PREDICTOR_TIMEOUT_SECONDS") or 20)
+        hop = float(environment.get("VISION_PREDICTOR_TIMEOUT_SECONDS") or 20)
         assert hop < spec["transformer"]["timeout"]
         assert hop <= spec["predictor"]["timeout"]
 
@@ -287,7 +287,7 @@ def test_the_download_gets_its_secret_by_reference(tmp_path: Path) -> None:
     (container,) = isvc["spec"]["predictor"]["containers"]
     environment = {item["name"]: item["value"] for item in container["env"]}
     assert environment["STORAGE_URI"].startswith("s3://")
-    assert environment["MODEL_ROOT"] == "/mnt/models"
+    assert environment["VISION_MODEL_ROOT"] == "/mnt/models"
 
 
 def test_the_rollout_account_reads_no_secrets_and_changes_little(tmp_path: Path) -> None:
@@ -318,16 +318,18 @@ def test_an_overlay_sets_what_the_accounts_are_told_and_names_their_image(tmp_pa
     path = folder / "kustomization.yaml"
     kustomization = yaml.safe_load(path.read_text())
     kustomization["components"] = ["../../components/accounts"]
-    told = {"PUBLIC_URL": "https://vision.example.org"}
+    told = {"VISION_PUBLIC_URL": "https://vision.example.org"}
     patch = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "accounts"}}
     kustomization["patches"].append({"patch": yaml.safe_dump({**patch, "data": told})})
     path.write_text(yaml.safe_dump(kustomization))
     documents = render(folder)
     (found,) = (
-        d["data"] for d in of_kind(documents, "ConfigMap") if "PUBLIC_URL" in d.get("data", {})
+        d["data"]
+        for d in of_kind(documents, "ConfigMap")
+        if "VISION_PUBLIC_URL" in d.get("data", {})
     )
-    assert found["PUBLIC_URL"] == told["PUBLIC_URL"]
-    assert found["MODELS"] == "mnist fashion-mnist"
+    assert found["VISION_PUBLIC_URL"] == told["VISION_PUBLIC_URL"]
+    assert found["VISION_MODELS"] == "mnist fashion-mnist"
     (name,) = {image for image in images_of(documents) if "vision-accounts" in image}
     assert name.startswith("dev.local/vision-accounts:")
 

@@ -30,8 +30,8 @@ def threads(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[int]:
     monkeypatch.setattr(entry, "VisionServer", FakeServer)
     monkeypatch.setattr(entry, "configure_logging", lambda level: None)
     monkeypatch.setattr(torch, "set_num_threads", found.append)
-    monkeypatch.setenv("MODEL_ROOT", str(small_root))
-    for name in ("TORCH_THREADS", "MAX_INSTANCES", "LOG_LEVEL"):
+    monkeypatch.setenv("VISION_MODEL_ROOT", str(small_root))
+    for name in ("VISION_TORCH_THREADS", "VISION_MAX_INSTANCES", "VISION_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     return found
 
@@ -58,7 +58,7 @@ def test_it_holds_both_models_by_default(
 def test_arguments_choose_revisions_and_folders(
     monkeypatch: pytest.MonkeyPatch, small_root: Path, threads: list[int]
 ) -> None:
-    monkeypatch.setenv("TORCH_THREADS", "3")
+    monkeypatch.setenv("VISION_TORCH_THREADS", "3")
     folder = small_root / "mnist" / "2"
     arguments = ["--model=fashion-mnist=2", f"--model=mnist={folder}", "--an_argument_of_kserve=1"]
     assert run(monkeypatch, *arguments) == 0
@@ -73,8 +73,8 @@ def test_arguments_choose_revisions_and_folders(
     [
         (["--model=mnist"], {}, 2, "--model=mnist: which revision?"),
         (["--model=mnist=1", "--model=mnist=2"], {}, 2, "--model=mnist is given 2 times"),
-        ([], {"TORCH_THREADS": "-1"}, 2, "TORCH_THREADS='-1'"),
-        ([], {"MAX_INSTANCES": "x"}, 2, "MAX_INSTANCES='x'"),
+        ([], {"VISION_TORCH_THREADS": "-1"}, 2, "VISION_TORCH_THREADS='-1'"),
+        ([], {"VISION_MAX_INSTANCES": "x"}, 2, "VISION_MAX_INSTANCES='x'"),
         (["--model=mnist=9"], {}, 1, "revisions under"),
         (["--model=land-cover=1"], {}, 1, "land-cover"),
         (["--model=mnist=/nowhere"], {}, 1, "/nowhere"),

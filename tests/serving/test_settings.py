@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import Field, ValidationError
 
-from serving.settings import ServerSettings, SettingError, read_settings
+from common.settings import SettingError, read_settings
+from serving.settings import ServerSettings
 
 
 class Longer(ServerSettings):
@@ -25,39 +26,39 @@ def test_every_setting_is_documented(name: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "value"),
     [
-        ("HOST", "127.0.0.1", "127.0.0.1"),
-        ("MODEL_ROOT", "/mnt/models", "/mnt/models"),
-        ("MAX_BODY_BYTES", "2048", 2048),
-        ("MAX_INSTANCES", "7", 7),
-        ("LOG_LEVEL", "DEBUG", "DEBUG"),
-        ("ACCESS_LOG", "true", True),
-        ("GRACE_SECONDS", "0", 0),
+        ("VISION_HOST", "127.0.0.1", "127.0.0.1"),
+        ("VISION_MODEL_ROOT", "/mnt/models", "/mnt/models"),
+        ("VISION_MAX_BODY_BYTES", "2048", 2048),
+        ("VISION_MAX_INSTANCES", "7", 7),
+        ("VISION_LOG_LEVEL", "DEBUG", "DEBUG"),
+        ("VISION_ACCESS_LOG", "true", True),
+        ("VISION_GRACE_SECONDS", "0", 0),
     ],
 )
 def test_every_setting_is_read_from_its_variable(variable: str, text: str, value: object) -> None:
     settings = read_settings(ServerSettings, {variable: text, "UNRELATED": "x"})
-    assert getattr(settings, variable.lower()) == value
-    assert settings.model_dump(exclude={variable.lower()}) == ServerSettings().model_dump(
-        exclude={variable.lower()}
-    )
+    field = variable.removeprefix("VISION_").lower()
+    assert getattr(settings, field) == value
+    rest = ServerSettings().model_dump(exclude={field})
+    assert settings.model_dump(exclude={field}) == rest
 
 
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
-        ("MAX_BODY_BYTES", "1023"),
-        ("MAX_BODY_BYTES", "32MB"),
-        ("MAX_BODY_BYTES", "1e6"),
-        ("MAX_INSTANCES", "0"),
-        ("MAX_INSTANCES", "-1"),
-        ("MAX_INSTANCES", "many"),
-        ("LOG_LEVEL", "TRACE"),
-        ("LOG_LEVEL", "info"),
-        ("ACCESS_LOG", "perhaps"),
-        ("GRACE_SECONDS", "-1"),
-        ("GRACE_SECONDS", "1.5"),
-        ("PREDICTOR_TIMEOUT_SECONDS", "0"),
-        ("PREDICTOR_TIMEOUT_SECONDS", "soon"),
+        ("VISION_MAX_BODY_BYTES", "1023"),
+        ("VISION_MAX_BODY_BYTES", "32MB"),
+        ("VISION_MAX_BODY_BYTES", "1e6"),
+        ("VISION_MAX_INSTANCES", "0"),
+        ("VISION_MAX_INSTANCES", "-1"),
+        ("VISION_MAX_INSTANCES", "many"),
+        ("VISION_LOG_LEVEL", "TRACE"),
+        ("VISION_LOG_LEVEL", "info"),
+        ("VISION_ACCESS_LOG", "perhaps"),
+        ("VISION_GRACE_SECONDS", "-1"),
+        ("VISION_GRACE_SECONDS", "1.5"),
+        ("VISION_PREDICTOR_TIMEOUT_SECONDS", "0"),
+        ("VISION_PREDICTOR_TIMEOUT_SECONDS", "soon"),
     ],
 )
 def test_a_wrong_value_names_its_variable(variable: str, text: str) -> None:
@@ -68,11 +69,16 @@ def test_a_wrong_value_names_its_variable(variable: str, text: str) -> None:
 
 
 def test_an_empty_variable_is_as_good_as_none() -> None:
-    assert read_settings(ServerSettings, {"MAX_INSTANCES": "", "HOST": ""}) == ServerSettings()
+    assert (
+        read_settings(ServerSettings, {"VISION_MAX_INSTANCES": "", "VISION_HOST": ""})
+        == ServerSettings()
+    )
 
 
 def test_a_service_adds_settings_of_its_own() -> None:
-    settings = read_settings(Longer, {"PREDICTOR_TIMEOUT_SECONDS": "0.5", "MAX_INSTANCES": "3"})
+    settings = read_settings(
+        Longer, {"VISION_PREDICTOR_TIMEOUT_SECONDS": "0.5", "VISION_MAX_INSTANCES": "3"}
+    )
     assert isinstance(settings, Longer)
     assert (settings.predictor_timeout_seconds, settings.max_instances) == (0.5, 3)
 

@@ -93,8 +93,13 @@ def hops(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[HopSettings]
         return PredictorHop(settings)
 
     monkeypatch.setattr(entry, "PredictorHop", hop)
-    monkeypatch.setenv("MODEL_ROOT", str(small_root))
-    for name in ("HOST", "PREDICTOR_ATTEMPTS", "MAX_IMAGE_BYTES", "LOG_LEVEL"):
+    monkeypatch.setenv("VISION_MODEL_ROOT", str(small_root))
+    for name in (
+        "VISION_HOST",
+        "VISION_PREDICTOR_ATTEMPTS",
+        "VISION_MAX_IMAGE_BYTES",
+        "VISION_LOG_LEVEL",
+    ):
         monkeypatch.delenv(name, raising=False)
     FakeServer.started = None
     return found
@@ -130,8 +135,8 @@ def test_an_address_that_is_none_is_refused_at_start(
 def test_arguments_and_environment_reach_the_hop(
     hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREDICTOR_ATTEMPTS", "2")
-    monkeypatch.setenv("PREDICTOR_TIMEOUT_SECONDS", "1.5")
+    monkeypatch.setenv("VISION_PREDICTOR_ATTEMPTS", "2")
+    monkeypatch.setenv("VISION_PREDICTOR_TIMEOUT_SECONDS", "1.5")
     arguments = ["--predictor_host=127.0.0.1:9", "--model=mnist", "--an_argument_of_kserve=1"]
     assert run(monkeypatch, *arguments) == 0
     assert FakeServer.started is not None
@@ -144,8 +149,13 @@ def test_arguments_and_environment_reach_the_hop(
     [
         ([], {}, 2, "--predictor_host"),
         (["--predictor_host=h", "--model=mnist", "--model=mnist=2"], {}, 2, "--model=mnist"),
-        (["--predictor_host=h"], {"MAX_IMAGE_BYTES": "many"}, 2, "MAX_IMAGE_BYTES"),
-        (["--predictor_host=h"], {"PREDICTOR_ATTEMPTS": "9"}, 2, "PREDICTOR_ATTEMPTS"),
+        (["--predictor_host=h"], {"VISION_MAX_IMAGE_BYTES": "many"}, 2, "VISION_MAX_IMAGE_BYTES"),
+        (
+            ["--predictor_host=h"],
+            {"VISION_PREDICTOR_ATTEMPTS": "9"},
+            2,
+            "VISION_PREDICTOR_ATTEMPTS",
+        ),
         (["--predictor_host=h", "--model=nope"], {}, 1, "nope"),
         (["--predictor_host=h", "--model=mnist=9"], {}, 1, "mnist"),
     ],

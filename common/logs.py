@@ -1,4 +1,4 @@
-"""JSON lines on standard output."""
+"""JSON lines on standard output, one formatter for everything that runs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,53 @@ import json
 import logging
 import logging.config
 from datetime import datetime, timezone
+from typing import Any
+
+FIELDS = (
+    "request_id",
+    "method",
+    "path",
+    "status",
+    "model",
+    "revision",
+    "code",
+    "milliseconds",
+    "instances",
+    "account_id",
+    "content",
+    "left_out",
+)
+"""Extra attributes that a record may carry."""
+
+QUIET = ("alembic", "httpx", "kserve", "kserve.trace", "uvicorn")
+"""Loggers of dependencies that write lines a request, or chatter at start, at INFO. KServe and
+uvicorn configure theirs with handlers, which these settings replace."""
 
 
 class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, ``FIELDS`` that are set, traceback."""
+
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, timezone.utc)
-        line = {
+        line: dict[str, Any] = {
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
+        for name in FIELDS:
+            value = getattr(record, name, None)
+            if value is not None:
+                line[name] = value
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
 def configure_logging(level: str = "INFO") -> None:
+    """Send every logger to standard output; must run before KServe's own set-up."""
+    logging.captureWarnings(True)
+    quiet = {"level": "WARNING", "handlers": ["stdout"], "propagate": False}
     logging.config.dictConfig(
         {
             "version": 1,
@@ -37,11 +67,10 @@ def configure_logging(level: str = "INFO") -> None:
             },
             "root": {"level": level, "handlers": ["stdout"]},
             "loggers": {
-                # Their lines would hold addresses of people and paths with tokens in them.
+                **{name: dict(quiet) for name in QUIET},
+                # Its lines would hold people's addresses and paths with tokens in them; requests
+                # are logged by whoever answers them.
                 "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
-                "uvicorn": {"level": "WARNING"},
-                "httpx": {"level": "WARNING"},
-                "alembic": {"level": "WARNING"},
             },
         }
     )
