@@ -1,4 +1,4 @@
-"""The README's table is what the code says."""
+"""The page's table is what the code says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accounts.settings import AccountsSettings
 from common.settings import variable
 from tests.conftest import ROOT
 
-README = ROOT / "accounts" / "README.md"
+PAGE = ROOT / "docs" / "accounts.md"
 
 
 def settings_table() -> str:
@@ -29,11 +29,11 @@ def settings_table() -> str:
 
 
 def test_every_setting_is_documented() -> None:
-    assert settings_table() in README.read_text(encoding="utf-8")
+    assert settings_table() in PAGE.read_text(encoding="utf-8")
 
 
 def test_every_command_is_documented(capsys) -> None:
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
         main(["--help"])
     commands = capsys.readouterr().out.split("{")[1].split("}")[0].split(",")
