@@ -21,8 +21,8 @@ SLEEPER = ["sh", "-c", "sleep 300 & wait"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True);"
-    " time.sleep(300)",
+    "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    r" os.write(1, b'on\n'); time.sleep(300)",
 ]
 SUPERVISOR = """
 import sys, time
@@ -33,7 +33,8 @@ with interruptible():
             for name in ("first", "second"):
                 processes.start(name, {command!r}, {{}})
                 print(processes.pid(name), flush=True)
-            time.sleep(300)
+            while True:  # A signal between two instructions does not end a sleep.
+                time.sleep(0.1)
     except KeyboardInterrupt:
         print("stopped", flush=True)
 """
