@@ -65,11 +65,13 @@ bench:  ## the service beside its peers; ARGS=--quick
 	@$(call installed,--optional $(PEERS:%=bench-%) bench-profile); \
 	  $(call python,training,predictor transformer accounts edge) benchmarks $(ARGS)
 
-lint:  ## ruff, mypy and known faults of dependencies; AUDIT=--required
+lint:  ## ruff, mypy, imports between folders, spelling, known faults of dependencies; AUDIT=--required
 	@$(call installed,training)
 	@$(VENVS)/training/bin/ruff check .
 	@$(VENVS)/training/bin/ruff format --check .
 	@$(VENVS)/training/bin/mypy
+	@$(VENVS)/training/bin/lint-imports --no-logo
+	@$(VENVS)/training/bin/codespell
 	@$(VENVS)/training/bin/python .ci/audit.py $(AUDIT) requirements/*.txt
 
 # The environments' locks, from the extras of pyproject.toml. edge is one wheel; the other files

@@ -60,8 +60,8 @@ def test_an_unknown_preset_tells_which_there_are() -> None:
 
 def test_an_unknown_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training.settings, "PRESETS", tmp_path)
-    (tmp_path / "odd.yaml").write_text("epochs: 3\nlearning_rate: 1\nmodell: x\n")
-    with pytest.raises(ValueError, match=r"odd.yaml: no such setting: learning_rate, modell"):
+    (tmp_path / "odd.yaml").write_text("epochs: 3\nlearning_rate: 1\nmodels: x\n")
+    with pytest.raises(ValueError, match=r"odd.yaml: no such setting: learning_rate, models"):
         read_preset("odd")
 
 

@@ -188,7 +188,7 @@ def objective(logits: Tensor, masks: Tensor, weights: Tensor, overlap: float) ->
     """Weighted cross-entropy, and ``overlap`` times one minus the soft Jaccard index.
 
     The Jaccard index is that of the whole batch, a class, with probabilities in place of
-    decisions (Rahman and Wang, 2016), meaned over the classes that occur in it.
+    decisions (Rahman and Wang, 2016), averaged over the classes that occur in it.
 
     Args:
         logits: ``(n, classes, h, w)``.
