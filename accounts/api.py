@@ -102,8 +102,7 @@ def api(service: Service) -> APIRouter:
         return text.strip()
 
     def who(text: Annotated[str, Depends(token)]) -> Login:
-        with database.read() as session:
-            return people.who(session, text)
+        return people.who(text)
 
     Who = Annotated[Login, Depends(who)]
 
@@ -122,29 +121,23 @@ def api(service: Service) -> APIRouter:
 
     @router.post("/registrations", status_code=202)
     def register(body: Registration, request: Request) -> dict[str, str]:
-        with database.write() as session:
-            people.register(
-                session, body.email, body.password.get_secret_value(), service.client(request)
-            )
+        people.register(body.email, body.password.get_secret_value(), service.client(request))
         return {"next": "open the link in the mail"}
 
     @router.post("/verifications", status_code=204)
     def verify(body: Verification) -> None:
-        with database.write() as session:
-            people.verify(session, body.token, body.password.get_secret_value())
+        people.verify(body.token, body.password.get_secret_value())
 
     @router.post("/sessions", status_code=201)
     def log_in(body: Registration, request: Request) -> dict[str, Any]:
-        with database.write() as session:
-            opened = people.log_in(
-                session, body.email, body.password.get_secret_value(), service.client(request)
-            )
+        opened = people.log_in(
+            body.email, body.password.get_secret_value(), service.client(request)
+        )
         return {"token": opened.token, "expires_ms": opened.expires_ms}
 
     @router.delete("/sessions/current", status_code=204)
     def log_out(text: Annotated[str, Depends(token)]) -> None:
-        with database.write() as session:
-            people.log_out(session, text)
+        people.log_out(text)
 
     @router.get("/account")
     def account(login: Who) -> dict[str, str]:
@@ -152,18 +145,13 @@ def api(service: Service) -> APIRouter:
 
     @router.post("/account/password", status_code=204)
     def change_password(body: PasswordChange, login: Who) -> None:
-        with database.write() as session:
-            people.change_password(
-                session,
-                login.account_id,
-                body.old.get_secret_value(),
-                body.new.get_secret_value(),
-            )
+        people.change_password(
+            login.account_id, body.old.get_secret_value(), body.new.get_secret_value()
+        )
 
     @router.post("/account/closing", status_code=204)
     def close(body: Closing, login: Who) -> None:
-        with database.write() as session:
-            people.close(session, login.account_id, body.password.get_secret_value())
+        people.close(login.account_id, body.password.get_secret_value())
 
     @router.get("/keys")
     def list_keys(login: Who) -> list[dict[str, Any]]:
@@ -270,7 +258,11 @@ def bill_of(service: Service, account_id: str, month: str) -> invoices.Bill:
     present = month_of(now_ms())
     if month > present:
         raise Refused("that month is to come", "month")
+    with service.database.read() as session:
+        if not invoices.is_over(month):
+            return invoices.bill_so_far(session, account_id, month, service.prices)
+        known = invoices.find_issued(session, account_id, month)
+    if known is not None:
+        return known
     with service.database.write() as session:
-        if invoices.is_over(month):
-            return invoices.issue(session, account_id, month, service.prices)
-        return invoices.bill_so_far(session, account_id, month, service.prices)
+        return invoices.issue(session, account_id, month, service.prices)

@@ -7,7 +7,8 @@ AccountsError
 ├── NotAllowed           403
 ├── NoSuchThing          404   also for what belongs to somebody else
 ├── Conflict             409
-└── TooMany              429   with Retry-After
+├── TooMany              429   with Retry-After
+└── BusyError            503   with Retry-After
 """
 
 from __future__ import annotations
@@ -88,3 +89,14 @@ class TooMany(AccountsError):
 
     def headers(self) -> dict[str, str]:
         return {"retry-after": str(self.retry_after_seconds)}
+
+
+class BusyError(AccountsError):
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, message: str = "the service is busy; try again in a moment") -> None:
+        super().__init__(message)
+
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": "1"}

@@ -115,17 +115,23 @@ def require_over(month: str) -> None:
         raise Conflict(f"{month} is not over yet")
 
 
+def find_issued(session: Session, account_id: str, month: str) -> Bill | None:
+    """The bill of a month as it was issued, if it was."""
+    known = session.scalar(
+        select(Invoice).where(Invoice.account_id == account_id, Invoice.month == month)
+    )
+    return None if known is None else _stored(known)
+
+
 def issue(session: Session, account_id: str, month: str, prices: PriceList) -> Bill:
     """The bill of a month that is over, the same however often it is asked for.
 
     Raises:
         Conflict: the month is not over yet.
     """
-    known = session.scalar(
-        select(Invoice).where(Invoice.account_id == account_id, Invoice.month == month)
-    )
+    known = find_issued(session, account_id, month)
     if known is not None:
-        return _stored(known)
+        return known
     require_over(month)
     draft = bill_so_far(session, account_id, month, prices)
     row = Invoice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import smtplib
+from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Protocol
 
@@ -14,30 +15,43 @@ SECONDS = 10.0
 logger = logging.getLogger("accounts.mail")
 
 
+@dataclass(frozen=True)
+class Mail:
+    to: str
+    subject: str
+    text: str
+
+
+class MailServerError(Exception):
+    """The server did not take a mail now; it may later."""
+
+
+class MailRefusedError(Exception):
+    """The server will never take this mail."""
+
+
 class Mailer(Protocol):
-    def send(self, to: str, subject: str, text: str) -> None: ...
+    def send(self, mail: Mail) -> None:
+        """Raises MailServerError or MailRefusedError."""
 
 
 class LogMailer:
     """Prints mails; for development, where the reader of the log is the receiver."""
 
-    def send(self, to: str, subject: str, text: str) -> None:
-        logger.info("mail to %s: %s\n%s", to, subject, text)
+    def send(self, mail: Mail) -> None:
+        logger.info("mail to %s: %s\n%s", mail.to, mail.subject, mail.text)
 
 
 class SmtpMailer:
     def __init__(self, settings: AccountsSettings) -> None:
         self._settings = settings
 
-    def send(self, to: str, subject: str, text: str) -> None:
-        """A mail that cannot be sent is logged, not raised: the caller's answer must not tell
-        whether there was anybody to write to.
-        """
+    def send(self, mail: Mail) -> None:
         message = EmailMessage()
         message["From"] = self._settings.mail_from
-        message["To"] = to
-        message["Subject"] = subject
-        message.set_content(text)
+        message["To"] = mail.to
+        message["Subject"] = mail.subject
+        message.set_content(mail.text)
         try:
             with smtplib.SMTP(
                 self._settings.smtp_host, self._settings.smtp_port, timeout=SECONDS
@@ -49,8 +63,13 @@ class SmtpMailer:
                         self._settings.smtp_user, self._settings.smtp_password.get_secret_value()
                     )
                 server.send_message(message)
-        except (OSError, smtplib.SMTPException):
-            logger.exception("a mail could not be sent")
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _ in error.recipients.values()]
+            # 4xx is "not now" (RFC 5321, 4.2.1). The address itself is kept out of the log.
+            kind = MailRefusedError if min(codes) >= 500 else MailServerError
+            raise kind(f"the server refuses the receiver: {codes}") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise MailServerError(f"{type(error).__name__}: {error}") from error
 
 
 def mailer_for(settings: AccountsSettings) -> Mailer:

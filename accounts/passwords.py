@@ -1,29 +1,80 @@
-"""Passwords, hashed with argon2id at the parameters of RFC 9106's second choice."""
+"""Passwords, hashed with argon2id at the parameters of RFC 9106's second choice.
+
+A hash takes 64 MiB and about 50 ms, by design. So it is never made while a database transaction is
+open, and only so many are made at once: the rest wait for a moment, and then are told to come back.
+"""
 
 from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from accounts.errors import Refused
+from accounts.errors import BusyError, Refused
 
 SHORTEST, LONGEST = 10, 256
+WAITING_PER_HASH = 8
+"""Requests that may wait for their turn, each in a thread of the console."""
+WAIT_SECONDS = 10.0
 _HASHER = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 _NOBODYS_HASH = _HASHER.hash("nobody has this password")
 
 
-def hash_password(password: str) -> str:
-    """Raises Refused if it is too short or too long (NIST SP 800-63B asks for length alone)."""
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise Refused(f"a password has {SHORTEST} to {LONGEST} characters", "password")
-    return _HASHER.hash(password)
+class Passwords:
+    """Hashes and compares; safe to use from many threads.
+
+    Args:
+        max_at_once: hashes that are made at the same time.
+    """
+
+    def __init__(self, max_at_once: int = 2) -> None:
+        self._turns = threading.BoundedSemaphore(max_at_once)
+        self._places = threading.BoundedSemaphore(max_at_once * (1 + WAITING_PER_HASH))
+
+    def hash(self, password: str) -> str:
+        """A hash of a new password.
+
+        Raises:
+            Refused: it is too short or too long (NIST SP 800-63B asks for length alone).
+            BusyError: too many are being hashed.
+        """
+        if not SHORTEST <= len(password) <= LONGEST:
+            raise Refused(f"a password has {SHORTEST} to {LONGEST} characters", "password")
+        with self._turn():
+            return _HASHER.hash(_storable(password))
+
+    def fits(self, password: str, stored: str | None) -> bool:
+        """Takes as long where there is no hash: the time does not tell who is registered.
+
+        Raises:
+            BusyError: too many are being hashed.
+        """
+        with self._turn():
+            try:
+                fits = _HASHER.verify(stored or _NOBODYS_HASH, _storable(password[:LONGEST]))
+            except (VerificationError, InvalidHashError):
+                return False
+        return fits and stored is not None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise BusyError
+        try:
+            if not self._turns.acquire(timeout=WAIT_SECONDS):
+                raise BusyError
+            try:
+                yield
+            finally:
+                self._turns.release()
+        finally:
+            self._places.release()
 
 
-def password_fits(password: str, stored: str | None) -> bool:
-    """Takes as long where there is no hash, so that the time does not tell who is registered."""
-    try:
-        fits = _HASHER.verify(stored or _NOBODYS_HASH, password[:LONGEST])
-    except (VerificationError, InvalidHashError):
-        return False
-    return fits and stored is not None
+def _storable(password: str) -> bytes:
+    # JSON can hold half of a surrogate pair, which UTF-8 cannot: such a password is taken as it is.
+    return password.encode("utf-8", "surrogatepass")

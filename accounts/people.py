@@ -1,4 +1,8 @@
-"""Registration, proof of the address, login, password, closing an account."""
+"""Registration, proof of the address, login, password, closing an account.
+
+Nothing here is slow while a transaction is open: an attempt is counted and committed, then the
+password is hashed, then what follows from it is written, after a look at whether it still holds.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,31 @@ from sqlalchemy.orm import Session
 
 from accounts import audit
 from accounts.clock import DAY_MS, HOUR_MS, now_ms
+from accounts.database import Database
 from accounts.errors import NoSuchThing, NotLoggedIn, Refused, WrongLogin
-from accounts.mail import Mailer
-from accounts.passwords import hash_password, password_fits
+from accounts.outbox import Outbox
+from accounts.owed_mail import RESET, VERIFY, owe_reset, owe_verification
+from accounts.passwords import Passwords
 from accounts.secret_tokens import new_id, new_token, token_hash
 from accounts.settings import AccountsSettings
-from accounts.tables import Account, ApiKey, LoginSession, MailedToken
-from accounts.throttle import Limit, count_attempt, require_under
+from accounts.tables import (
+    OPERATOR,
+    USER,
+    Account,
+    ApiKey,
+    KnownClient,
+    LoginSession,
+    MailedToken,
+)
+from accounts.throttle import Limit, Subject, count_attempt, give_back
 
-USER, OPERATOR = "user", "operator"
 ROLES = (USER, OPERATOR)
 ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+|[^@\s]{1,64}@localhost")
-VERIFY, RESET = "verify", "reset"
-VERIFY_HOURS, RESET_HOURS = 48, 2
 LOGIN_WINDOW_SECONDS = 15 * 60
 REGISTRATION_WINDOW_SECONDS = 3600
+MAILS_PER_ADDRESS = 5
+"""Mails an hour that anybody can have sent to an address; each of their links works."""
+KNOWN_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,14 @@ class NewSession:
     expires_ms: int
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What a password is compared with, as it was before the comparison."""
+
+    account_id: str
+    password_hash: str | None
+
+
 class People:
     """Everything that people do with their own account.
 
@@ -58,82 +80,88 @@ class People:
         client: in every method, the address that a request came from; attempts are limited by it.
     """
 
-    def __init__(self, settings: AccountsSettings, mailer: Mailer) -> None:
+    def __init__(
+        self, settings: AccountsSettings, database: Database, passwords: Passwords, outbox: Outbox
+    ) -> None:
         self._settings = settings
-        self._mailer = mailer
-        self._logins = Limit("login", settings.login_attempts, LOGIN_WINDOW_SECONDS)
-        self._registrations = Limit(
-            "registration", settings.registration_attempts, REGISTRATION_WINDOW_SECONDS
-        )
+        self._database = database
+        self._passwords = passwords
+        self._outbox = outbox
+        # By client and account together: ten wrong guesses lock nobody else out. By client alone:
+        # one password is not tried at every account. By account alone: many clients do not share
+        # the work; whoever has logged in from an address before is not among them.
+        window = LOGIN_WINDOW_SECONDS
+        self._logins = Limit("login", settings.login_attempts, window)
+        self._client_logins = Limit("client", settings.client_login_attempts, window)
+        self._account_logins = Limit("account", settings.account_login_attempts, window)
+        window = REGISTRATION_WINDOW_SECONDS
+        self._registrations = Limit("registration", settings.registration_attempts, window)
+        self._mails = Limit("mail", MAILS_PER_ADDRESS, window)
 
-    def register(self, session: Session, email: str, password: str, client: str) -> None:
-        """Mail a token to a new account's address.
+    def register(self, email: str, password: str, client: str) -> None:
+        """Have a token mailed to a new account's address.
 
         A registered address gets another mail instead, and the caller sees no difference.
+
+        Raises:
+            Refused: the address or the password cannot be taken.
+            TooMany: the client registered too often, or the address was written to too often.
+            BusyError: too many passwords are being hashed.
         """
         email = normalise_email(email)
-        require_under(session, self._registrations, client)
-        count_attempt(session, self._registrations, client)
-        password_hash = hash_password(password)
-        known = session.scalar(select(Account).where(Account.email == email))
-        if known is not None and known.verified_ms is not None:
-            self._mailer.send(
-                email,
-                "You have an account already",
-                "Somebody, perhaps you, tried to register with this address, which has an account."
-                f"\n\nLog in: {self._settings.public_url}/login\n"
-                f"Forgotten the password: {self._settings.public_url}/reset\n",
-            )
-            return
-        if known is None:
-            known = Account(id=new_id("acc"), email=email, role=USER, created_ms=now_ms())
-            session.add(known)
-            session.flush()
-            audit.record(session, "account registered", known.id)
-        known.password_hash = password_hash
-        self._drop_mailed(session, known.id, VERIFY)
-        token = self._mailed(session, known.id, VERIFY, VERIFY_HOURS)
-        self._mailer.send(
-            email,
-            "Confirm your address",
-            "Open this to finish your registration:\n\n"
-            f"{self._settings.public_url}/verify?token={token}\n\n"
-            f"It works for {VERIFY_HOURS} hours. If it was not you, do nothing.\n",
-        )
+        self._count_mail(email, client)
+        password_hash = self._passwords.hash(password)
+        with self._database.write() as session:
+            owe_verification(session, email, password_hash)
+        self._outbox.notify()
 
-    def verify(self, session: Session, token: str, password: str) -> None:
+    def verify(self, token: str, password: str) -> None:
         """Both are needed: the token proves the address, the password proves that it was the
         address's owner who registered, and not somebody else in their name.
 
         Raises:
             Refused: the token is unknown, used or too old, or the password is not that of the
                 registration.
+            TooMany, BusyError
         """
-        row = self._find_mailed(session, token, VERIFY)
-        account = session.get_one(Account, row.account_id)
-        subject = f"verification of {account.id}"
-        require_under(session, self._logins, subject)
-        if not password_fits(password, account.password_hash):
-            count_attempt(session, self._logins, subject)
-            session.commit()
+        with self._database.read() as session:
+            row = find_mailed(session, token, VERIFY)
+            stored = _Stored(row.account_id, row.password_hash)
+        attempt = self._count(Subject(self._logins, f"verification of {stored.account_id}"))
+        if not self._passwords.fits(password, stored.password_hash):
             raise Refused("that is not the password of the registration", "password")
-        row.used_ms = account.verified_ms = now_ms()
-        audit.record(session, "address verified", account.id)
+        with self._database.write() as session:
+            row = find_mailed(session, token, VERIFY)
+            give_back(session, attempt)
+            account = session.get_one(Account, row.account_id)
+            account.password_hash = row.password_hash
+            row.used_ms = account.verified_ms = now_ms()
+            # Links of other registrations of this address end here.
+            self._drop_mailed(session, account.id, VERIFY, row.hash)
+            audit.record(session, "address verified", account.id)
 
-    def log_in(self, session: Session, email: str, password: str, client: str) -> NewSession:
-        """Raises WrongLogin, which says the same for every reason, or TooMany."""
-        address = email.strip().lower()
-        require_under(session, self._logins, f"from {client}", f"as {address}")
-        account = session.scalar(select(Account).where(Account.email == address))
-        fits = password_fits(password, account.password_hash if account else None)
-        if account is None or not fits or not may_log_in(account):
-            count_attempt(session, self._logins, f"from {client}", f"as {address}")
-            if account is not None:
+    def log_in(self, email: str, password: str, client: str) -> NewSession:
+        """Raises WrongLogin, which says the same for every reason, TooMany or BusyError."""
+        try:
+            address = normalise_email(email)
+        except Refused:
+            # Nobody has it; it counts, and takes as long as another one.
+            address = ""
+        attempt = self._count_login(address, client)
+        with self._database.read() as session:
+            account = session.scalar(select(Account).where(Account.email == address))
+            stored = _Stored(account.id, account.password_hash) if account else _Stored("", None)
+        fits = self._passwords.fits(password, stored.password_hash)
+        with self._database.write() as session:
+            account = session.get(Account, stored.account_id) if stored.account_id else None
+            if account is not None and (not fits or not _still(account, stored)):
                 audit.record(session, "login failed", account.id, audit.NOBODY)
-            # The attempt counts although the caller sees an error.
-            session.commit()
-            raise WrongLogin
-        return self.open_session(session, account)
+            elif account is not None:
+                give_back(session, attempt)
+                self._remember_client(session, address, client)
+                return self.open_session(session, account)
+        # The attempt stays counted.
+        raise WrongLogin
 
     def open_session(self, session: Session, account: Account) -> NewSession:
         """A session for somebody who has proven who they are."""
@@ -152,73 +180,85 @@ class People:
         audit.record(session, "logged in", account.id)
         return NewSession(token, csrf, expires)
 
-    def who(self, session: Session, token: str) -> Login:
+    def who(self, token: str) -> Login:
         """Raises NotLoggedIn."""
-        found = session.execute(
-            select(Account, LoginSession.csrf)
-            .join(LoginSession, LoginSession.account_id == Account.id)
-            .where(LoginSession.hash == token_hash(token), LoginSession.expires_ms > now_ms())
-        ).one_or_none()
-        if found is None:
-            raise NotLoggedIn
-        account, csrf = found
-        return Login(account.id, account.email or "", account.role, csrf)
+        with self._database.read() as session:
+            found = session.execute(
+                select(Account, LoginSession.csrf)
+                .join(LoginSession, LoginSession.account_id == Account.id)
+                .where(LoginSession.hash == token_hash(token), LoginSession.expires_ms > now_ms())
+            ).one_or_none()
+            if found is None:
+                raise NotLoggedIn
+            account, csrf = found
+            return Login(account.id, account.email or "", account.role, csrf)
 
-    def log_out(self, session: Session, token: str) -> None:
-        session.execute(delete(LoginSession).where(LoginSession.hash == token_hash(token)))
+    def log_out(self, token: str) -> None:
+        with self._database.write() as session:
+            session.execute(delete(LoginSession).where(LoginSession.hash == token_hash(token)))
 
-    def change_password(self, session: Session, account_id: str, old: str, new: str) -> None:
-        """Ends every session of the account; raises WrongLogin or Refused."""
-        account = session.get_one(Account, account_id)
-        require_under(session, self._logins, f"password of {account_id}")
-        if not password_fits(old, account.password_hash):
-            count_attempt(session, self._logins, f"password of {account_id}")
-            session.commit()
-            raise Refused("the present password is wrong", "old")
-        self._set_password(session, account, new)
+    def change_password(self, account_id: str, old: str, new: str) -> None:
+        """Ends every session of the account; raises Refused, TooMany or BusyError."""
+        attempt, stored = self._prove(account_id, old, "the present password is wrong", "old")
+        password_hash = self._passwords.hash(new)
+        with self._database.write() as session:
+            account = self._require_still(session, stored)
+            give_back(session, attempt)
+            self._set_password(session, account, password_hash)
 
-    def ask_reset(self, session: Session, email: str, client: str) -> None:
-        """Mail a token with which a new password can be set; says nothing to the caller."""
+    def ask_reset(self, email: str, client: str) -> None:
+        """Have a token mailed with which a new password can be set; the caller learns nothing.
+
+        Raises:
+            Refused: that is no address.
+            TooMany: the client asked too often, or the address was written to too often.
+        """
         email = normalise_email(email)
-        require_under(session, self._registrations, client)
-        count_attempt(session, self._registrations, client)
-        account = session.scalar(select(Account).where(Account.email == email))
-        if account is None or account.verified_ms is None:
-            return
-        token = self._mailed(session, account.id, RESET, RESET_HOURS)
-        self._mailer.send(
-            email,
-            "A new password",
-            "Open this to choose a new password:\n\n"
-            f"{self._settings.public_url}/reset?token={token}\n\n"
-            f"It works for {RESET_HOURS} hours. If it was not you, do nothing.\n",
-        )
+        with self._database.write() as session:
+            self._count_mail(email, client, session)
+            owe_reset(session, email)
+        self._outbox.notify()
 
-    def reset_password(self, session: Session, token: str, new: str) -> None:
-        """Raises Refused if the token is unknown, used or too old."""
-        row = self._find_mailed(session, token, RESET)
-        row.used_ms = now_ms()
-        self._set_password(session, session.get_one(Account, row.account_id), new)
+    def reset_password(self, token: str, new: str, client: str) -> None:
+        """A way in, too, for whose account was tried by others until its limit was reached.
 
-    def close(self, session: Session, account_id: str, password: str) -> None:
-        """Revoke everything and forget the address; bills stay, as bookkeeping law wants."""
-        account = session.get_one(Account, account_id)
-        require_under(session, self._logins, f"password of {account_id}")
-        if account.password_hash is not None and not password_fits(password, account.password_hash):
-            count_attempt(session, self._logins, f"password of {account_id}")
-            session.commit()
-            raise Refused("the password is wrong", "password")
-        now = now_ms()
-        account.email = account.password_hash = account.subject = None
-        account.closed_ms = now
-        session.execute(
-            update(ApiKey)
-            .where(ApiKey.account_id == account_id, ApiKey.revoked_ms.is_(None))
-            .values(revoked_ms=now)
-        )
-        self._end_sessions(session, account_id)
-        session.execute(delete(MailedToken).where(MailedToken.account_id == account_id))
-        audit.record(session, "account closed", account_id)
+        Raises:
+            Refused: the token is unknown, used or too old.
+            BusyError
+        """
+        with self._database.read() as session:
+            # Before the work: a made-up token costs none.
+            find_mailed(session, token, RESET)
+        password_hash = self._passwords.hash(new)
+        with self._database.write() as session:
+            row = find_mailed(session, token, RESET)
+            row.used_ms = now_ms()
+            account = session.get_one(Account, row.account_id)
+            self._set_password(session, account, password_hash)
+            self._remember_client(session, account.email or "", client)
+
+    def close(self, account_id: str, password: str) -> None:
+        """Revoke everything and forget the address; bills stay, as bookkeeping law wants.
+
+        Raises:
+            Refused: the password is wrong.
+            TooMany, BusyError
+        """
+        attempt, stored = self._prove(account_id, password, "the password is wrong", "password")
+        with self._database.write() as session:
+            account = self._require_still(session, stored)
+            give_back(session, attempt)
+            now = now_ms()
+            account.email = account.password_hash = account.subject = None
+            account.closed_ms = now
+            session.execute(
+                update(ApiKey)
+                .where(ApiKey.account_id == account_id, ApiKey.revoked_ms.is_(None))
+                .values(revoked_ms=now)
+            )
+            self._end_sessions(session, account_id)
+            session.execute(delete(MailedToken).where(MailedToken.account_id == account_id))
+            audit.record(session, "account closed", account_id)
 
     def account_of_subject(self, session: Session, subject: str, email: str) -> Account:
         """The account of an OpenID Connect login, made at the first one.
@@ -246,38 +286,83 @@ class People:
         audit.record(session, "account registered", known.id, detail="by OpenID Connect")
         return known
 
-    def _set_password(self, session: Session, account: Account, password: str) -> None:
-        account.password_hash = hash_password(password)
+    def _count(self, *subjects: Subject) -> list[int]:
+        with self._database.write() as session:
+            return count_attempt(session, *subjects)
+
+    def _count_login(self, address: str, client: str) -> list[int]:
+        subjects = [
+            Subject(self._logins, f"{client} as {address}"),
+            Subject(self._client_logins, client),
+        ]
+        with self._database.write() as session:
+            if session.get(KnownClient, _known_hash(address, client)) is None:
+                subjects.append(Subject(self._account_logins, address))
+            return count_attempt(session, *subjects)
+
+    def _count_mail(self, email: str, client: str, session: Session | None = None) -> None:
+        subjects = Subject(self._registrations, client), Subject(self._mails, email)
+        if session is None:
+            self._count(*subjects)
+        else:
+            count_attempt(session, *subjects)
+
+    def _prove(
+        self, account_id: str, password: str, problem: str, field: str
+    ) -> tuple[list[int], _Stored]:
+        """That somebody who is logged in knows the password; raises Refused with the problem."""
+        attempt = self._count(Subject(self._logins, f"password of {account_id}"))
+        with self._database.read() as session:
+            stored = _Stored(account_id, session.get_one(Account, account_id).password_hash)
+        # Who logs in by a provider has none, and may close the account without.
+        needed = stored.password_hash is not None or field == "old"
+        if needed and not self._passwords.fits(password, stored.password_hash):
+            raise Refused(problem, field)
+        return attempt, stored
+
+    def _require_still(self, session: Session, stored: _Stored) -> Account:
+        account = session.get_one(Account, stored.account_id, with_for_update=True)
+        if account.password_hash != stored.password_hash or account.closed_ms is not None:
+            raise Refused("the password was changed at this moment; try again")
+        return account
+
+    def _remember_client(self, session: Session, address: str, client: str) -> None:
+        session.merge(KnownClient(hash=_known_hash(address, client), at_ms=now_ms()))
+
+    def _set_password(self, session: Session, account: Account, password_hash: str) -> None:
+        account.password_hash = password_hash
         self._end_sessions(session, account.id)
         audit.record(session, "password changed", account.id)
 
     def _end_sessions(self, session: Session, account_id: str) -> None:
         session.execute(delete(LoginSession).where(LoginSession.account_id == account_id))
 
-    def _mailed(self, session: Session, account_id: str, purpose: str, hours: int) -> str:
-        token = new_token()
-        session.add(
-            MailedToken(
-                hash=token_hash(token),
-                account_id=account_id,
-                purpose=purpose,
-                expires_ms=now_ms() + hours * HOUR_MS,
-            )
-        )
-        return token
-
-    def _drop_mailed(self, session: Session, account_id: str, purpose: str) -> None:
+    def _drop_mailed(self, session: Session, account_id: str, purpose: str, but: str) -> None:
         session.execute(
             delete(MailedToken).where(
-                MailedToken.account_id == account_id, MailedToken.purpose == purpose
+                MailedToken.account_id == account_id,
+                MailedToken.purpose == purpose,
+                MailedToken.hash != but,
             )
         )
 
-    def _find_mailed(self, session: Session, token: str, purpose: str) -> MailedToken:
-        row = session.get(MailedToken, token_hash(token), with_for_update=True)
-        if row is None or row.purpose != purpose or row.used_ms or row.expires_ms <= now_ms():
-            raise Refused("this link is wrong, was used already, or is too old")
-        return row
+
+def find_mailed(session: Session, token: str, purpose: str) -> MailedToken:
+    """The row of a mailed token, locked until the transaction ends; raises Refused."""
+    row = session.get(MailedToken, token_hash(token), with_for_update=True)
+    if row is None or row.purpose != purpose or row.used_ms or row.expires_ms <= now_ms():
+        raise Refused("this link is wrong, was used already, or is too old")
+    return row
+
+
+def _still(account: Account, stored: _Stored) -> bool:
+    """Whether who knew the password a moment ago may log in now."""
+    return account.password_hash == stored.password_hash and may_log_in(account)
+
+
+def _known_hash(address: str, client: str) -> str:
+    # Hashed so that the table is no list of addresses.
+    return token_hash(f"{client} as {address}")
 
 
 def may_log_in(account: Account) -> bool:
@@ -312,8 +397,11 @@ def forget_old(session: Session) -> None:
     now = now_ms()
     session.execute(delete(LoginSession).where(LoginSession.expires_ms < now))
     session.execute(delete(MailedToken).where(MailedToken.expires_ms < now - DAY_MS))
+    session.execute(delete(KnownClient).where(KnownClient.at_ms < now - KNOWN_DAYS * DAY_MS))
 
 
 def same(left: str, right: str) -> bool:
     """Whether two secrets are equal, in a time that does not depend on where they differ."""
-    return secrets.compare_digest(left.encode(), right.encode())
+    return secrets.compare_digest(
+        left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass")
+    )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.requests import Request
 
 from accounts.database import Database, open_database
 from accounts.mail import Mailer, mailer_for
+from accounts.outbox import Outbox
+from accounts.owed_mail import MailWriter
+from accounts.passwords import Passwords
 from accounts.people import People
 from accounts.prices import PriceList, read_prices
 from accounts.settings import AccountsSettings
@@ -21,22 +25,33 @@ class Service:
     database: Database
     people: People
     prices: PriceList
+    outbox: Outbox
 
     def client(self, request: Request) -> str:
         """The address that a request came from, as far as our own proxies say."""
         hops = self.settings.trusted_proxies
         forwarded = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
         if hops and len(forwarded) >= hops and forwarded[-hops]:
-            return forwarded[-hops]
-        return request.client.host if request.client else ""
+            return client_name(forwarded[-hops])
+        return client_name(request.client.host if request.client else "")
+
+
+def client_name(address: str) -> str:
+    """Of IPv6 the network alone: everybody has 2⁶⁴ addresses of theirs."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ip_network((found, 64), strict=False))
+    return str(found)
 
 
 def build_service(settings: AccountsSettings, mailer: Mailer | None = None) -> Service:
     """Raises PriceListError if the price list cannot be used."""
-    engine = open_database(settings.database_url.get_secret_value())
-    return Service(
-        settings,
-        Database(engine),
-        People(settings, mailer or mailer_for(settings)),
-        read_prices(settings.prices_file),
-    )
+    database = Database(open_database(settings.database_url.get_secret_value()))
+    outbox = Outbox(database, mailer or mailer_for(settings), MailWriter(settings))
+    people = People(settings, database, Passwords(settings.password_hashes), outbox)
+    return Service(settings, database, people, read_prices(settings.prices_file), outbox)

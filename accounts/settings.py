@@ -66,7 +66,18 @@ class AccountsSettings(Settings):
         400, ge=62, description="raw events are kept that long; hourly usage and bills for good"
     )
     login_attempts: int = Field(
-        10, ge=1, description="failed logins an address or a client may have in 15 minutes"
+        10, ge=1, description="failed logins a client may have at one account in 15 minutes"
+    )
+    client_login_attempts: int = Field(
+        100, ge=1, description="failed logins a client may have at all accounts in 15 minutes"
+    )
+    account_login_attempts: int = Field(
+        100,
+        ge=1,
+        description="failed logins an account may have in 15 minutes from clients new to it",
+    )
+    password_hashes: int = Field(
+        2, ge=1, le=64, description="passwords hashed at the same time; each takes 64 MiB"
     )
     registration_attempts: int = Field(
         10, ge=1, description="registrations a client may try in an hour"

@@ -18,6 +18,8 @@ SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
 INTENT, FAILED, BILLED = "intent", "failed", "billed"
 """States of an event; see ``Event``."""
+USER, OPERATOR = "user", "operator"
+"""Roles of an account."""
 
 
 class Base(DeclarativeBase):
@@ -48,6 +50,8 @@ class MailedToken(Base):
     hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
     purpose: Mapped[str] = mapped_column(String(16))
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    """Of the registration that the token was mailed for."""
     expires_ms: Mapped[int] = mapped_column(BigInteger)
     used_ms: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -194,3 +198,35 @@ class Attempt(Base):
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
     subject: Mapped[str] = mapped_column(String(64))
     at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class AttemptSubject(Base):
+    """Who tries, as a row to lock while attempts are counted."""
+
+    __tablename__ = "attempt_subjects"
+
+    subject: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class KnownClient(Base):
+    """A client and an account that has logged in from there, as a hash of both."""
+
+    __tablename__ = "known_clients"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class OwedMail(Base):
+    """A mail that was asked for and is not sent yet; see ``accounts.outbox``."""
+
+    __tablename__ = "owed_mail"
+
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    email: Mapped[str] = mapped_column(String(254))
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    tries: Mapped[int] = mapped_column(Integer)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    due_ms: Mapped[int] = mapped_column(BigInteger, index=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -10,11 +12,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from accounts.api import api
-from accounts.errors import AccountsError, NoSuchThing, NotLoggedIn, Refused
+from accounts.errors import AccountsError, BusyError, NoSuchThing, NotLoggedIn, Refused
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
 from console.limits import BodyLimit
@@ -37,7 +42,20 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     Args:
         transport: to the provider of logins in place of the network, for tests.
     """
-    app = FastAPI(title="vision accounts", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.outbox.start()
+        yield
+        await run_in_threadpool(service.outbox.stop)
+
+    app = FastAPI(
+        title="vision accounts",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
     visits = Visits(service)
     pages = Pages(service, visits)
     # Inside of the headers' middleware: a refusal carries them too.
@@ -76,6 +94,14 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     @app.exception_handler(AccountsError)
     def known(request: Request, error: AccountsError) -> Response:
         return show(request, error)
+
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(PoolTimeoutError)
+    def without_database(request: Request, error: Exception) -> Response:
+        # A full disk, a lock that others hold, a server that is away: nothing was committed.
+        logger.error("the database does not answer at %s", request.url.path, exc_info=error)
+        busy = BusyError("accounts do not answer now; try again in a moment")
+        return JSONResponse(busy.as_json(), busy.status, busy.headers())
 
     @app.exception_handler(RequestValidationError)
     def misshapen(request: Request, error: RequestValidationError) -> Response:

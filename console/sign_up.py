@@ -15,7 +15,7 @@ from console.visit import Visits
 def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     """Registration, verification, login, logout, reset, and the account's own page."""
     router = APIRouter(include_in_schema=False)
-    database, people = service.database, service.people
+    people = service.people
 
     @router.get("/register")
     def register_form(request: Request) -> Response:
@@ -27,10 +27,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         email = str(form.get("email", ""))
         try:
             visits.require_own_form(request, visit, form)
-            with database.write() as session:
-                people.register(
-                    session, email, str(form.get("password", "")), service.client(request)
-                )
+            people.register(email, str(form.get("password", "")), service.client(request))
         except AccountsError as error:
             return pages.refused(request, visit, "register", error, email=email, done=False)
         return pages.render(request, visit, "register", email=email, done=True)
@@ -45,8 +42,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         token = str(form.get("token", ""))
         try:
             visits.require_own_form(request, visit, form)
-            with database.write() as session:
-                people.verify(session, token, str(form.get("password", "")))
+            people.verify(token, str(form.get("password", "")))
         except AccountsError as error:
             return pages.refused(request, visit, "verify", error, token=token)
         return see_other("/login?verified=1")
@@ -62,10 +58,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         email = str(form.get("email", ""))
         try:
             visits.require_own_form(request, visit, form)
-            with database.write() as session:
-                opened = people.log_in(
-                    session, email, str(form.get("password", "")), service.client(request)
-                )
+            opened = people.log_in(email, str(form.get("password", "")), service.client(request))
         except AccountsError as error:
             return pages.refused(request, visit, "login", error, email=email, verified=False)
         response = see_other("/keys")
@@ -75,8 +68,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     @router.post("/logout")
     def log_out(request: Request, form: Form) -> Response:
         visits.require_own_form(request, visits.of(request), form)
-        with database.write() as session:
-            people.log_out(session, visits.token(request))
+        people.log_out(visits.token(request))
         response = see_other("/")
         visits.close(response)
         # What the browser still has of the person's pages goes too.
@@ -93,11 +85,11 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
         token = str(form.get("token", ""))
         try:
             visits.require_own_form(request, visit, form)
-            with database.write() as session:
-                if token:
-                    people.reset_password(session, token, str(form.get("password", "")))
-                else:
-                    people.ask_reset(session, str(form.get("email", "")), service.client(request))
+            if token:
+                password = str(form.get("password", ""))
+                people.reset_password(token, password, service.client(request))
+            else:
+                people.ask_reset(str(form.get("email", "")), service.client(request))
         except AccountsError as error:
             return pages.refused(request, visit, "reset", error, token=token, done=False)
         if token:
@@ -118,13 +110,12 @@ def sign_up(service: Service, visits: Visits, pages: Pages) -> APIRouter:
             return see_other("/login")
         try:
             visits.require_own_form(request, visit, form)
-            with database.write() as session:
-                account_id = visit.login.account_id
-                if action == "password":
-                    old, new = str(form.get("old", "")), str(form.get("new", ""))
-                    people.change_password(session, account_id, old, new)
-                elif action == "close":
-                    people.close(session, account_id, str(form.get("password", "")))
+            account_id = visit.login.account_id
+            if action == "password":
+                old, new = str(form.get("old", "")), str(form.get("new", ""))
+                people.change_password(account_id, old, new)
+            elif action == "close":
+                people.close(account_id, str(form.get("password", "")))
         except AccountsError as error:
             return pages.refused(request, visit, "account", error)
         response = see_other("/login")

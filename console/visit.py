@@ -44,8 +44,7 @@ class Visits:
         token = self.token(request)
         if token:
             try:
-                with self._service.database.read() as session:
-                    login = self._service.people.who(session, token)
+                login = self._service.people.who(token)
                 return Visit(login, login.csrf)
             except NotLoggedIn:
                 pass

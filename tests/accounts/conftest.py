@@ -11,8 +11,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from accounts.clock import now_ms
-from accounts.database import open_database
+from accounts.database import Database, open_database
+from accounts.mail import Mail
 from accounts.migration import migrate
+from accounts.outbox import Outbox
+from accounts.owed_mail import MailWriter
+from accounts.passwords import Passwords
 from accounts.people import People
 from accounts.secret_tokens import new_id
 from accounts.settings import AccountsSettings
@@ -20,18 +24,25 @@ from accounts.tables import Account, Base
 from tests.accounts.mariadb import MariaDb, running
 
 
-class Outbox:
-    """A mailer that keeps what it is given."""
+class Mailbox:
+    """A mailer that keeps what it is given, and has what is owed sent before it is looked at."""
 
     def __init__(self) -> None:
-        self.mails: list[tuple[str, str, str]] = []
+        self.outbox: Outbox | None = None
+        self._mails: list[Mail] = []
 
-    def send(self, to: str, subject: str, text: str) -> None:
-        self.mails.append((to, subject, text))
+    def send(self, mail: Mail) -> None:
+        self._mails.append(mail)
+
+    @property
+    def mails(self) -> list[Mail]:
+        assert self.outbox is not None
+        self.outbox.send_due()
+        return self._mails
 
     def token(self) -> str:
         """Of the link in the last mail."""
-        return self.mails[-1][2].split("token=")[1].split()[0]
+        return self.mails[-1].text.split("token=")[1].split()[0]
 
 
 @pytest.fixture(scope="session")
@@ -96,18 +107,30 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 @pytest.fixture
+def database(engine: Engine) -> Database:
+    return Database(engine)
+
+
+@pytest.fixture
 def settings() -> AccountsSettings:
-    return AccountsSettings(development=True, login_attempts=3, registration_attempts=5)
+    return AccountsSettings(
+        development=True,
+        login_attempts=3,
+        client_login_attempts=6,
+        account_login_attempts=8,
+        registration_attempts=6,
+    )
 
 
 @pytest.fixture
-def outbox() -> Outbox:
-    return Outbox()
+def mailbox() -> Mailbox:
+    return Mailbox()
 
 
 @pytest.fixture
-def people(settings: AccountsSettings, outbox: Outbox) -> People:
-    return People(settings, outbox)
+def people(settings: AccountsSettings, database: Database, mailbox: Mailbox) -> People:
+    mailbox.outbox = Outbox(database, mailbox, MailWriter(settings))
+    return People(settings, database, Passwords(), mailbox.outbox)
 
 
 @pytest.fixture

@@ -4,8 +4,17 @@ from typing import ClassVar
 
 import pytest
 
-from accounts.mail import LogMailer, SmtpMailer, mailer_for
+from accounts.mail import (
+    LogMailer,
+    Mail,
+    MailRefusedError,
+    MailServerError,
+    SmtpMailer,
+    mailer_for,
+)
 from accounts.settings import AccountsSettings
+
+MAIL = Mail("ada@example.org", "Hello", "the link")
 
 
 class Server:
@@ -41,7 +50,7 @@ def settings():
 
 def test_a_password_is_sent_after_tls_only(settings, monkeypatch):
     monkeypatch.setattr(smtplib, "SMTP", Server)
-    mailer_for(settings).send("ada@example.org", "Hello", "text")
+    mailer_for(settings).send(MAIL)
     assert Server.told[:3] == [("connect", "mail.example", 587), "tls", ("login", "u", "p")]
     message = Server.told[3]
     assert (message["To"], message["Subject"]) == ("ada@example.org", "Hello")
@@ -50,21 +59,31 @@ def test_a_password_is_sent_after_tls_only(settings, monkeypatch):
 def test_a_header_cannot_be_smuggled_in(settings, monkeypatch):
     monkeypatch.setattr(smtplib, "SMTP", Server)
     with pytest.raises(ValueError):
-        SmtpMailer(settings).send("a@b.c\nBcc: all@example.org", "Hello", "text")
+        SmtpMailer(settings).send(Mail("a@b.c\nBcc: all@example.org", "Hello", "text"))
 
 
-def test_a_server_that_is_down_changes_no_answer(settings, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (OSError("refused"), MailServerError),
+        (smtplib.SMTPServerDisconnected("gone"), MailServerError),
+        (smtplib.SMTPRecipientsRefused({"a@b.c": (451, b"later")}), MailServerError),
+        (smtplib.SMTPRecipientsRefused({"a@b.c": (550, b"unknown")}), MailRefusedError),
+    ],
+)
+def test_what_may_be_tried_again_is_told_from_what_may_not(settings, monkeypatch, fault, expected):
     def down(*_, **__):
-        raise OSError("refused")
+        raise fault
 
     monkeypatch.setattr(smtplib, "SMTP", down)
-    SmtpMailer(settings).send("ada@example.org", "Hello", "text")
-    assert "could not be sent" in caplog.text
+    with pytest.raises(expected) as error:
+        SmtpMailer(settings).send(MAIL)
+    assert "a@b.c" not in str(error.value)
 
 
 def test_without_a_server_mail_is_printed(caplog):
     caplog.set_level(logging.INFO)
     mailer = mailer_for(AccountsSettings(development=True))
     assert isinstance(mailer, LogMailer)
-    mailer.send("ada@example.org", "Hello", "the link")
+    mailer.send(MAIL)
     assert "the link" in caplog.text

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from accounts.service import Service, build_service
 from accounts.settings import AccountsSettings
 from console.app import create_app
-from tests.accounts.conftest import Outbox, sqlite_template  # noqa: F401
+from tests.accounts.conftest import Mailbox, sqlite_template  # noqa: F401
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SITE = "http://localhost:8080"
@@ -22,10 +22,11 @@ SITE = "http://localhost:8080"
 class Browser:
     """A client that fills forms in as people do: with what is hidden in them."""
 
-    def __init__(self, service: Service, outbox: Outbox) -> None:
+    def __init__(self, service: Service, mailbox: Mailbox) -> None:
         self.http = TestClient(create_app(service), base_url=SITE, follow_redirects=False)
         self.service = service
-        self.outbox = outbox
+        self.mailbox = mailbox
+        mailbox.outbox = service.outbox
 
     def page(self, path: str) -> str:
         answer = self.http.get(path)
@@ -41,7 +42,7 @@ class Browser:
 
     def sign_up(self, email: str = EMAIL) -> None:
         self.send("/register", email=email, password=PASSWORD)
-        token = self.outbox.token()
+        token = self.mailbox.token()
         answer = self.send("/verify", f"/verify?token={token}", token=token, password=PASSWORD)
         assert answer.headers["location"] == "/login?verified=1"
 
@@ -56,7 +57,6 @@ def service(
     cheap_passwords: None,
     sqlite_template: Path,  # noqa: F811
 ) -> Iterator[Service]:
-    outbox = Outbox()
     url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'accounts.db')}"
     settings = AccountsSettings(
         development=True,
@@ -64,13 +64,13 @@ def service(
         database_url=url,
         login_attempts=3,  # type: ignore[arg-type]
     )
-    yield build_service(settings, outbox)
+    yield build_service(settings, Mailbox())
 
 
 @pytest.fixture
 def browser(service: Service) -> Iterator[Browser]:
-    outbox = service.people._mailer
-    assert isinstance(outbox, Outbox)
-    browser = Browser(service, outbox)
+    mailbox = service.outbox._mailer
+    assert isinstance(mailbox, Mailbox)
+    browser = Browser(service, mailbox)
     yield browser
     browser.http.close()

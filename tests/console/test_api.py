@@ -16,7 +16,7 @@ API = "/api/v1"
 def token(browser):
     body = {"email": EMAIL, "password": PASSWORD}
     assert browser.http.post(f"{API}/registrations", json=body).status_code == 202
-    verification = {"token": browser.outbox.token(), "password": PASSWORD}
+    verification = {"token": browser.mailbox.token(), "password": PASSWORD}
     assert browser.http.post(f"{API}/verifications", json=verification).status_code == 204
     return browser.http.post(f"{API}/sessions", json=body).json()["token"]
 

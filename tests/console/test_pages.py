@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
@@ -7,7 +8,7 @@ from accounts.people import OPERATOR, set_role
 from accounts.service import build_service
 from accounts.settings import AccountsSettings
 from console.app import create_app
-from tests.accounts.conftest import Outbox
+from tests.accounts.conftest import Mailbox
 from tests.console.conftest import EMAIL, PASSWORD, Browser
 
 ANYBODYS = ("/", "/register", "/login", "/reset", "/verify?token=x")
@@ -121,8 +122,8 @@ def test_a_login_form_of_somebody_elses_visit_is_refused(browser):
 
 def test_cookies_cannot_be_read_by_scripts_nor_sent_by_others(service, tmp_path):
     settings = service.settings.model_copy(update={"public_url": "https://vision.example"})
-    outbox = Outbox()
-    browser = Browser(build_service(settings, outbox), outbox)
+    mailbox = Mailbox()
+    browser = Browser(build_service(settings, mailbox), mailbox)
     browser.http.base_url = "https://vision.example"
     browser.sign_up()
     answer = browser.send("/login", email=EMAIL, password=PASSWORD)
@@ -159,7 +160,7 @@ def test_a_forgotten_password(browser):
     said = browser.send("/reset", email=EMAIL).text
     assert "mail is on its way" in said
     assert browser.send("/reset", email="nobody@example.org").text.count("mail is on its way") == 1
-    token = browser.outbox.token()
+    token = browser.mailbox.token()
     path = f"/reset?token={token}"
     answer = browser.send("/reset", path, token=token, password="another password")
     assert answer.headers["location"] == "/login"
@@ -174,7 +175,7 @@ def test_the_operators_page_does_not_exist_for_others(member):
 
 def test_the_models_are_offered_whatever_their_task(service):
     settings = AccountsSettings(development=True, models="mnist land-cover=segmentation")
-    app = create_app(type(service)(settings, service.database, service.people, service.prices))
+    app = create_app(replace(service, settings=settings))
     with TestClient(app) as client:
         offered = re.findall(r'<option value="([^"]*)"', client.get("/").text)
     assert offered == ["mnist", "land-cover"]

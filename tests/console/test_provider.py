@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
 import httpx
@@ -8,7 +9,6 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
-from accounts.service import Service
 from console.app import create_app
 from tests.console.conftest import EMAIL, Browser
 
@@ -60,8 +60,8 @@ def visitor(service, provider):
             "oidc_client_secret": SecretStr("hush"),
         }
     )
-    own = Service(settings, service.database, service.people, service.prices)
-    browser = Browser(own, service.people._mailer)
+    own = replace(service, settings=settings)
+    browser = Browser(own, service.outbox._mailer)
     browser.http = browser.http.__class__(
         create_app(own, httpx.MockTransport(provider.answer)),
         base_url=str(browser.http.base_url),
