@@ -3,7 +3,7 @@
 Imports nothing outside the standard library, so that every other room may import it.
 """
 
-from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights
+from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights, known
 from artifact.classification import Metrics, SeedResult
 from artifact.contract import Contract, ImageInput, TensorInput
 from artifact.errors import (
@@ -14,6 +14,7 @@ from artifact.errors import (
     RevisionExists,
     RevisionMissing,
 )
+from artifact.exports import Export, Golden
 from artifact.metrics import TaskMetrics
 from artifact.revision import (
     CARD_FILE,
@@ -23,6 +24,7 @@ from artifact.revision import (
     next_revision,
     open_revision,
     revisions_of,
+    sha256_of,
     write_revision,
 )
 from artifact.segmentation import (
@@ -44,6 +46,8 @@ __all__ = [
     "ContractConflict",
     "DataSource",
     "DigestMismatch",
+    "Export",
+    "Golden",
     "ImageInput",
     "Metrics",
     "ModelCard",
@@ -59,9 +63,11 @@ __all__ = [
     "TaskMetrics",
     "TensorInput",
     "Weights",
+    "known",
     "model_contract",
     "next_revision",
     "open_revision",
     "revisions_of",
+    "sha256_of",
     "write_revision",
 ]

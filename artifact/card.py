@@ -1,21 +1,37 @@
 """The model card, ``model.json``: the one home of everything the two servers need to know.
 
-The format is described in ``artifact/FORMAT.md``; ``FORMAT`` is its version.
+The format is described in ``artifact/FORMAT.md``; ``FORMAT`` is the version that is written, and
+every version up to it is read.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 from artifact.contract import Contract
 from artifact.errors import CardError
-from artifact.fields import DIGEST, MOMENT, NAME, REVISION, Fields
+from artifact.exports import Export, Golden
+from artifact.fields import DIGEST, FILE, MOMENT, NAME, REVISION, Fields
 from artifact.metrics import TaskMetrics
 from artifact.tasks import HOME, find_part
 
-FORMAT = 1
+T = TypeVar("T")
+
+FORMAT = 2
+
+FORMAT_1_REQUIRED = (
+    "created",
+    "architecture",
+    "temperature",
+    "parent",
+    "data",
+    "training",
+    "metrics",
+    "libraries",
+)
+FORMAT_2_ADDED = ("exports", "golden")
 
 
 @dataclass(frozen=True)
@@ -41,8 +57,7 @@ class Weights:
     @classmethod
     def read(cls, fields: Fields) -> Weights:
         return cls(
-            # A bare file name: a card can never point outside its own folder.
-            file=fields.text("file", r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors"),
+            file=fields.text("file", rf"{FILE}\.safetensors"),
             sha256=fields.text("sha256", DIGEST),
             size_bytes=fields.integer("size_bytes", minimum=1),
         )
@@ -73,34 +88,52 @@ class DataSource:
 class ModelCard:
     """Everything about one revision of one model but its weights.
 
+    A model that was trained elsewhere has a name, a revision, a contract and weights; the rest is
+    there where it is known.
+
     Attributes:
         temperature: the logits are divided by it before the softmax.
-        parent: ``name/revision`` the training started from; None if from scratch.
+        architecture: the network that takes the weights; without it only an export can be served.
+        exports: programs for engines other than PyTorch.
+        golden: inputs with the network's own answers, verified when the revision is loaded.
+        parent: ``name/revision`` the training started from; None if from scratch, or not known.
         training: the settings of the run, as the training script took them.
         libraries: versions by package name.
     """
 
     name: str
     revision: str
-    created: str
-    architecture: Architecture
     contract: Contract
-    temperature: float
     weights: Weights
-    parent: str | None
-    data: DataSource
-    training: dict[str, Any]
-    metrics: TaskMetrics
-    libraries: dict[str, Any]
+    created: str | None = None
+    architecture: Architecture | None = None
+    temperature: float = 1.0
+    exports: tuple[Export, ...] = ()
+    golden: Golden | None = None
+    parent: str | None = None
+    data: DataSource | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: TaskMetrics | None = None
+    libraries: dict[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
         """``name/revision``."""
         return f"{self.name}/{self.revision}"
 
+    @property
+    def attached_files(self) -> dict[str, str]:
+        """Files beside the card that it names, but for the weights: sha256 by name."""
+        named = {export.file: export.sha256 for export in self.exports}
+        return named if self.golden is None else {**named, self.golden.file: self.golden.sha256}
+
     def to_json(self) -> str:
-        """The document as it is written, with the contract's digest beside the contract."""
-        document = {"format": FORMAT, **asdict(self), "contract_digest": self.contract.digest}
+        """The document as it is written: what is not known is left out.
+
+        Beside the contract stands its digest.
+        """
+        known = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
+        document = {"format": FORMAT, **known, "contract_digest": self.contract.digest}
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -116,23 +149,32 @@ class ModelCard:
             raise CardError("document", f"is not JSON: {error}") from None
         fields = Fields(document)
         version = fields.integer("format", minimum=1)
-        if version != FORMAT:
-            raise CardError("format", f"is {version}; this release reads format {FORMAT}")
+        if version > FORMAT:
+            raise CardError("format", f"is {version}; this release reads formats up to {FORMAT}")
+        if version == 1:
+            _check_format_1(fields)
         declared = fields.text("contract_digest", DIGEST)
         contract = fields.read("contract", read_contract)
+        identity = rf"{NAME}/{REVISION}"
+        temperature = fields.if_there("temperature", lambda f: fields.number(f, above=0.0))
+        read_metrics = find_part(HOME, contract.task).read_metrics
         card = cls(
             name=fields.text("name", NAME),
             revision=fields.text("revision", REVISION),
-            created=fields.text("created", MOMENT),
-            architecture=fields.read("architecture", Architecture.read),
             contract=contract,
-            temperature=fields.number("temperature", above=0.0),
             weights=fields.read("weights", Weights.read),
-            parent=fields.optional_text("parent", rf"{NAME}/{REVISION}"),
-            data=fields.read("data", DataSource.read),
-            training=fields.mapping("training"),
-            metrics=fields.read("metrics", find_part(HOME, contract.task).read_metrics),
-            libraries=fields.mapping("libraries"),
+            created=fields.if_there("created", lambda f: fields.text(f, MOMENT)),
+            architecture=fields.if_there(
+                "architecture", lambda f: fields.read(f, Architecture.read)
+            ),
+            temperature=temperature or 1.0,
+            exports=fields.if_there("exports", lambda f: fields.read_each(f, Export.read)) or (),
+            golden=fields.if_there("golden", lambda f: fields.read(f, Golden.read)),
+            parent=fields.if_there("parent", lambda f: fields.optional_text(f, identity)),
+            data=fields.if_there("data", lambda f: fields.read(f, DataSource.read)),
+            training=fields.if_there("training", fields.mapping) or {},
+            metrics=fields.if_there("metrics", lambda f: fields.read(f, read_metrics)),
+            libraries=fields.if_there("libraries", fields.mapping) or {},
         )
         fields.finish()
         if card.contract.digest != declared:
@@ -140,6 +182,17 @@ class ModelCard:
                 "contract_digest", f"is {declared}, but the contract's is {card.contract.digest}"
             )
         return card
+
+
+def known(value: T | None, field: str) -> T:
+    """A field that cards may leave out, where it is needed.
+
+    Raises:
+        CardError: it is not there.
+    """
+    if value is None:
+        raise CardError(field, "is missing, and needed here")
+    return value
 
 
 def read_contract(fields: Fields) -> Contract:
@@ -150,3 +203,13 @@ def read_contract(fields: Fields) -> Contract:
     """
     contract: Contract = find_part(HOME, fields.text("task", r"[a-z][a-z-]*")).read_contract(fields)
     return contract
+
+
+def _check_format_1(fields: Fields) -> None:
+    """Every field of format 1 was required, and it had none of those that came later."""
+    for name in FORMAT_1_REQUIRED:
+        if not fields.has(name):
+            raise CardError(name, "is missing")
+    for name in FORMAT_2_ADDED:
+        if fields.has(name):
+            raise CardError(name, "is not a field of this format")

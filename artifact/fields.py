@@ -11,6 +11,8 @@ from artifact.errors import CardError
 
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 REVISION = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
+FILE = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+"""A bare file name: a card can never point outside its own folder."""
 DIGEST = r"sha256:[0-9a-f]{64}"
 MOMENT = r"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
 
@@ -37,6 +39,14 @@ class Fields:
 
     def path(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there, and has not been read yet."""
+        return name in self._value
+
+    def if_there(self, name: str, read: Callable[[str], T]) -> T | None:
+        """What ``read`` finds in a field that may be left out; None where it is."""
+        return read(name) if self.has(name) else None
 
     def take(self, name: str) -> Any:
         if name not in self._value:
@@ -87,8 +97,11 @@ class Fields:
             raise CardError(self.path(name), f"must be at most 255, not {value}")
         return value
 
-    def number(self, name: str, above: float = -math.inf) -> float:
-        return _number(self.take(name), self.path(name), above)
+    def number(self, name: str, above: float = -math.inf, minimum: float = -math.inf) -> float:
+        value = _number(self.take(name), self.path(name), above)
+        if value < minimum:
+            raise CardError(self.path(name), f"must be at least {minimum}, not {value}")
+        return value
 
     def share(self, name: str) -> float:
         value = self.number(name)

@@ -19,10 +19,11 @@ from artifact.errors import (
     RevisionExists,
     RevisionMissing,
 )
+from artifact.exports import Export
+from artifact.fields import FILE
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
-ATTACHMENT = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,42 @@ class Revision:
             RevisionMissing: the file is not there (a card alone is enough for a transformer).
             DigestMismatch: its bytes are not those that the card names.
         """
-        path = self.folder / self.card.weights.file
+        return self._read(self.card.weights.file, self.card.weights.sha256)
+
+    def read_export(self, export: Export) -> bytes:
+        """The bytes of one of the card's exports.
+
+        Raises:
+            RevisionMissing, DigestMismatch: as for the weights.
+        """
+        return self._read(export.file, export.sha256)
+
+    def read_golden(self) -> bytes:
+        """The bytes of the golden answers, which the card must have.
+
+        Raises:
+            RevisionMissing, DigestMismatch: as for the weights.
+        """
+        assert self.card.golden is not None
+        return self._read(self.card.golden.file, self.card.golden.sha256)
+
+    def _read(self, file: str, sha256: str) -> bytes:
+        path = self.folder / file
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             raise RevisionMissing(f"{self.card.identity}: {path} is missing") from None
-        found = "sha256:" + hashlib.sha256(data).hexdigest()
-        if found != self.card.weights.sha256:
+        found = sha256_of(data)
+        if found != sha256:
             raise DigestMismatch(
-                f"{self.card.identity}: {path.name} has {found}, "
-                f"but its card names {self.card.weights.sha256}"
+                f"{self.card.identity}: {file} has {found}, but its card names {sha256}"
             )
         return data
+
+
+def sha256_of(data: bytes) -> str:
+    """``sha256:`` and 64 hex digits, as cards name files."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def open_revision(root: Path, name: str, selector: str) -> Revision:
@@ -89,7 +114,7 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
         raise ArtifactError(f"{path} is a card of model {card.name}, not {name}")
     if not external and card.revision != selector:
         raise ArtifactError(f"{path} says revision {card.revision}, its folder says {selector}")
-    return Revision(folder, card, "sha256:" + hashlib.sha256(document).hexdigest())
+    return Revision(folder, card, sha256_of(document))
 
 
 def revisions_of(root: Path, name: str) -> list[str]:
@@ -142,19 +167,23 @@ def write_revision(
     Args:
         root: the folder that holds ``<name>/<revision>/``.
         weights: the content of a safetensors file.
-        attachments: further files by name (plots, tables); not part of the contract.
+        attachments: further files by name: those that the card names, and plots for people.
 
     Raises:
         RevisionExists: the revision is there already; nothing was changed.
         CardError: the card could not be read back; nothing was changed.
-        ArtifactError: an attachment's name is a path or one of the revision's own files.
+        ArtifactError: an attachment's name is a path or one of the revision's own files, or a
+            file that the card names is missing or another one.
         ContractConflict: the model's other revisions have another contract.
     """
-    sha256 = "sha256:" + hashlib.sha256(weights).hexdigest()
-    card = replace(card, weights=Weights(WEIGHTS_FILE, sha256, len(weights)))
+    card = replace(card, weights=Weights(WEIGHTS_FILE, sha256_of(weights), len(weights)))
     ModelCard.from_json(card.to_json())
+    for name, sha256 in card.attached_files.items():
+        content = (attachments or {}).get(name)
+        if content is None or sha256_of(content) != sha256:
+            raise ArtifactError(f"the card names another {name} than the one that is given")
     for name in attachments or {}:
-        if name in (CARD_FILE, WEIGHTS_FILE) or not re.fullmatch(ATTACHMENT, name):
+        if name in (CARD_FILE, WEIGHTS_FILE) or not re.fullmatch(FILE, name):
             raise ArtifactError(f"{name!r} cannot be the name of an attachment")
     folder = root / card.name / card.revision
     if folder.exists():

@@ -1,10 +1,10 @@
 """How a room finds its part of a task: by the task's name, in no table.
 
 A task is spread over rooms: ``tasks`` reads its cards and judges its answers, ``transformer``
-serves it, ``predictor`` computes it, ``training`` trains it. A room's part of the task ``x`` is
-the attribute ``TASK`` of the module ``<room>.x``, or the object behind the entry point ``x`` of
-the group ``vision.<room>``, which any installed package may declare. So a further task edits no
-file here.
+serves it, ``predictor.programs`` computes it, ``training`` trains it. A room's part of the task
+``x`` is the attribute ``TASK`` of the module ``<room>.x``, or the object behind the entry point
+``x`` of the group ``vision.<room>``, which any installed package may declare. So a further task
+edits no file here.
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ from client.http import PredictClient
 from common.processes import ROOT
 from local.manifest import manifests, read_component
 from local.service import LocalService, free_ports, interpreters
-from predictor.loading import LoadedRevision, load_revision, usable_precision
+from predictor.engines import EngineOptions
+from predictor.engines.precision import usable_precision
+from predictor.engines.torch_session import TorchSession
+from predictor.loading import LoadedRevision, load_revision
 from serving.quota import cpu_quota
 from tasks import Question
 
@@ -102,11 +105,13 @@ def through_servers(service: LocalService, body: bytes) -> Passed:
 
 def bare(loaded: LoadedRevision, tiles: list[torch.Tensor], cores: int) -> Passed:
     """The network over all tiles, ``cores`` of them at a time."""
-    ready = [tile.to(loaded.dtype) for tile in tiles]
+    assert isinstance(loaded.session, TorchSession)
+    program = loaded.session.program
+    ready = [tile.to(program.input_dtype) for tile in tiles]
 
     def run(tile: torch.Tensor) -> None:
         with torch.inference_mode():
-            loaded.network(tile)
+            program.network(tile)
 
     with ThreadPoolExecutor(cores) as pool:
         started, used = time.perf_counter(), time.process_time()
@@ -153,12 +158,12 @@ def main(arguments: list[str] | None = None) -> int:
     set_up = read_component("predictor", manifests()[MODEL]).environment
     served_in = usable_precision(set_up.get("VISION_PRECISION", "float32"))
     networks = {
-        dtype: load_revision(options.models, MODEL, REVISION, dtype)
-        for dtype in dict.fromkeys((torch.float32, served_in))
+        precision: load_revision(options.models, MODEL, REVISION, "torch", EngineOptions(precision))
+        for precision in dict.fromkeys(("float32", served_in))
     }
     spec = networks[served_in].card.contract.input_as(RasterInput)
     tiles = network_tiles(pixels, spec, options.bare_tile)
-    alone: dict[torch.dtype, list[Passed]] = {dtype: [] for dtype in networks}
+    alone: dict[str, list[Passed]] = {precision: [] for precision in networks}
     allowed = pixels.nbytes + options.side**2 + ALLOWED_BYTES
     del pixels
     served: list[Passed] = []
@@ -171,8 +176,8 @@ def main(arguments: list[str] | None = None) -> int:
         through_servers(service, geotiff(picture(512), None))
         idle = most_memory(service.pid("transformer"))
         for _ in range(options.repeats):
-            for dtype, loaded in networks.items():
-                alone[dtype].append(bare(loaded, tiles, cores))
+            for precision, loaded in networks.items():
+                alone[precision].append(bare(loaded, tiles, cores))
             served.append(through_servers(service, body))
         peak = most_memory(service.pid("transformer"))
     print(
@@ -182,32 +187,29 @@ def main(arguments: list[str] | None = None) -> int:
     )
     both = _middle(served)
     print(
-        f"  both servers, {_name(served_in)}: {both.seconds / megapixels:.4f}, predictor "
+        f"  both servers, {served_in}: {both.seconds / megapixels:.4f}, predictor "
         f"{both.cpu / megapixels:.4f} + transformer {both.transformer_cpu / megapixels:.4f}"
     )
     ratios = {}
-    for dtype, passes in alone.items():
+    for precision, passes in alone.items():
         network = _middle(passes)
-        ratios[dtype] = both.seconds / network.seconds
+        ratios[precision] = both.seconds / network.seconds
         print(
-            f"  bare network, {_name(dtype)}: {network.seconds / megapixels:.4f}, "
-            f"{network.cpu / megapixels:.4f}; both servers take {ratios[dtype]:.2f} times as long "
-            f"and {(both.cpu + both.transformer_cpu) / network.cpu:.2f} times the processors"
+            f"  bare network, {precision}: {network.seconds / megapixels:.4f}, "
+            f"{network.cpu / megapixels:.4f}; both servers take {ratios[precision]:.2f} "
+            f"times as long, {(both.cpu + both.transformer_cpu) / network.cpu:.2f} times the "
+            "processors"
         )
     print(
         f"  transformer's memory: {peak / 1e6:.0f} MB at most, of {allowed / 1e6:.0f} MB allowed; "
         f"{idle / 1e6:.0f} MB before"
     )
-    return 0 if ratios[torch.float32] <= ALLOWED_RATIO and peak <= allowed else 1
+    return 0 if ratios["float32"] <= ALLOWED_RATIO and peak <= allowed else 1
 
 
 def _middle(passes: list[Passed]) -> Passed:
     """The pass of the median time."""
     return sorted(passes, key=lambda found: found.seconds)[len(passes) // 2]
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ from artifact import (
 )
 from benchmarks.pictures import Pictures
 from predictor.networks import build_network
+from predictor.programs import program_for
 from training.data import LabelledImages, evaluation_tensors
+from training.export import export
 
 MODEL = "mnist"
 SHIPPED = "1"
@@ -39,6 +41,8 @@ TITLES = {SHIPPED: "the shipped network", TWO_CONVOLUTIONS: "two convolutions"}
 
 BATCH = 64
 SEED = 0
+SAMPLES = 1000
+"""Pictures that network and export are compared on."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def prepare_networks(shipped: Path, root: Path, pictures: Pictures) -> dict[str,
     folder = root / MODEL / TWO_CONVOLUTIONS
     if folder.exists():
         found = open_revision(root, MODEL, TWO_CONVOLUTIONS).card
-        if found.data.digest != digest:
+        if found.data is None or found.data.digest != digest or not found.exports:
             shutil.rmtree(folder)
     if not folder.exists():
         _train(root, pictures, digest)
@@ -119,7 +123,10 @@ def _train(root: Path, pictures: Pictures, digest: str) -> None:
         libraries={"torch": torch.__version__},
     )
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    write_revision(root, card, save(weights))
+    program = program_for(card.contract, network.eval(), card.temperature)
+    samples = evaluation_tensors(pictures.test, card.contract.input_as(ImageInput)).numpy()
+    exported = export(program, card.contract, samples[:SAMPLES])
+    write_revision(root, exported.named_in(card), save(weights), exported.files)
 
 
 def _digest(data: LabelledImages) -> str:

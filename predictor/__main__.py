@@ -7,12 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-import torch
-
 from artifact import ArtifactError
 from common.logs import configure_logging
 from common.settings import SettingError, read_settings
-from predictor.loading import load_revision, usable_precision
+from predictor.engines import EngineOptions
+from predictor.engines.precision import usable_precision
+from predictor.loading import load_revision
 from predictor.model import PredictorModel
 from predictor.passes import Passes
 from predictor.settings import PredictorSettings
@@ -38,17 +38,14 @@ def main() -> int:
         print(f"predictor: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
-    # Passes side by side, each on one thread, not one pass on several: the threads of a pass wait
-    # for each other in busy loops at every layer, and where the processors are shared (with the
-    # transformer, on one machine) that waiting takes most of the time.
-    torch.set_num_threads(1)
-    dtype = usable_precision(settings.precision)
     with Passes(settings.torch_threads or max(1, round(cpu_quota()))) as passes:
+        root, device = Path(settings.model_root), settings.device
+        how = EngineOptions(usable_precision(settings.precision, device), device)
         try:
             models = [
                 PredictorModel(
                     passes.first(
-                        load_revision, Path(settings.model_root), s.name, s.selector or "", dtype
+                        load_revision, root, s.name, s.selector or "", settings.engine, how
                     ),
                     passes,
                     settings.max_instances,

@@ -1,4 +1,4 @@
-"""From a revision on disk to a network that is ready to answer."""
+"""From a revision on disk to a session that is ready to answer."""
 
 from __future__ import annotations
 
@@ -9,116 +9,114 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor, nn
+from safetensors.numpy import load
 
 from artifact import ArtifactError, ModelCard, Revision, open_revision
-from predictor.networks import Forward, build_network
-from predictor.networks.folding import fold_batch_norm
-from predictor.networks.residual_cnn import ResidualCNN
-from predictor.tasks import Inference, inference_for
+from predictor.engines import AUTO, EngineError, EngineOptions, Session, load_session
 from serving.v2 import NUMPY_TYPES
+from tasks import find_task
 
 logger = logging.getLogger("predictor")
+
+BFLOAT16_TOLERANCE = 0.1
+"""How far probabilities may lie from the golden ones in bfloat16, of two to three digits."""
 
 
 @dataclass(frozen=True)
 class LoadedRevision:
-    """A network in evaluation mode, with the card it was built from.
+    """A session that has been tried out, with the card it was loaded from.
 
     Attributes:
-        dtype: of what the network is given.
+        engine: the name of what computes.
     """
 
     card: ModelCard
     digest: str
-    network: nn.Module
-    dtype: torch.dtype = torch.float32
+    engine: str
+    session: Session
 
     @cached_property
-    def inference(self) -> Inference:
-        """How the network is asked, by the card's task."""
-        return inference_for(self.card)
+    def max_instances_per_pass(self) -> int:
+        """Larger batches are computed in several passes."""
+        return find_task(self.card.contract.task).max_instances_per_pass
 
     def probabilities(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """The first output for a batch that fits the contract; see ``predictor.tasks``."""
-        if not batch.flags.writeable:
-            batch = batch.copy()  # torch has no read-only tensors, and what gRPC gives is
-        with torch.inference_mode():
-            return self.inference.answer(self._forward, batch, self.dtype)
-
-    @cached_property
-    def _forward(self) -> Forward:
-        """The network, in the shortest form that it has."""
-        if not isinstance(self.network, ResidualCNN):
-            return self.network
-        height, width = self.card.contract.input.shape[1:]
-        return self.network.unrolled(height, width)
-
-
-def usable_precision(wanted: str) -> torch.dtype:
-    """The element type of that name; float32 where this processor would only imitate it."""
-    # AVX512-BF16, AMX-BF16 and the like. What torch itself calls supported includes imitation.
-    has = any(v for name, v in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
-    if wanted == "bfloat16" and not has:
-        logger.info("this processor has no bfloat16; the networks run in float32")
-        return torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+        """The first output for a batch that fits the contract, computed in this thread."""
+        size = self.max_instances_per_pass
+        if len(batch) <= size:
+            return self.session.run(batch)
+        parts = [self.session.run(batch[i : i + size]) for i in range(0, len(batch), size)]
+        return np.concatenate(parts)
 
 
 def load_revision(
-    root: Path, name: str, selector: str, dtype: torch.dtype = torch.float32
+    root: Path, name: str, selector: str, engine: str = AUTO, options: EngineOptions | None = None
 ) -> LoadedRevision:
-    """Open, verify, build and warm up one revision.
+    """Open, verify, load and try out one revision.
 
     Args:
-        dtype: of weights and activations; a residual network's stem and head are in float32
-            always, as are softmax and temperature.
+        engine: by name; ``auto`` for the fastest whose program the card says is equal.
+        options: precision and device; by default float32 on the CPU.
 
     Raises:
-        ArtifactError: missing, invalid, or its weights are not those of its card.
+        ArtifactError: missing or invalid; its files are not those that its card names; no engine
+            can serve it; or it answers otherwise than its contract and its golden answers say.
     """
+    options = options or EngineOptions()
     revision = open_revision(root, name, selector)
-    network = build_network(revision.card.architecture)
-    _load_weights(network, revision)
-    fold_batch_norm(network.eval())
-    if isinstance(network, ResidualCNN):
-        # To round the pixels and the last sums costs more exactness than all between, and saves
-        # nothing: stem and head are a hundredth of the work.
-        network.stages.to(dtype)
-        dtype = torch.float32
-    else:
-        network.to(dtype)
-    loaded = LoadedRevision(revision.card, revision.digest, network, dtype)
-    contract = revision.card.contract
-    kind = NUMPY_TYPES[contract.input.dtype]
-    for shape in loaded.inference.warm_up_shapes:
-        try:
-            found = loaded.probabilities(np.zeros(shape, kind))
-        except RuntimeError as error:
-            raise ArtifactError(f"{revision.card.identity}: {shape}: {error}") from None
-        expected = (shape[0], *contract.output_shape(shape[1:]))
-        if found.shape != expected or not np.isfinite(found).all():
-            raise ArtifactError(
-                f"{revision.card.identity}: the network answers {found.shape} to {shape}; "
-                f"its labels need {expected}, finite"
-            )
-    logger.info("loaded %s (%s)", revision.card.identity, revision.digest)
+    used, session = load_session(revision, engine, options)
+    loaded = LoadedRevision(revision.card, revision.digest, used, session)
+    _try_out(loaded)
+    if revision.card.golden is not None:
+        _verify_golden(loaded, revision, options.precision)
+    logger.info("loaded %s (%s) with %s", revision.card.identity, revision.digest, used)
     return loaded
 
 
-def _load_weights(network: nn.Module, revision: Revision) -> None:
-    identity = revision.card.identity
+def _try_out(loaded: LoadedRevision) -> None:
+    """Warm up with empty pictures, and see that the answers have the contract's shape."""
+    contract, identity = loaded.card.contract, loaded.card.identity
+    probe, most = find_task(contract.task).probe(contract), loaded.max_instances_per_pass
+    for size in sorted({min(size, most) for size in loaded.session.warm_up_sizes}):
+        batch = probe.repeat(size, axis=0)
+        try:
+            found = loaded.session.run(batch)
+        except Exception as error:  # engines have no common class of what goes wrong in a pass
+            raise EngineError(f"{identity}: {loaded.engine}: {batch.shape}: {error}") from None
+        expected = (size, *contract.output_shape(batch.shape[1:]))
+        if found.shape != expected or not np.isfinite(found).all():
+            raise ArtifactError(
+                f"{identity}: the network answers {found.shape} to {batch.shape}; "
+                f"its labels need {expected}, finite"
+            )
+
+
+def _verify_golden(loaded: LoadedRevision, revision: Revision, precision: str) -> None:
+    """See that this engine on this processor answers as the network did when it was written."""
+    golden, identity = revision.card.golden, loaded.card.identity
+    assert golden is not None
     try:
-        weights: dict[str, Tensor] = load(revision.read_weights())
-    except SafetensorError as error:
-        raise ArtifactError(f"{identity}: {error}") from None
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in weights.items()}
-    if expected != found:
-        wrong = min(name for name, _ in expected.items() ^ found.items())
-        raise ArtifactError(f"{identity}: the weights do not fit the architecture: {wrong}")
-    network.load_state_dict(weights)
+        tensors = load(revision.read_golden())
+        given, expected = tensors["input"], tensors["output"]
+    except (SafetensorError, KeyError) as error:
+        raise ArtifactError(f"{identity}: {golden.file}: {error}") from None
+    contract = loaded.card.contract
+    if given.dtype != NUMPY_TYPES[contract.input.dtype] or not contract.input.accepts(
+        given.shape[1:]
+    ):
+        raise ArtifactError(f"{identity}: {golden.file}: the input is not that of the contract")
+    found = loaded.probabilities(given)
+    if found.shape != expected.shape:
+        raise ArtifactError(f"{identity}: {golden.file}: expected {expected.shape}")
+    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    tolerance = golden.tolerance
+    if precision == "bfloat16":
+        levels = 255 if contract.output_dtype == "UINT8" else 1
+        tolerance = max(tolerance, BFLOAT16_TOLERANCE * levels)
+    if not difference <= tolerance:
+        raise ArtifactError(
+            f"{identity}: {loaded.engine} answers differ from the golden ones by "
+            f"{difference:g}, more than {tolerance:g}"
+        )

@@ -50,7 +50,7 @@ class PredictorModel(ServedModel):
     def __init__(self, loaded: LoadedRevision, passes: Passes, max_instances: int) -> None:
         super().__init__(loaded.card.name)
         self._loaded = loaded
-        self._queue = PassQueue(passes, loaded.probabilities, loaded.inference.pass_rows)
+        self._queue = PassQueue(passes, loaded.session.run, loaded.max_instances_per_pass)
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest

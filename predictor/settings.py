@@ -18,6 +18,15 @@ class PredictorSettings(ServerSettings):
     torch_threads: int = Field(
         0, ge=0, description="forward passes at once; 0: the processors of the cgroup's quota"
     )
+    engine: str = Field(
+        "auto",
+        min_length=1,
+        description="what computes: `torch`, `onnxruntime`, or `auto` for the fastest whose "
+        "program the model card says is equal to the PyTorch network",
+    )
+    device: str = Field(
+        "cpu", pattern="^(cpu|cuda)$", description="where it computes: `cpu`, or `cuda` for a GPU"
+    )
     precision: str = Field(
         "float32",
         pattern="^(float32|bfloat16)$",

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from artifact import known
 from common.kourier import find_gateway
 from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
 from rollout.auto import Plan, auto
@@ -250,7 +251,8 @@ def _auto(ctx: Context, options: argparse.Namespace) -> int:
     if new.card is None:
         raise RefusedError(f"{model}/{revision} is refused: there is no card of it in {ctx.cards}")
     card = new.card
-    questions = load_labelled(options.data, card.data.name).sample(options.images, options.seed)
+    labelled = load_labelled(options.data, known(card.data, "data").name)
+    questions = labelled.sample(options.images, options.seed)
     questions.check(card.contract)
 
     def open_traffic() -> LabelledTraffic:

@@ -42,11 +42,13 @@ class Task(ABC):
     Attributes:
         name: as contracts spell it.
         outputs: names of the v2 outputs of a served model of this task.
+        max_instances_per_pass: of a network's forward pass.
         tolerance: difference of two scores up to which both count as equally right.
     """
 
     name: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
+    max_instances_per_pass: ClassVar[int] = 1
     tolerance: ClassVar[float] = 0.0
 
     # Cards.

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import yaml
 
-from artifact import ArtifactError, next_revision
+from artifact import ArtifactError, known, next_revision
 from training.loop import RESULT, RunResult, read_result
 from training.settings import RunSettings, read_preset
 from training.tasks import task_of, training_task
@@ -63,7 +63,7 @@ def train(options: argparse.Namespace, settings: RunSettings) -> int:
         return 0
     written = task.publish(ready, options, runs, root, revision)
     print(task.summary(written))
-    shipped = written.card.metrics.shipped_seed
+    shipped = known(written.card.metrics, "metrics").shipped_seed
     print(f"wrote {written.folder} ({'all seeds' if shipped is None else f'seed {shipped}'})")
     return 0
 

@@ -17,6 +17,7 @@ from artifact import (
     ImageInput,
     Metrics,
     Revision,
+    known,
     open_revision,
 )
 from client.http import PredictClient
@@ -131,7 +132,7 @@ def parent_of(
         return None, settings
     name, _, number = settings.parent.partition("/")
     revision = open_revision(root, name, number)
-    architecture = revision.card.architecture
+    architecture = known(revision.card.architecture, "architecture")
     weights: dict[str, Tensor] = load(revision.read_weights())
     return weights, replace(
         settings, architecture=architecture.name, arguments=architecture.arguments

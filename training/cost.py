@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from artifact import open_revision, revisions_of
+from artifact import known, open_revision, revisions_of
 from predictor.loading import LoadedRevision, load_revision
 from predictor.networks import build_network
 from predictor.networks.two_convolutions import TwoConvolutions
@@ -36,7 +36,11 @@ def main() -> int:
         shape = loaded.card.contract.input.shape
         batch = np.random.default_rng(0).normal(size=(BATCH, *shape)).astype(np.float32)
         passes[loaded.card.identity] = partial(loaded.probabilities, batch)
-        show(loaded.card.identity, build_network(loaded.card.architecture), shape)
+        show(
+            loaded.card.identity,
+            build_network(known(loaded.card.architecture, "architecture")),
+            shape,
+        )
     peer = TwoConvolutions().eval()
     images = torch.randn(BATCH, 1, 28, 28).contiguous(memory_format=torch.channels_last)
     passes["pytorch/examples"] = partial(infer, peer, images)

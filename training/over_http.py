@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from artifact import Metrics, ModelCard, open_revision
+from artifact import Metrics, ModelCard, known, open_revision
 from client.http import PredictClient, PredictError
 from training.data import LabelledImages, data_folder, load_data
 
@@ -35,7 +35,7 @@ def evaluate(client: PredictClient, models: Path, model: str, wanted: str, data:
     if wanted and revision != wanted:
         raise PredictError(f"revision {revision} answered, not {wanted}")
     card = open_revision(models, model, revision).card
-    test = load_data(card.data.name, data_folder(data)).test
+    test = load_data(known(card.data, "data").name, data_folder(data)).test
     correct = count_correct(client, card, test, BATCH)
     metrics = card.metrics
     assert isinstance(metrics, Metrics)

@@ -20,11 +20,13 @@ from artifact import (
     SeedResult,
     write_revision,
 )
-from predictor.networks import build_network
+from predictor.networks import Network, build_network
 from predictor.networks.folding import fold_batch_norm
+from predictor.programs import program_for
 from training.calibration import expected_calibration_error, fit_temperature
 from training.cards import new_card
 from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
+from training.export import export
 from training.fit import accuracy, predict
 from training.loop import RunResult
 from training.plots import confusion_matrix, learning_curves
@@ -58,11 +60,13 @@ def publish(
     validation, test = _tensors(held_out, contract), _tensors(data.test, contract)
     results: list[SeedResult] = []
     logits: dict[int, Tensor] = {}
+    networks: list[Network] = []
     for run in runs:
         network = build_network(Architecture(settings.architecture, settings.arguments))
         network.load_state_dict(run.weights)
         # As it is served, to the last bit.
-        network = fold_batch_norm(network.eval())
+        fold_batch_norm(network.eval())
+        networks.append(network)
         known = predict(network, validation.images, settings.test_batch_size)
         temperature = fit_temperature(known, validation.labels)
         unseen = predict(network, test.images, settings.test_batch_size)
@@ -105,11 +109,14 @@ def publish(
         result.temperature,
     )
     title = f"{settings.model}/{revision}"
+    program = program_for(contract, networks[shipped], result.temperature)
+    exported = export(program, contract, validation.images.numpy())
     return write_revision(
         root,
-        card,
+        exported.named_in(card),
         save(run.weights),
         {
+            **exported.files,
             "curves.png": learning_curves({r.seed: r.history for r in runs}, title),
             "confusion.png": confusion_matrix(
                 predicted, test.labels, contract.labels, f"{title}: {result.test_accuracy:.2%}"

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load
 from torch import Tensor
 
-from artifact import ImageInput, open_revision
+from artifact import ImageInput, known, open_revision
 from predictor.networks import build_network
 
 ROOT_VARIABLE = "NETWORK_ROOT"
@@ -38,7 +38,7 @@ class PeerNetwork:
         )
         self.spec = revision.card.contract.input_as(ImageInput)
         self._temperature = revision.card.temperature
-        self._network = build_network(revision.card.architecture).eval()
+        self._network = build_network(known(revision.card.architecture, "architecture")).eval()
         self._network.load_state_dict(load(revision.read_weights()))
         self.probabilities(torch.zeros(1, *self.spec.shape))
 

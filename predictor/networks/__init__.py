@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from artifact import Architecture, CardError
-from predictor.networks.layers import Forward
-from predictor.networks.residual_cnn import ResidualCNN
-from predictor.networks.two_convolutions import TwoConvolutions
-from predictor.networks.unet import UNet
+from predictor.networks.network import Network
+from predictor.registry import NETWORKS, registered
 
-__all__ = ["Forward", "build_network"]
+__all__ = ["Network", "build_network"]
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "residual-cnn": ResidualCNN,
-    "two-convolutions": TwoConvolutions,
-    "u-net": UNet,
+BUILT_IN = {
+    "residual-cnn": "predictor.networks.residual_cnn:ResidualCNN",
+    "two-convolutions": "predictor.networks.two_convolutions:TwoConvolutions",
+    "u-net": "predictor.networks.unet:UNet",
 }
 
 
-def build_network(architecture: Architecture) -> nn.Module:
+def build_network(architecture: Architecture) -> Network:
     """An untrained network, its weights in channels-last order (the fastest one on CPUs).
 
     Raises:
         CardError: the architecture is not registered, or its arguments do not fit it.
     """
-    if architecture.name not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS))
-        raise CardError("architecture.name", f"{architecture.name!r} is none of {known}")
+    known = registered(NETWORKS, BUILT_IN)
+    if architecture.name not in known:
+        names = ", ".join(sorted(known))
+        raise CardError("architecture.name", f"{architecture.name!r} not found; known: {names}")
     try:
-        network = NETWORKS[architecture.name](**architecture.arguments)
+        network: Network = known[architecture.name].load()(**architecture.arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CardError("architecture.arguments", str(error)) from None
     # torch's stubs know no `to` with a memory format.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from predictor.networks.network import Network
 
-class TwoConvolutions(nn.Module):
+
+class TwoConvolutions(Network):
     """Two convolutions, one pooling, two linear layers; made for 28×28 pixels.
 
     Its dropout is left out: this is the network as it answers, not as it learns.

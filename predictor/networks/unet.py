@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from predictor.networks.network import Network
 from predictor.networks.residual_cnn import ResidualBlock, convolution
 
 
@@ -40,13 +41,12 @@ class Decoder(nn.Module):
         return out
 
 
-class UNet(nn.Module):
-    """Encoder, decoder and a class a pixel; fully convolutional, so of any size.
+class UNet(Network):
+    """Encoder, decoder and one class per pixel; fully convolutional, so any size fits.
 
     The network works on patches of ``patch`` × ``patch`` pixels, whose intensities become the
     first convolution's channels: most of the cost of a U-Net lies in its full resolution. Batch
-    norm, not group norm: what a pixel gives must not depend on the rest of its tile. ``coarse`` is
-    the part between patches and a class a patch, for whoever has a faster way there and back.
+    norm, not group norm: what a pixel gives must not depend on the rest of its tile.
 
     Args:
         channels: bands of the input.
@@ -56,7 +56,7 @@ class UNet(nn.Module):
         encoders: residual blocks of each encoder.
         decoders: residual blocks of each decoder, the finest first; one fewer than encoders.
 
-    Shapes: input ``(n, channels, h, w)`` float32, ``h`` and ``w`` multiples of ``stride``;
+    Shapes: input ``(n, channels, h, w)`` float32, ``h`` and ``w`` multiples of ``multiple``;
     output ``(n, classes, h, w)`` logits.
     """
 
@@ -71,13 +71,13 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if not len(widths) == len(encoders) == len(decoders) + 1 >= 1:
-            raise ValueError("widths and encoders have one entry a level, decoders one fewer")
+            raise ValueError("widths and encoders have one entry per level, decoders one fewer")
         if min(channels, classes, patch, *widths) < 1:
             raise ValueError("sizes must be at least 1")
         if min(*encoders, *decoders, 0) < 0:
-            raise ValueError("there cannot be fewer than 0 blocks")
+            raise ValueError("blocks cannot be negative")
         self.patch = patch
-        self.stride = patch * 2 ** (len(widths) - 1)
+        self.multiple = patch * 2 ** (len(widths) - 1)
         inputs = [channels * patch * patch, *widths[:-1]]
         self.encoders = nn.ModuleList(
             Encoder(inputs[i], widths[i], encoders[i], halve=i > 0) for i in range(len(widths))
@@ -87,9 +87,9 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(widths[0], classes, 1)
 
-    def coarse(self, x: Tensor) -> Tensor:
-        """Logits a patch: ``(n, channels * patch * patch, h, w)`` to ``(n, classes, h, w)``."""
-        seen = []
+    def coarse(self, patches: Tensor) -> Tensor:
+        """All but the way from pixels to patches and back; see ``Network``."""
+        x, seen = patches, []
         for encoder in self.encoders:
             x = encoder(x)
             seen.append(x)

@@ -26,6 +26,9 @@ BAR = 30
 class Classification(Task):
     name = "classification"
     outputs = ("label", "class_id", "probability", "probabilities")
+    # Fewer cost more each, and so do more: their activations leave the processor's cache (one core
+    # of an AMD EPYC, PyTorch: 216 µs per image at 4, 159 at 32, 187 at 64).
+    max_instances_per_pass = 32
 
     def read_contract(self, fields: Fields) -> Contract:
         return Contract.read(self.name, fields)

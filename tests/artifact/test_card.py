@@ -7,14 +7,33 @@ from typing import Any
 
 import pytest
 
-from artifact import FORMAT, CardError, Contract, ModelCard
+from artifact import FORMAT, CardError, Contract, Export, Golden, ModelCard
 from tests.conftest import make_card
 
 OPAQUE = ("architecture.arguments", "training", "libraries")
 
 Path = tuple[str | int, ...]
 
-DOCUMENT: dict[str, Any] = json.loads(make_card(parent="mnist/7").to_json())
+EXPORT = Export("onnx", "model.onnx", "sha256:" + "2" * 64, 5, 18, 7, 1e-7, 1e-5)
+GOLDEN = Golden("golden.safetensors", "sha256:" + "3" * 64, 1e-4)
+DOCUMENT: dict[str, Any] = json.loads(
+    make_card(parent="mnist/7", exports=(EXPORT,), golden=GOLDEN).to_json()
+)
+OPTIONAL = [
+    (name,)
+    for name in (
+        "created",
+        "architecture",
+        "temperature",
+        "exports",
+        "golden",
+        "parent",
+        "data",
+        "training",
+        "metrics",
+        "libraries",
+    )
+]
 
 
 def spell(path: Path) -> str:
@@ -88,12 +107,54 @@ def test_the_walk_sees_every_level() -> None:
     assert "architecture.arguments.stem" not in names
 
 
-@pytest.mark.parametrize("path", FIELDS, ids=spell)
+@pytest.mark.parametrize("path", [path for path in FIELDS if path not in OPTIONAL], ids=spell)
 def test_a_missing_field_is_named(path: Path) -> None:
     document = copy.deepcopy(DOCUMENT)
     del at(document, path[:-1])[path[-1]]
     error = refusal(document)
     assert (error.field, error.reason) == (spell(path), "is missing")
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    card = make_card()
+    known = ModelCard(card.name, card.revision, card.contract, card.weights)
+    document = json.loads(known.to_json())
+    assert set(document) == {
+        "format",
+        "name",
+        "revision",
+        "contract",
+        "contract_digest",
+        "weights",
+        "temperature",
+    }
+    assert ModelCard.from_json(known.to_json()) == known
+    del document["temperature"]
+    assert ModelCard.from_json(json.dumps(document)) == known
+
+
+FORMAT_1 = {
+    **{name: value for name, value in DOCUMENT.items() if name not in ("exports", "golden")},
+    "format": 1,
+}
+
+
+def test_format_1_is_still_read() -> None:
+    card = ModelCard.from_json(json.dumps(FORMAT_1))
+    assert card == make_card(parent="mnist/7")
+    assert json.loads(card.to_json()) == {**FORMAT_1, "format": FORMAT}
+
+
+@pytest.mark.parametrize("name", sorted(FORMAT_1))
+def test_every_field_of_format_1_is_required(name: str) -> None:
+    error = refusal({key: value for key, value in FORMAT_1.items() if key != name})
+    assert (error.field, error.reason) == (name, "is missing")
+
+
+@pytest.mark.parametrize("name", ["exports", "golden"])
+def test_format_1_has_none_of_what_came_later(name: str) -> None:
+    error = refusal({**FORMAT_1, name: DOCUMENT[name]})
+    assert (error.field, error.reason) == (name, "is not a field of this format")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +268,7 @@ def test_the_document_is_an_object(text: str, kind: str) -> None:
 
 
 def test_another_format_is_refused_before_anything_else() -> None:
-    with pytest.raises(CardError, match=f"this release reads format {FORMAT}") as caught:
+    with pytest.raises(CardError, match=f"this release reads formats up to {FORMAT}") as caught:
         ModelCard.from_json(json.dumps({"format": FORMAT + 1, "new": True}))
     assert caught.value.field == "format"
 

@@ -13,6 +13,7 @@ from artifact import (
     CardError,
     ContractConflict,
     DigestMismatch,
+    Export,
     ModelCard,
     RevisionExists,
     RevisionMissing,
@@ -20,6 +21,7 @@ from artifact import (
     next_revision,
     open_revision,
     revisions_of,
+    sha256_of,
     write_revision,
 )
 from tests.conftest import make_card, make_contract
@@ -238,3 +240,27 @@ def test_the_contract_of_a_model_is_that_of_all_its_cards(tmp_path: Path) -> Non
     assert model_contract(tmp_path, "mnist", "2") == other.contract
     with pytest.raises(RevisionMissing, match="no card"):
         model_contract(tmp_path, "fashion-mnist")
+
+
+def exported(data: bytes) -> dict[str, object]:
+    return {"exports": (Export("onnx", "m.onnx", sha256_of(data), len(data), 18, 1, 0.0, 1e-5),)}
+
+
+def test_an_export_is_read_as_its_card_names_it(tmp_path: Path) -> None:
+    card = make_card(**exported(b"program"))
+    revision = write_revision(tmp_path, card, b"weights", {"m.onnx": b"program"})
+    (export,) = revision.card.exports
+    assert revision.read_export(export) == b"program"
+    (revision.folder / "m.onnx").write_bytes(b"Program")
+    with pytest.raises(DigestMismatch, match=r"m\.onnx"):
+        revision.read_export(export)
+    (revision.folder / "m.onnx").unlink()
+    with pytest.raises(RevisionMissing, match=r"m\.onnx"):
+        revision.read_export(export)
+
+
+@pytest.mark.parametrize("files", [{}, {"m.onnx": b"another"}])
+def test_a_file_that_the_card_names_must_be_given(files: dict[str, bytes], tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"m\.onnx"):
+        write_revision(tmp_path, make_card(**exported(b"program")), b"weights", files)
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from artifact import (
     Architecture,
@@ -21,10 +21,16 @@ from artifact import (
     RevisionMissing,
     write_revision,
 )
-from predictor.classification import PASS_ROWS
-from predictor.loading import LoadedRevision, load_revision, usable_precision
-from predictor.networks import build_network
+from predictor.engines import EngineOptions
+from predictor.engines.precision import usable_precision
+from predictor.engines.torch_session import TorchSession
+from predictor.loading import LoadedRevision, load_revision
+from predictor.networks import Network, build_network
+from predictor.programs import Program, program_for
+from tasks import find_task
 from tests.conftest import ARCHITECTURE, make_card, make_contract, make_weights, write_small
+
+PASS = find_task("classification").max_instances_per_pass
 
 
 def written(root: Path, weights: bytes | None = None, **changes: object) -> Path:
@@ -36,12 +42,26 @@ def batch(random: np.random.Generator, count: int = 3) -> Any:
     return random.normal(size=(count, 1, 28, 28)).astype(np.float32)
 
 
+def program(loaded: LoadedRevision) -> Program:
+    assert isinstance(loaded.session, TorchSession)
+    return loaded.session.program
+
+
+def with_network(
+    loaded: LoadedRevision, network: Network, temperature: float = 1.25
+) -> LoadedRevision:
+    """The same revision, answered by another network."""
+    session = TorchSession(program_for(loaded.card.contract, network.eval(), temperature))
+    return replace(loaded, session=session)
+
+
 def test_a_revision_is_loaded_with_its_card_and_digest(small_root: Path) -> None:
     loaded = load_revision(small_root, "mnist", "2")
     assert loaded.card.identity == "mnist/2"
     assert loaded.digest.startswith("sha256:")
     assert loaded.digest != load_revision(small_root, "mnist", "1").digest
-    assert not loaded.network.training
+    assert not any(module.training for module in program(loaded).modules())
+    assert loaded.engine == "torch"
 
 
 def test_a_revision_is_loaded_from_any_folder(small_root: Path, tmp_path: Path) -> None:
@@ -59,9 +79,9 @@ def test_the_answers_are_those_of_the_stored_weights(
         elif name.endswith("running_var"):
             tensor.uniform_(0.5, 2)
     loaded = load_revision(written(tmp_path, save(tensors)), "mnist", "1")
-    network = build_network(ARCHITECTURE).eval()
+    network = build_network(ARCHITECTURE)
     network.load_state_dict(tensors)
-    plain = replace(loaded, network=network)
+    plain = with_network(loaded, network)
     images = batch(random, 5)
     assert loaded.probabilities(images) == pytest.approx(plain.probabilities(images), abs=1e-5)
 
@@ -72,7 +92,7 @@ def test_probabilities_are_the_softmax_of_the_tempered_logits(
     loaded = load_revision(small_root, "mnist", "1")
     images = batch(random)
     with torch.inference_mode():
-        logits = loaded.network(torch.from_numpy(images))
+        logits = program(loaded).network(torch.from_numpy(images))
     found = loaded.probabilities(images)
     assert (found.shape, found.dtype) == ((3, 10), np.float32)
     expected = torch.softmax(logits / 1.25, dim=1).numpy()
@@ -84,7 +104,7 @@ def test_probabilities_are_the_softmax_of_the_tempered_logits(
 
 def test_a_high_temperature_flattens(small_root: Path, random: np.random.Generator) -> None:
     loaded = load_revision(small_root, "mnist", "1")
-    hot = replace(loaded, card=replace(loaded.card, temperature=1e6))
+    hot = with_network(loaded, program(loaded).network, 1e6)
     images = batch(random)
     assert hot.probabilities(images) == pytest.approx(np.full((3, 10), 0.1), abs=1e-4)
     assert np.ptp(loaded.probabilities(images), axis=1).min() > 1e-3
@@ -242,8 +262,8 @@ def test_torch_never_loads_a_pickle_here(small_root: Path, monkeypatch: pytest.M
 
 def test_bfloat16_answers_nearly_alike(small_root: Path, random: np.random.Generator) -> None:
     exact = load_revision(small_root, "mnist", "1")
-    short = load_revision(small_root, "mnist", "1", torch.bfloat16)
-    for name, parameter in short.network.named_parameters():
+    short = load_revision(small_root, "mnist", "1", options=EngineOptions("bfloat16"))
+    for name, parameter in program(short).network.named_parameters():
         rounded = name.startswith("stages.")
         assert parameter.dtype is (torch.bfloat16 if rounded else torch.float32)
     batch = random.normal(size=(40, 1, 28, 28)).astype(np.float32)
@@ -259,19 +279,19 @@ def test_a_processor_without_bfloat16_takes_float32(
     caplog.set_level("INFO")
     capabilities = torch.cpu.get_capabilities()
     supported = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    assert usable_precision("float32") is torch.float32
-    expected = torch.bfloat16 if supported else torch.float32
-    assert usable_precision("bfloat16") is expected
+    assert usable_precision("float32") == "float32"
+    expected = "bfloat16" if supported else "float32"
+    assert usable_precision("bfloat16") == expected
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
-    assert usable_precision("bfloat16") is torch.float32
-    assert "no bfloat16" in caplog.text
+    assert usable_precision("bfloat16") == "float32"
+    assert "bfloat16 is not available" in caplog.text
 
 
 def test_a_large_batch_is_passed_in_parts(small_root: Path, random: np.random.Generator) -> None:
     sizes: list[int] = []
 
-    class Counted(nn.Module):
-        def __init__(self, network: nn.Module) -> None:
+    class Counted(Network):
+        def __init__(self, network: Network) -> None:
             super().__init__()
             self.network = network
 
@@ -281,9 +301,9 @@ def test_a_large_batch_is_passed_in_parts(small_root: Path, random: np.random.Ge
             return out
 
     loaded = load_revision(small_root, "mnist", "1")
-    loaded = replace(loaded, network=Counted(loaded.network))
-    batch = random.normal(size=(PASS_ROWS * 2 + 3, 1, 28, 28)).astype(np.float32)
+    loaded = with_network(loaded, Counted(program(loaded).network))
+    batch = random.normal(size=(PASS * 2 + 3, 1, 28, 28)).astype(np.float32)
     found = loaded.probabilities(batch)
-    assert sizes == [PASS_ROWS, PASS_ROWS, 3]
-    for row in (0, PASS_ROWS, len(batch) - 1):
+    assert sizes == [PASS, PASS, 3]
+    for row in (0, PASS, len(batch) - 1):
         assert found[row] == pytest.approx(loaded.probabilities(batch[row : row + 1])[0], abs=1e-5)

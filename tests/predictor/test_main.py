@@ -52,7 +52,7 @@ def test_it_holds_both_models_by_default(
 ) -> None:
     assert run(monkeypatch) == 0
     assert revisions(FakeServer.started) == ["mnist/1", "fashion-mnist/2"]
-    assert threads == [1]
+    assert set(threads) == {1}
 
 
 def test_arguments_choose_revisions_and_folders(
@@ -63,7 +63,7 @@ def test_arguments_choose_revisions_and_folders(
     arguments = ["--model=fashion-mnist=2", f"--model=mnist={folder}", "--an_argument_of_kserve=1"]
     assert run(monkeypatch, *arguments) == 0
     assert revisions(FakeServer.started) == ["fashion-mnist/2", "mnist/2"]
-    assert threads == [1]
+    assert set(threads) == {1}
     shared = {model._queue._passes for model in FakeServer.started or []}
     assert [len(passes._workers) for passes in shared] == [3]
 

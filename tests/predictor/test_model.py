@@ -13,23 +13,28 @@ import pytest
 import torch
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from predictor.classification import PASS_ROWS
+from artifact import ModelCard
+from predictor.engines.torch_session import TorchSession
 from predictor.loading import LoadedRevision
 from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batch
+from predictor.networks import Network
 from predictor.passes import Passes
+from predictor.programs import program_for
 from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
 from serving.model import Answered, HttpRequest
+from tasks import find_task
 from tests.conftest import make_card, make_contract
 
 CARD = make_card("mnist", "3")
 DIGEST = CARD.contract.digest
 SPEC = CARD.contract.input
 LIMIT = 12
+PASS = find_task("classification").max_instances_per_pass
 
 
-class Columns(nn.Module):
+class Columns(Network):
     """Its logits are the first ten pixels of an image's first row."""
 
     def __init__(self, seconds: float = 0) -> None:
@@ -43,6 +48,11 @@ class Columns(nn.Module):
         return x[:, 0, 0, :10]
 
 
+def loaded_with(network: Network, card: ModelCard = CARD) -> LoadedRevision:
+    session = TorchSession(program_for(card.contract, network, card.temperature))
+    return LoadedRevision(card, "sha256:artefact", "torch", session)
+
+
 @pytest.fixture
 def network() -> Columns:
     return Columns()
@@ -51,7 +61,7 @@ def network() -> Columns:
 @pytest.fixture
 def model(network: Columns) -> Iterator[PredictorModel]:
     with Passes(1) as passes:
-        yield PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), passes, LIMIT)
+        yield PredictorModel(loaded_with(network), passes, LIMIT)
 
 
 def images(*classes: int) -> NDArray[np.float32]:
@@ -452,7 +462,7 @@ async def test_a_colour_contract(network: Columns) -> None:
     contract = replace(
         make_contract(mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3), labels=("a", "b")
     )
-    loaded = LoadedRevision(replace(CARD, contract=contract), "sha256:x", network)
+    loaded = loaded_with(network, replace(CARD, contract=contract))
     with Passes(1) as passes:
         model = PredictorModel(loaded, passes, LIMIT)
         assert model.get_input_types()[0]["shape"] == [-1, 3, 28, 28]
@@ -482,8 +492,8 @@ async def test_calls_that_arrive_during_a_pass_share_the_next_one(
 async def test_a_call_larger_than_a_pass_is_answered_whole(network: Columns) -> None:
     network.seconds = 0.02
     with Passes(2) as passes:
-        model = PredictorModel(LoadedRevision(CARD, "sha256:artefact", network), passes, 100)
-        batch = images(*(n % 10 for n in range(2 * PASS_ROWS + 6)))
+        model = PredictorModel(loaded_with(network), passes, 100)
+        batch = images(*(n % 10 for n in range(2 * PASS + 6)))
         answer, _ = await model(Payload(batch, None))
     assert set(network.threads) == {"inference-0", "inference-1"}
     assert answer.probabilities == pytest.approx(expected(batch))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from artifact import Architecture, CardError
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
-from predictor.networks.layers import FusedLayers
 from predictor.networks.residual_cnn import ResidualCNN
+from predictor.networks.two_convolutions import TwoConvolutions
 from tests.conftest import ARCHITECTURE, ROOT
 
 PRESETS = sorted((ROOT / "training" / "presets").glob("*.yaml"))
@@ -78,74 +78,48 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
     assert together.std(dim=0).max() > 1e-3
 
 
-def evaluated(dtype: torch.dtype, folded: bool = True) -> ResidualCNN:
-    """A network with norms that do something, of that element type."""
+def evaluated(folded: bool = True) -> ResidualCNN:
+    """A network with norms that do something."""
     torch.manual_seed(5)
     network = with_live_norms(build_network(ARCHITECTURE))
     assert isinstance(network, ResidualCNN)
     if folded:
         fold_batch_norm(network)
-    return network.to(dtype)
+    return network
 
 
-def pictures(count: int, dtype: torch.dtype, size: tuple[int, int] = (28, 28)) -> torch.Tensor:
-    found = torch.randn(count, 1, *size, generator=torch.Generator().manual_seed(7))
-    return found.to(dtype).contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize(
-    ("folded", "dtype", "count"),
-    [
-        (False, torch.float32, 5),
-        (False, torch.bfloat16, 5),
-        (True, torch.float32, 1),
-    ],
-)
-def test_unrolled_is_the_same_to_the_last_bit(folded: bool, dtype: torch.dtype, count: int) -> None:
-    network, images = evaluated(dtype, folded), pictures(count, dtype)
-    before = images.clone()
-    with torch.inference_mode():
-        assert torch.equal(network.unrolled(28, 28)(images), network(images))
-    assert torch.equal(images, before)
-
-
-@pytest.mark.parametrize("size", [(28, 28), (32, 20), (9, 15)])
-@pytest.mark.parametrize("count", [2, 16, 33])
-def test_fused_layers_compute_the_same(count: int, size: tuple[int, int]) -> None:
-    network, images = evaluated(torch.float32), pictures(count, torch.float32, size)
-    before = images.clone()
-    with torch.inference_mode():
-        found, expected = network.unrolled(*size)(images), network(images)
-    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
-    assert expected.std(dim=0).max() > 1e-3
-    assert torch.equal(images, before)
+def pictures(count: int) -> torch.Tensor:
+    found = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(7))
+    return found.contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("count", [1, 16])
-def test_fused_layers_are_no_less_exact_in_bfloat16(count: int) -> None:
-    network, images = evaluated(torch.bfloat16), pictures(count, torch.bfloat16)
+def test_in_bfloat16_stem_and_head_stay_exact(count: int) -> None:
+    network, images = evaluated(), pictures(count)
     with torch.inference_mode():
-        found, plain = network.unrolled(28, 28)(images), network(images)
-        exact = network.float()(images.float())
-    assert (found - exact).abs().max() <= 1.5 * (plain - exact).abs().max()
+        exact = network(images)
+        assert network.reduce_precision(torch.bfloat16) is torch.float32
+        found = network(images)
+        everything = evaluated().to(torch.bfloat16)(images.to(torch.bfloat16))
+    for name, parameter in network.named_parameters():
+        rounded = name.startswith("stages.")
+        assert parameter.dtype is (torch.bfloat16 if rounded else torch.float32)
+    assert found.dtype is torch.float32
+    assert 0 < (found - exact).abs().max() < (everything - exact).abs().max()
 
 
-def test_fused_layers_are_asked_for_where_they_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[nn.Module] = []
-    relu = FusedLayers.relu
-    monkeypatch.setattr(
-        FusedLayers, "relu", lambda self, layer: asked.append(layer) or relu(self, layer)
-    )
-    evaluated(torch.float32, folded=False).unrolled(28, 28)
-    assert not asked
-    evaluated(torch.float32).unrolled(28, 28)
-    assert asked
-    asked.clear()
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    network, images = evaluated(torch.float32), pictures(3, torch.float32)
+def test_a_network_is_rounded_as_a_whole_where_it_says_nothing_else() -> None:
+    network = TwoConvolutions()
+    assert network.reduce_precision(torch.bfloat16) is torch.bfloat16
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.bfloat16}
+
+
+def test_folding_leaves_the_function() -> None:
+    images = pictures(5)
     with torch.inference_mode():
-        assert torch.equal(network.unrolled(28, 28)(images), network(images))
-    assert not asked
+        found, expected = evaluated()(images), evaluated(folded=False)(images)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
+    assert expected.std(dim=0).max() > 1e-3
 
 
 @pytest.mark.parametrize("size", [(28, 28), (32, 20), (64, 64), (8, 8)])

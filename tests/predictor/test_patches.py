@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from predictor.patches import enlarge, framed, gather
+from predictor.programs.patches import enlarge, framed, gather
 
 PATCHES = [1, 2, 3, 4]
 

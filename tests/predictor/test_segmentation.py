@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from artifact import Architecture, RasterInput
-from predictor import segmentation
-from predictor.networks import build_network
-from predictor.segmentation import LEVELS, Segmentation
+from predictor.engines.torch_session import TorchSession
+from predictor.networks import Network, build_network
+from predictor.programs import program_for, segmentation
+from predictor.programs.segmentation import LEVELS
+from tasks import find_task
 from tests.conftest import make_segmentation_contract
 
 CONTRACT = make_segmentation_contract()
@@ -17,7 +19,7 @@ SPEC = CONTRACT.input_as(RasterInput)
 CLASSES, BANDS = len(CONTRACT.labels), len(SPEC.bands)
 
 
-class Bands(nn.Module):
+class Bands(Network):
     """Logits that are the bands themselves, one after the other, for as many classes as there are.
 
     Attributes:
@@ -39,10 +41,9 @@ def random_batch(height: int = 32, width: int = 48) -> NDArray[np.uint8]:
 
 
 def answer(
-    network: nn.Module, batch: NDArray[np.uint8], temperature: float = 1.0
+    network: Network, batch: NDArray[np.uint8], temperature: float = 1.0
 ) -> NDArray[np.uint8]:
-    with torch.inference_mode():
-        return Segmentation(CONTRACT, temperature).answer(network, batch, torch.float32)
+    return TorchSession(program_for(CONTRACT, network, temperature)).run(batch)
 
 
 def test_bytes_are_normalised_as_the_contract_says() -> None:
@@ -83,7 +84,7 @@ def test_a_network_of_patches_is_asked_a_patch_and_answers_alike() -> None:
     batch = random_batch()
     found = answer(network, batch)
 
-    class Whole(nn.Module):
+    class Whole(Network):
         """The same network, which says nothing of its patches."""
 
         def forward(self, x: Tensor) -> Tensor:
@@ -102,7 +103,6 @@ def test_the_batch_is_left_alone() -> None:
 
 
 def test_the_network_is_tried_on_the_smallest_tile() -> None:
-    inference = Segmentation(CONTRACT, 1.0)
-    assert inference.pass_rows == 1
-    for shape in inference.warm_up_shapes:
-        assert CONTRACT.input.accepts(shape[1:])
+    task = find_task(CONTRACT.task)
+    assert task.max_instances_per_pass == 1
+    assert CONTRACT.input.accepts(task.probe(CONTRACT).shape[1:])

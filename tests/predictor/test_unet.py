@@ -44,8 +44,8 @@ def test_the_presets_are_within_the_limits(preset: Path) -> None:
 def test_every_pixel_has_logits(size: tuple[int, int], patch: int, channels: int) -> None:
     network = small(patch=patch, channels=channels).eval()
     assert isinstance(network, UNet)
-    assert network.stride == 4 * patch
-    height, width = (side // 8 * network.stride for side in size)
+    assert network.multiple == 4 * patch
+    height, width = (side // 8 * network.multiple for side in size)
     with torch.inference_mode():
         assert network(torch.zeros(2, channels, height, width)).shape == (2, 4, height, width)
 
@@ -72,7 +72,7 @@ def test_a_shift_by_the_stride_shifts_the_answer() -> None:
     network = with_live_norms(small())
     assert isinstance(network, UNet)
     image = torch.randn(1, 3, 160, 160)
-    by = network.stride
+    by = network.multiple
     with torch.inference_mode():
         one, other = network(image), network(image.roll(by, 3))
     inner = slice(64, 96)

@@ -15,7 +15,7 @@ from artifact.tasks import find_part, part_names
 from tasks import Task, TaskError, find_task, task_names, task_of_outputs
 from tests.conftest import ROOT, make_card, make_contract
 
-ROOMS = ("tasks", "transformer", "predictor", "training")
+ROOMS = ("tasks", "transformer", "predictor.programs", "training")
 
 
 @pytest.fixture

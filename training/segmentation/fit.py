@@ -49,7 +49,7 @@ def fit(
     network = build_network(Architecture(settings.architecture, settings.arguments))
     if start is not None:
         take_over(network, start.weights)
-    learner = _Segmenter(settings, data, generator, dry_run)
+    learner = _Segmenter(settings, data, generator, dry_run, network.multiple)
     return run_epochs(
         settings, learner, network, generator, seed, folder, resume=resume, dry_run=dry_run
     )
@@ -85,9 +85,11 @@ class _Segmenter:
         data: AerialData,
         generator: torch.Generator,
         dry_run: bool,
+        multiple: int,
     ) -> None:
         self.batches = RandomCrops(data.train, settings, generator)
         self._settings = settings
+        self._multiple = multiple
         self._validation = data.validation[:1] if dry_run else data.validation
         mean, std = mean_and_std(data.train)
         self._mean = torch.tensor(mean)[:, None, None]
@@ -101,7 +103,7 @@ class _Segmenter:
             logits = network(images)
         loss = objective(logits.float(), masks, self._weights, self._settings.overlap_loss)
         if self._settings.consistency:
-            part = draw_part(images.shape[-1], int(getattr(network, "stride", 1)))
+            part = draw_part(images.shape[-1], self._multiple)
             with self._autocast():
                 alone = network(images[:, :, part.rows, part.columns])
             margin = min(round(self._settings.overlap * UNSEEN), alone.shape[-1] // 4)
@@ -134,8 +136,7 @@ class _Segmenter:
         image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
         image = ((image - self._mean) / self._std)[None]
         height, width = image.shape[2:]
-        stride = int(getattr(network, "stride", 1))
-        padding = (0, -width % stride, 0, -height % stride)
+        padding = (0, -width % self._multiple, 0, -height % self._multiple)
         image = functional.pad(image, padding, mode="replicate")
         image = image.contiguous(memory_format=torch.channels_last)
         logits: Tensor = network(image)[:, :, :height, :width].float()

@@ -23,9 +23,10 @@ from artifact import (
     SegmentationRun,
     write_revision,
 )
+from predictor.engines.torch_session import TorchSession
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
-from predictor.segmentation import Segmentation
+from predictor.programs import program_for
 from training.cards import new_card
 from training.loop import RunResult
 from training.segmentation.baseline import ColourClassifier
@@ -67,7 +68,7 @@ def contract_for(data: AerialData, settings: SegmentationSettings) -> Segmentati
             reduction=settings.reduction,
             tile=settings.tile,
             overlap=settings.overlap,
-            multiple=int(getattr(network, "stride", 1)),
+            multiple=network.multiple,
         ),
         outputs=("probabilities",),
         labels=LABELS,
@@ -181,16 +182,11 @@ def masks_by(
     """What gives an image's mask as both servers together would."""
     network = build_network(architecture)
     network.load_state_dict(weights)
-    network = fold_batch_norm(network.eval())
-    inference = Segmentation(contract, temperature=1.0)
+    fold_batch_norm(network.eval())
+    session = TorchSession(program_for(contract, network, temperature=1.0))
 
     def infer(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        with torch.inference_mode():
-            parts = [
-                inference.answer(network, tiles[i : i + 1], torch.float32)
-                for i in range(len(tiles))
-            ]
-        return np.concatenate(parts)
+        return np.concatenate([session.run(tiles[i : i + 1]) for i in range(len(tiles))])
 
     return lambda item: segment(item.image, contract, infer)
 

@@ -24,7 +24,8 @@ def gather(
         ``(n, bands * patch * patch, h / patch, w / patch)`` of ``dtype``.
     """
     count, bands, height, width = pixels.shape
-    planes = torch.empty((count, bands, patch, patch, height // patch, width // patch), dtype=dtype)
+    shape = (count, bands, patch, patch, height // patch, width // patch)
+    planes = torch.empty(shape, dtype=dtype, device=pixels.device)
     for row in range(patch):
         for column in range(patch):
             plane = pixels[:, :, row::patch, column::patch].to(torch.float32)
@@ -38,7 +39,7 @@ def framed(logits: Tensor) -> Tensor:
     The border is repeated, and every class is a plane of its own.
     """
     count, classes, height, width = logits.shape
-    padded = torch.empty((count, classes, height + 2, width + 2))
+    padded = torch.empty((count, classes, height + 2, width + 2), device=logits.device)
     padded[:, :, 1:-1, 1:-1] = logits
     padded[:, :, 0, 1:-1] = padded[:, :, 1, 1:-1]
     padded[:, :, -1, 1:-1] = padded[:, :, -2, 1:-1]
@@ -62,7 +63,7 @@ def enlarge(padded: Tensor, start: int, stop: int, patch: int) -> Tensor:
 
 
 def _between(padded: Tensor, axis: int, patch: int) -> Tensor:
-    """``patch`` values, evenly spaced, in place of each along ``axis`` but the first and last."""
+    """``patch`` values, evenly spaced, instead of each along ``axis`` but the first and last."""
     size = padded.shape[axis] - 2
     middle = padded.narrow(axis, 1, size)
     shape = list(padded.shape)

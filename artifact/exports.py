@@ -1,0 +1,71 @@
+"""What a revision carries for engines other than PyTorch, and for verifying any engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artifact.fields import DIGEST, FILE, Fields
+
+EXPORT_FORMATS = ("onnx",)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A program exported from the network, contract's tensor in, contract's first output out.
+
+    Attributes:
+        format: ``onnx``, without external data.
+        file: beside the card.
+        opset: version of the operators.
+        samples: instances that both were asked.
+        difference: largest distance of an answer from the PyTorch network's.
+        tolerance: up to which the two count as equal.
+    """
+
+    format: str
+    file: str
+    sha256: str
+    size_bytes: int
+    opset: int
+    samples: int
+    difference: float
+    tolerance: float
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether it answers as the PyTorch network does."""
+        return self.difference <= self.tolerance
+
+    @classmethod
+    def read(cls, fields: Fields) -> Export:
+        return cls(
+            format=fields.choice("format", EXPORT_FORMATS),
+            file=fields.text("file", rf"{FILE}\.onnx"),
+            sha256=fields.text("sha256", DIGEST),
+            size_bytes=fields.integer("size_bytes", minimum=1),
+            opset=fields.integer("opset", minimum=1),
+            samples=fields.integer("samples", minimum=1),
+            difference=fields.number("difference", minimum=0.0),
+            tolerance=fields.number("tolerance", above=0.0),
+        )
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A safetensors file with the tensors ``input`` and ``output``: the network's own answers.
+
+    Attributes:
+        tolerance: largest distance of an engine's answers from them, in float32.
+    """
+
+    file: str
+    sha256: str
+    tolerance: float
+
+    @classmethod
+    def read(cls, fields: Fields) -> Golden:
+        return cls(
+            file=fields.text("file", rf"{FILE}\.safetensors"),
+            sha256=fields.text("sha256", DIGEST),
+            tolerance=fields.number("tolerance", above=0.0),
+        )

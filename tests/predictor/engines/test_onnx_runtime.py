@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import external_data_helper
+
+from artifact import ArtifactError, DigestMismatch, RevisionMissing
+from predictor.engines.engine import EngineError
+from predictor.engines.onnx_runtime import OnnxSession
+from predictor.loading import load_revision
+from tests.conftest import SHIPPED, make_contract
+from tests.predictor.exports import EVEN, even_program, golden_answers, write_exported
+
+CONTRACT = make_contract()
+
+
+def test_a_program_answers_batches_of_any_size() -> None:
+    session = OnnxSession(even_program(), CONTRACT)
+    for size in (1, 2, 33):
+        found = session.run(np.ones((size, 1, 28, 28), np.float32))
+        assert found == pytest.approx(np.full((size, 10), EVEN))
+    assert session.memory_bytes == len(even_program())
+
+
+def test_what_comes_from_the_wire_is_read_as_it_is() -> None:
+    session = OnnxSession(even_program(), CONTRACT)
+    read_only = np.frombuffer(bytes(4 * 784), np.float32).reshape(1, 1, 28, 28)
+    assert session.run(read_only).shape == (1, 10)
+
+
+def test_threads_share_a_session() -> None:
+    loaded = load_revision(SHIPPED, "mnist", "1")
+    batches = np.random.default_rng(1).normal(size=(16, 4, 1, 28, 28)).astype(np.float32)
+    expected = [loaded.session.run(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(loaded.session.run, batches))
+    assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (b"", "cannot be loaded"),
+        (b"no program at all", "cannot be loaded"),
+        (even_program()[:-100], "cannot be loaded"),
+        (even_program(domain="of.somebody"), "cannot be loaded"),
+        (even_program(input_name="pixels"), "expected input image .* got pixels"),
+        (even_program(output_name="logits2"), "expected .* output probabilities, got .*logits2"),
+    ],
+)
+def test_what_is_no_program_of_the_contract_is_refused(program: bytes, reason: str) -> None:
+    with pytest.raises(EngineError, match=reason):
+        OnnxSession(program, CONTRACT)
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/hostname"])
+def test_data_outside_of_the_file_is_refused(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    for folder in (tmp_path, tmp_path / "inside"):
+        (folder / "weights.bin").write_bytes(bytes(4 * 7840))
+    model = onnx.load_from_string(even_program())
+    (zeros,) = model.graph.initializer
+    zeros.raw_data = bytes(4 * 7840)
+    zeros.ClearField("float_data")
+    external_data_helper.set_external_data(zeros, location)
+    zeros.ClearField("raw_data")
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        OnnxSession(model.SerializeToString(), CONTRACT)
+
+
+def test_a_damaged_export_is_refused(tmp_path: Path) -> None:
+    revision = write_exported(tmp_path, even_program())
+    (revision.folder / "model.onnx").write_bytes(even_program(input_name="pixels"))
+    with pytest.raises(DigestMismatch, match=r"mnist/1: model\.onnx"):
+        load_revision(tmp_path, "mnist", "1")
+    (revision.folder / "model.onnx").unlink()
+    with pytest.raises(RevisionMissing, match=r"mnist/1: .*model\.onnx"):
+        load_revision(tmp_path, "mnist", "1")
+
+
+def test_an_export_whose_classes_are_not_the_labels_is_refused(tmp_path: Path) -> None:
+    contract = replace(CONTRACT, labels=tuple("abcdefghi"))
+    write_exported(tmp_path, even_program(), contract=contract)
+    with pytest.raises(ArtifactError, match=r"mnist/1: .*\(1, 10\).*\(1, 9\)"):
+        load_revision(tmp_path, "mnist", "1")
+
+
+def test_the_message_names_revision_and_file(tmp_path: Path) -> None:
+    write_exported(tmp_path, b"nothing")
+    with pytest.raises(EngineError, match=r"^mnist/1: model\.onnx: cannot be loaded"):
+        load_revision(tmp_path, "mnist", "1")
+
+
+def test_golden_answers_are_verified(tmp_path: Path) -> None:
+    write_exported(tmp_path, even_program(), golden=golden_answers())
+    assert load_revision(tmp_path, "mnist", "1").engine == "onnxruntime"
+    # The export answers evenly; the small random network behind it does not.
+    with pytest.raises(ArtifactError, match="torch answers differ from the golden ones by"):
+        load_revision(tmp_path, "mnist", "1", "torch")
+
+
+@pytest.mark.parametrize(
+    ("golden", "reason"),
+    [
+        (golden_answers(0.1002), r"by 0\.000199996"),
+        (golden_answers(float("nan")), "by nan"),
+        (b"nothing", r"golden\.safetensors"),
+    ],
+)
+def test_wrong_golden_answers_are_refused(golden: bytes, reason: str, tmp_path: Path) -> None:
+    write_exported(tmp_path, even_program(), golden=golden)
+    with pytest.raises(ArtifactError, match=f"^mnist/1: .*{reason}"):
+        load_revision(tmp_path, "mnist", "1")

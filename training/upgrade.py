@@ -1,0 +1,77 @@
+"""Give revisions of card format 1 an export: ``python -m training.upgrade NAME/REVISION …``.
+
+Weights and contract stay as they are; the card becomes one of the present format, so that the
+digest of the revision (``model_digest`` of its answers) is another one from then on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from artifact import ArtifactError, ImageInput, Revision, open_revision, write_revision
+from predictor.engines.torch_session import load_program
+from training.data import data_folder, evaluation_tensors, load_data
+from training.export import export
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.upgrade")
+    parser.add_argument("revisions", nargs="+", metavar="NAME/REVISION")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="where they are")
+    parser.add_argument("--data", help="the data sets' folder")
+    options = parser.parse_args()
+    for identity in options.revisions:
+        name, _, number = identity.partition("/")
+        try:
+            revision = upgrade(
+                options.models, open_revision(options.models, name, number), options.data
+            )
+        except (ArtifactError, ValueError) as error:
+            print(f"{identity}: {error}", file=sys.stderr)
+            return 1
+        (found,) = revision.card.exports
+        print(
+            f"{identity}: {found.file}, {found.size_bytes} bytes; largest difference "
+            f"{found.difference:g} in {found.samples} instances"
+        )
+    return 0
+
+
+def upgrade(root: Path, revision: Revision, data: str | None = None) -> Revision:
+    """Export the network of a classifier, and write its revision anew.
+
+    Raises:
+        ArtifactError: the revision is not complete, or its card names no data set.
+        ValueError: it has exports, or the export answers otherwise than the network.
+    """
+    card = revision.card
+    if card.exports:
+        raise ValueError("has an export already")
+    if card.data is None:
+        raise ArtifactError("the card names no data set to compare with")
+    test = load_data(card.data.name, data_folder(data)).test
+    samples = evaluation_tensors(test, card.contract.input_as(ImageInput)).numpy()
+    exported = export(load_program(revision), card.contract, samples)
+    own = {card.weights.file, "model.json"}
+    others = {
+        path.name: path.read_bytes() for path in revision.folder.iterdir() if path.name not in own
+    }
+    # Written beside, then exchanged: at no moment is there half a revision.
+    draft = root / f".{card.name}-{card.revision}"
+    try:
+        written = write_revision(
+            draft, exported.named_in(card), revision.read_weights(), {**others, **exported.files}
+        )
+        old = draft / "old"
+        revision.folder.rename(old)
+        written.folder.rename(revision.folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return open_revision(root, card.name, card.revision)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
