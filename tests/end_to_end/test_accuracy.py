@@ -16,7 +16,7 @@ from tests.conftest import SHIPPED
 from tests.end_to_end.conftest import instances, start
 from training import evaluate_service
 from training.data import load_data
-from training.evaluate_service import agree, encode_png
+from training.over_http import agree, encode_png
 
 CONNECTIONS = 64
 

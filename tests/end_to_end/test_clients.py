@@ -24,15 +24,10 @@ from kserve import (
 from numpy.typing import NDArray
 
 from artifact import open_revision
+from common.ports import free_row
+from common.processes import answers
 from local.manifest import Ports, local_components
-from local.service import (
-    ROOT,
-    LocalService,
-    answers,
-    command_line,
-    free_row,
-    interpreters,
-)
+from local.service import ROOT, LocalService, command_line, interpreters
 from predictor.loading import load_revision
 from tests.conftest import SHIPPED
 from tests.end_to_end.conftest import call, distinct_pngs
