@@ -1,5 +1,7 @@
 """Take out of an image what its server never loads: ``python -m images.slim SITE_PACKAGES``.
 
+``--without NAME …`` takes out more, of a server that does not need it.
+
 Runs once, while the image is built, on the folder that pip filled. What goes is named here with
 its reason; that nothing else needed it is shown by running the servers and their tests on what
 is left (see ``tests/images``).
@@ -7,12 +9,13 @@ is left (see ``tests/images``).
 
 from __future__ import annotations
 
+import argparse
 import compileall
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -47,6 +50,16 @@ UNUSED = (
     Unused("time zones: every time here is UTC", ("tzdata", "pytz/zoneinfo")),
     Unused("AVIF: it is refused", ("PIL/_avif*", "pillow.libs/libavif*")),
     Unused(
+        "onnxruntime: its library a second time, for programs in C, and tools that make programs",
+        (
+            "onnxruntime/capi/libonnxruntime.so*",
+            "onnxruntime/transformers",
+            "onnxruntime/quantization",
+            "onnxruntime/tools",
+            "onnxruntime/datasets",
+        ),
+    ),
+    Unused(
         "tests of packages",
         (
             "pandas/tests",
@@ -74,6 +87,27 @@ UNUSED = (
     ),
 )
 
+WITHOUT = {
+    "torch": Unused(
+        "what torch needs, in an image that has none",
+        ("sympy", "isympy.py", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec", "filelock"),
+    ),
+    "pillow": Unused("decodes pictures, which the predictor never sees", ("PIL", "pillow.libs")),
+    "aiohttp": Unused(
+        "the transformer's HTTP client",
+        (
+            "aiohttp",
+            "aiosignal",
+            "aiohappyeyeballs",
+            "frozenlist",
+            "multidict",
+            "propcache",
+            "yarl",
+        ),
+    ),
+}
+"""By the name that ``--without`` takes."""
+
 STRIP_ABOVE_BYTES = 100_000
 
 NOT_COMPILED = re.compile(r"/kubernetes/client/(api|models)/|/sympy/|/networkx/")
@@ -81,14 +115,17 @@ NOT_COMPILED = re.compile(r"/kubernetes/client/(api|models)/|/sympy/|/networkx/"
 what it saves."""
 
 
-def slim(site_packages: Path) -> int:
+def slim(site_packages: Path, without: Sequence[str] = ()) -> int:
     """Remove, strip and compile.
+
+    Args:
+        without: names of ``WITHOUT`` to remove, too.
 
     Returns:
         Bytes that are gone, the added bytecode deducted.
     """
     before = size(site_packages)
-    for path in sorted(unused_paths(site_packages)):
+    for path in sorted(unused_paths(site_packages, without)):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -99,9 +136,9 @@ def slim(site_packages: Path) -> int:
     return before - size(site_packages)
 
 
-def unused_paths(site_packages: Path) -> Iterator[Path]:
+def unused_paths(site_packages: Path, without: Sequence[str] = ()) -> Iterator[Path]:
     """What :data:`UNUSED` names and is there."""
-    for unused in UNUSED:
+    for unused in (*UNUSED, *(WITHOUT[name] for name in without)):
         for pattern in unused.patterns:
             yield from site_packages.glob(pattern)
             if "/" not in pattern:
@@ -141,8 +178,13 @@ def size(folder: Path) -> int:
 
 
 def main() -> int:
-    (folder,) = (Path(argument) for argument in sys.argv[1:])
-    print(f"images: {slim(folder) / 1e6:.0f} MB taken out of {folder}")
+    parser = argparse.ArgumentParser(prog="python -m images.slim")
+    parser.add_argument("site_packages", type=Path)
+    parser.add_argument("--without", nargs="*", choices=sorted(WITHOUT), default=())
+    options = parser.parse_args()
+    folder = options.site_packages
+    removed = slim(folder, options.without)
+    print(f"images: {removed / 1e6:.0f} MB taken out of {folder}")
     return 0
 
 

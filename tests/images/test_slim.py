@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from images import slim
-from images.slim import UNUSED, extension_modules, size, unused_paths
+from images.slim import UNUSED, WITHOUT, extension_modules, size, unused_paths
+from tests.conftest import ROOT
 
 
 def write(root: Path, *paths: str, content: bytes = b"x = 1\n") -> None:
@@ -89,8 +90,8 @@ def test_what_is_listed_is_really_there() -> None:
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     printed = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True)
     installed = Path(printed.stdout.strip())
-    found = set(unused_paths(installed))
-    for unused in UNUSED:
+    found = set(unused_paths(installed, list(WITHOUT)))
+    for unused in (*UNUSED, *WITHOUT.values()):
         if unused.why.startswith("AVIF"):  # Pillow is the transformer's
             continue
         for pattern in unused.patterns:
@@ -115,3 +116,30 @@ print(*(line.split()[-1] for line in open("/proc/self/maps")), sep="\\n")
     gone = set(unused_paths(installed))
     assert any(path.name.startswith("libfreetype") for path in mapped)
     assert not [path for path in mapped if gone & {path, *path.parents}]
+
+
+def test_a_predictor_without_torch_pillow_and_aiohttp_answers() -> None:
+    """Everything that its image lacks is kept from being imported."""
+    gone = sorted(
+        {path.name.partition(".")[0] for path in unused_names(("torch", "pillow", "aiohttp"))}
+        | {"torch"}
+    )
+    code = f"""
+import sys
+from pathlib import Path
+sys.modules.update(dict.fromkeys({gone!r}))
+import numpy as np
+from predictor.__main__ import main
+from predictor.loading import load_revision
+from serving.server import VisionServer
+loaded = load_revision(Path("models"), "mnist", "1")
+print(loaded.engine, loaded.probabilities(np.zeros((3, 1, 28, 28), np.float32)).shape)
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == "onnxruntime (3, 10)"
+
+
+def unused_names(without: tuple[str, ...]) -> list[Path]:
+    return [Path(name) for key in without for name in WITHOUT[key].patterns]
