@@ -22,6 +22,7 @@ import orjson
 from numpy.typing import NDArray
 
 from serving.errors import InvalidRequest, MalformedRequest
+from serving.json import DEFAULT_LIMITS, JsonLimits
 from serving.model import HttpRequest, Reply
 
 JSON_LENGTH = "inference-header-content-length"
@@ -150,15 +151,19 @@ class InferRequest:
     binary: bool = False
 
 
-def read_infer_request(request: HttpRequest, max_inputs: int = 1) -> InferRequest:
+def read_infer_request(
+    request: HttpRequest, max_inputs: int = 1, json_limits: JsonLimits = DEFAULT_LIMITS
+) -> InferRequest:
     """Parse the body of ``/v2/models/<name>/infer``, JSON or JSON with binary tensors behind it.
 
     Nothing binary is copied: tensors are views of the body.
 
     Args:
         max_inputs: inputs of the model; of more than that, none is read.
+        json_limits: of the JSON before the binary tensors.
 
     Raises:
+        TooLarge: the JSON is over a limit.
         MalformedRequest: not JSON, or lengths that do not add up.
         InvalidRequest: JSON of another shape than the protocol's; names the field.
     """
@@ -169,10 +174,8 @@ def read_infer_request(request: HttpRequest, max_inputs: int = 1) -> InferReques
         if not re.fullmatch(r"[0-9]{1,15}", declared) or int(declared) > length:
             raise MalformedRequest(f"{JSON_LENGTH}: {declared!r} does not fit the body")
         length = int(declared)
-    try:
-        document = orjson.loads(body[:length])
-    except orjson.JSONDecodeError as error:
-        raise MalformedRequest(f"the body is not JSON: {error}") from None
+    head = request.body if length == len(body) else bytes(body[:length])
+    document = json_limits.read(head)
     top = _object(document, "the body", ("id", "inputs", "outputs", "parameters"))
     inputs = top.get("inputs")
     if not isinstance(inputs, list) or not inputs:

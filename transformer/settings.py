@@ -28,6 +28,9 @@ class TransformerSettings(ServerSettings):
     max_image_bytes: int = Field(
         16 << 20, ge=64, description="largest encoded image, after base64 is undone"
     )
+    max_json_bytes: int = Field(
+        32 << 20, ge=1024, description="largest JSON of a body; larger images are sent as they are"
+    )
     max_image_pixels: int = Field(
         40_000_000, ge=1, description="most pixels of one image, checked before it is decompressed"
     )

@@ -52,8 +52,6 @@ KEPT: dict[str, set[str]] = {
         "kserve.protocol.rest.server.RESTServer._add_exception_handlers",
         "kserve.protocol.rest.server.RESTServer._add_middlewares",
     },
-    # 5 of 300 µs of an image: a grey PNG of exactly the contract's size.
-    "transformer/plain_png.py": {"PIL._imaging"},
 }
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from artifact import CardError
 from serving.errors import BadPredictorAnswer
 from tests.conftest import make_contract
-from transformer.classification import Classification
-from transformer.payload import Options
+from transformer.classification.answers import Classification
+from transformer.classification.payload import Options
 
 CONTRACT = replace(make_contract(), labels=("cat", "dog", "owl", "yak"))
 TASK = Classification(CONTRACT)

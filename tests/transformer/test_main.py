@@ -10,8 +10,8 @@ import pytest
 
 import transformer.__main__ as entry
 from tests.conftest import ROOT
+from transformer.classification.model import ClassificationModel
 from transformer.hop import HopSettings, PredictorHop
-from transformer.model import TransformerModel
 
 ENVIRONMENT = ROOT / ".venv" / "transformer" / "bin" / "python"
 
@@ -26,7 +26,7 @@ from artifact import ImageInput
 from tests.transformer.images import encode, seven
 from tests.transformer.decode import decode_image
 from transformer.image import ImageLimits
-from transformer.preprocess import prepare
+from transformer.classification.preprocess import prepare
 
 spec = ImageInput("image", 28, 28, "L", (0.1,), (0.3,), "NCHW", "FP32", "black")
 image = decode_image(encode(seven(60, 40)), ImageLimits(1 << 20, 1 << 20))
@@ -71,14 +71,14 @@ def test_the_transformers_own_environment_has_no_torch() -> None:
 class FakeServer:
     """Remembers what it was started with, in place of the real one."""
 
-    started: tuple[Any, list[TransformerModel]] | None = None
+    started: tuple[Any, list[ClassificationModel]] | None = None
     enable_grpc = True
 
     def __init__(self, settings: Any, enable_grpc: bool = True) -> None:
         self.settings = settings
         FakeServer.enable_grpc = enable_grpc
 
-    def start(self, models: list[TransformerModel]) -> None:
+    def start(self, models: list[ClassificationModel]) -> None:
         FakeServer.started = (self.settings, models)
 
 

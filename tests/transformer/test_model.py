@@ -18,11 +18,11 @@ from serving.errors import BadPredictorAnswer, MalformedRequest, TooLarge, Unava
 from serving.model import Answered, HttpRequest
 from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
+from transformer.classification.model import ClassificationModel
+from transformer.classification.preprocess import Prepared
 from transformer.gathering import SURE_CALLS
 from transformer.hop import HopSettings, PredictorHop
 from transformer.image import load_image
-from transformer.model import TransformerModel
-from transformer.preprocess import Prepared
 from transformer.settings import TransformerSettings
 
 CONTRACT = make_contract()
@@ -55,9 +55,9 @@ def hop() -> FakeHop:
 
 
 @pytest.fixture
-def model(hop: FakeHop) -> Iterator[TransformerModel]:
+def model(hop: FakeHop) -> Iterator[ClassificationModel]:
     with ThreadPoolExecutor(2, thread_name_prefix="decode") as executor:
-        yield TransformerModel("mnist", CONTRACT, hop, executor, SETTINGS)
+        yield ClassificationModel("mnist", CONTRACT, hop, executor, SETTINGS)
 
 
 def column(number: int, size: int = 28) -> Image.Image:
@@ -75,7 +75,7 @@ def request(document: object) -> HttpRequest:
 
 
 async def call_v1(
-    model: TransformerModel, document: object, headers: dict[str, str] | None = None
+    model: ClassificationModel, document: object, headers: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], Mapping[str, str]]:
     answer, _ = await model(model.read_v1(request(document)), headers)
     reply = model.write_v1(answer)
@@ -83,7 +83,7 @@ async def call_v1(
     return json.loads(reply.body), reply.headers
 
 
-async def test_every_instance_is_answered_in_order(model: TransformerModel) -> None:
+async def test_every_instance_is_answered_in_order(model: ClassificationModel) -> None:
     order = [3, 1, 4, 1, 5]
     document, headers = await call_v1(model, {"instances": [text(column(n)) for n in order]})
     assert [p["label"] for p in document["predictions"]] == [str(n) for n in order]
@@ -92,7 +92,7 @@ async def test_every_instance_is_answered_in_order(model: TransformerModel) -> N
     assert headers == {"x-model-pixels": str(5 * 28 * 28)}
 
 
-async def test_a_prediction_has_its_documented_fields(model: TransformerModel) -> None:
+async def test_a_prediction_has_its_documented_fields(model: ClassificationModel) -> None:
     document, _ = await call_v1(model, {"base64": text(column(3)), "parameters": {"top_k": 2}})
     assert document["predictions"] == [
         {
@@ -107,7 +107,7 @@ async def test_a_prediction_has_its_documented_fields(model: TransformerModel) -
     assert len(document["predictions"][0]["top"]) == SETTINGS.default_top_k
 
 
-async def test_polarity_is_found_reported_and_forced(model: TransformerModel) -> None:
+async def test_polarity_is_found_reported_and_forced(model: ClassificationModel) -> None:
     images = [text(seven()), text(ImageOps.invert(seven()))]
     document, _ = await call_v1(model, {"instances": images})
     found = [p["polarity"] for p in document["predictions"]]
@@ -121,7 +121,7 @@ async def test_polarity_is_found_reported_and_forced(model: TransformerModel) ->
 async def test_a_colour_contract_reports_no_polarity(hop: FakeHop) -> None:
     contract = make_contract(mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3)
     with ThreadPoolExecutor(1) as executor:
-        model = TransformerModel("mnist", contract, hop, executor, SETTINGS)
+        model = ClassificationModel("mnist", contract, hop, executor, SETTINGS)
         batch = await model.preprocess(model.read_v1(request({"base64": text(seven())})))
     assert [item.polarity for item in batch.items] == [None]
     assert [item.tensor.shape for item in batch.items if isinstance(item, Prepared)] == [
@@ -130,7 +130,7 @@ async def test_a_colour_contract_reports_no_polarity(hop: FakeHop) -> None:
 
 
 async def test_the_hop_gets_the_contract_the_batch_and_the_headers(
-    model: TransformerModel, hop: FakeHop
+    model: ClassificationModel, hop: FakeHop
 ) -> None:
     await call_v1(model, {"instances": [text(column(n)) for n in (1, 2)]}, {"x-request-id": "r"})
     ((name, digest, batch, headers),) = hop.calls
@@ -139,7 +139,7 @@ async def test_the_hop_gets_the_contract_the_batch_and_the_headers(
 
 
 async def test_decoding_is_off_the_event_loop_where_it_takes_long(
-    model: TransformerModel, monkeypatch: pytest.MonkeyPatch
+    model: ClassificationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = []
 
@@ -147,7 +147,7 @@ async def test_decoding_is_off_the_event_loop_where_it_takes_long(
         names.append(threading.current_thread().name)
         return load_image(*arguments)
 
-    monkeypatch.setattr("transformer.model.load_image", watched)
+    monkeypatch.setattr("transformer.classification.model.load_image", watched)
     await call_v1(model, {"instances": [text(column(1)), text(column(2, 40)), text(seven())]})
     assert len(names) == 1
     await call_v1(model, {"instances": [text(column(1, 40)), text(column(2, 40))]})
@@ -162,17 +162,17 @@ async def test_plain_pictures_are_decoded_where_they_are(
         def submit(self, *arguments: Any, **more: Any) -> Any:
             raise AssertionError("a thread was asked")
 
-    model = TransformerModel("mnist", CONTRACT, hop, Untouched(), SETTINGS)
+    model = ClassificationModel("mnist", CONTRACT, hop, Untouched(), SETTINGS)
     document, headers = await call_v1(model, {"instances": [text(column(n)) for n in (4, 2)]})
     assert [p["label"] for p in document["predictions"]] == ["4", "2"]
     assert headers == {"x-model-pixels": str(2 * 28 * 28)}
-    monkeypatch.setattr("transformer.model.INLINE_BYTES", 10)
+    monkeypatch.setattr("transformer.classification.model.INLINE_BYTES", 10)
     with pytest.raises(AssertionError, match="a thread was asked"):
         await call_v1(model, {"instances": [text(column(4))]})
 
 
 async def test_the_short_way_and_the_long_way_give_the_same_tensors(
-    model: TransformerModel, hop: FakeHop, random: np.random.Generator
+    model: ClassificationModel, hop: FakeHop, random: np.random.Generator
 ) -> None:
     pictures = [
         Image.fromarray(noise(random, 28, 28)),
@@ -189,7 +189,7 @@ async def test_the_short_way_and_the_long_way_give_the_same_tensors(
 
 
 async def test_requests_at_once_share_a_call_and_keep_their_own_rows(
-    model: TransformerModel, hop: FakeHop
+    model: ClassificationModel, hop: FakeHop
 ) -> None:
     for _ in range(SURE_CALLS):
         model._gathering.saw("sha256:abc")
@@ -207,7 +207,7 @@ async def test_requests_at_once_share_a_call_and_keep_their_own_rows(
 
 
 async def test_where_two_revisions_answer_two_requests_share_a_call(
-    model: TransformerModel, hop: FakeHop
+    model: ClassificationModel, hop: FakeHop
 ) -> None:
     for _ in range(SURE_CALLS):
         model._gathering.saw("sha256:abc")
@@ -217,14 +217,14 @@ async def test_where_two_revisions_answer_two_requests_share_a_call(
     assert len(hop.calls) == 50
 
 
-async def test_each_answer_says_how_many_instances_are_its_own(model: TransformerModel) -> None:
+async def test_each_answer_says_how_many_instances_are_its_own(model: ClassificationModel) -> None:
     requests = [request({"instances": [text(seven())] * n}) for n in (1, 3)]
     answers = await asyncio.gather(*(model(model.read_v1(r)) for r in requests))
     assert [answer.answered.instances for answer, _ in answers] == [1, 3]
 
 
 async def test_an_instance_at_fault_is_named_and_nothing_is_sent(
-    model: TransformerModel, hop: FakeHop
+    model: ClassificationModel, hop: FakeHop
 ) -> None:
     cut = base64.b64encode(encode(seven())[:-40]).decode()
     for bad, kind in (
@@ -239,7 +239,7 @@ async def test_an_instance_at_fault_is_named_and_nothing_is_sent(
     assert hop.calls == []
 
 
-async def test_a_v2_request_gets_a_v2_answer(model: TransformerModel) -> None:
+async def test_a_v2_request_gets_a_v2_answer(model: ClassificationModel) -> None:
     texts = [text(column(n)) for n in (2, 9)]
     tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": texts}
     payload = model.read_v2(request({"id": "a", "inputs": [tensor]}))
@@ -265,7 +265,7 @@ async def test_a_v2_request_gets_a_v2_answer(model: TransformerModel) -> None:
 
 
 async def test_an_answer_that_does_not_fit_the_labels(
-    model: TransformerModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+    model: ClassificationModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nonsense(*arguments: Any) -> tuple[NDArray[np.float32], Answered]:
         return np.zeros((1, 3), np.float32), Answered("7", "", 1)
@@ -276,7 +276,9 @@ async def test_an_answer_that_does_not_fit_the_labels(
         model.write_v1(answer)
 
 
-async def test_readiness_does_not_ask_the_predictor(model: TransformerModel, hop: FakeHop) -> None:
+async def test_readiness_does_not_ask_the_predictor(
+    model: ClassificationModel, hop: FakeHop
+) -> None:
     model.require_ready()
     assert model.ready
     assert hop.calls == []
@@ -285,12 +287,12 @@ async def test_readiness_does_not_ask_the_predictor(model: TransformerModel, hop
         model.require_ready()
 
 
-async def test_closing_closes_the_hop(model: TransformerModel, hop: FakeHop) -> None:
+async def test_closing_closes_the_hop(model: ClassificationModel, hop: FakeHop) -> None:
     await model.close()
     assert hop.closed == 1
 
 
-def test_metadata_describes_input_and_outputs(model: TransformerModel) -> None:
+def test_metadata_describes_input_and_outputs(model: ClassificationModel) -> None:
     assert model.get_input_types() == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
     assert [o["name"] for o in model.get_output_types()] == [
         "label",
@@ -312,12 +314,12 @@ async def test_the_predictor_is_woken_at_start_where_it_is_wanted(
     monkeypatch.setattr(hop, "wake", wake)
     settings = SETTINGS.model_copy(update={"wake_predictor": wanted})
     with ThreadPoolExecutor(1) as executor:
-        await TransformerModel("mnist", CONTRACT, hop, executor, settings).started()
+        await ClassificationModel("mnist", CONTRACT, hop, executor, settings).started()
     assert woken == [True] * wanted
 
 
 async def test_a_canary_is_dealt_out_finely_from_the_first_request_on(
-    model: TransformerModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+    model: ClassificationModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """2,000 requests at once, of which every fifth call is answered by another artefact."""
     infer = hop.infer

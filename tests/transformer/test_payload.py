@@ -12,8 +12,9 @@ from PIL import Image
 from serving.errors import ServingError
 from serving.model import HttpRequest
 from tests.transformer.images import encode, noise, seven
-from transformer.payload import Options, Payload, decode_base64, read_v1_payload, read_v2_payload
-from transformer.polarity import Polarity
+from transformer.body import decode_base64
+from transformer.classification.payload import Options, Payload, PayloadReader
+from transformer.classification.polarity import Polarity
 
 LIMIT = 4
 PNG = encode(seven())
@@ -25,7 +26,7 @@ def v1(
 ) -> Payload:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {} if content_type is None else {"content-type": content_type}
-    return read_v1_payload(HttpRequest(raw, headers, query), limit)
+    return PayloadReader(limit, 32 << 20).read_v1(HttpRequest(raw, headers, query))
 
 
 def v2(document: object, blob: bytes = b"", query: str = "", limit: int = LIMIT) -> Payload:
@@ -33,7 +34,7 @@ def v2(document: object, blob: bytes = b"", query: str = "", limit: int = LIMIT)
     headers = {"content-type": "application/octet-stream" if blob else "application/json"}
     if blob:
         headers["inference-header-content-length"] = str(len(head))
-    return read_v2_payload(HttpRequest(head + blob, headers, query), limit)
+    return PayloadReader(limit, 32 << 20).read_v2(HttpRequest(head + blob, headers, query))
 
 
 def v2_input(texts: list[Any], **changes: object) -> dict[str, Any]:
@@ -226,11 +227,50 @@ def test_too_many_instances_are_refused_before_they_are_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe", b'{"instances": [}', b"base64=abc", b"[" * 5000, b'"\\ud800"']
+    "body", [b"", b"{", b'{"instances": [}', b"base64=abc", b"[" * 200, b'"\\ud800"']
 )
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     assert refused(v1, body)[:3] == (400, "malformed_request", None)
     assert refused(v1, body, None)[:3] == (400, "malformed_request", None)
+
+
+def test_bytes_of_no_known_kind_are_no_image() -> None:
+    assert refused(v1, b"\xff\xfe")[:2] == (400, "malformed_request")
+    for body in (b"\xff\xfe", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\x80" * 64):
+        for content_type in (None, "application/octet-stream"):
+            assert refused(v1, body, content_type)[:2] == (415, "not_an_image")
+
+
+def form_of(name: str, content: bytes, **fields: str) -> bytes:
+    parts = [(f'form-data; name="{k}"', v.encode()) for k, v in fields.items()]
+    parts.append((f'form-data; name="{name}"; filename="a.png"', content))
+    head = "--x\r\nContent-Disposition: {}\r\n\r\n"
+    return b"".join(head.format(d).encode() + c + b"\r\n" for d, c in parts) + b"--x--\r\n"
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize("name", ["file", "image"])
+def test_a_form_holds_an_image_and_parameters(name: str) -> None:
+    payload = v1(form_of(name, PNG, top_k="2"), FORM, "polarity=dark-on-light")
+    assert [bytes(image) for image in payload.images] == [PNG]
+    assert payload.options == Options(2, Polarity.DARK_ON_LIGHT)
+    assert not payload.listed
+
+
+def test_a_form_that_is_none_or_holds_no_image() -> None:
+    assert refused(v1, PNG, FORM)[0] == 400
+    status, _, _, message = refused(v1, form_of("picture", PNG), FORM)
+    assert status == 422
+    assert "the image's part must be 'file' or 'image'" in message
+    status, _, _, message = refused(v1, form_of("x", b"1"), FORM)
+    assert (status, "no part 'file' or 'image', only 'x'" in message) == (422, True)
+    # Without its content type, too, the form's parts are named.
+    status, _, _, message = refused(v1, form_of("file", PNG), None)
+    assert (status, "a form needs the content type" in message) == (422, True)
+    assert refused(v1, form_of("file", PNG, top_k="x"), FORM)[0] == 422
+    assert refused(v1, form_of("file", PNG, nosuch="1"), FORM)[0] == 422
 
 
 @pytest.mark.parametrize("body", [[], [B64], "text", 1, 1.5, None, True])
@@ -339,7 +379,7 @@ def test_wrong_query_options(query: str) -> None:
 @pytest.mark.parametrize(
     "content_type",
     [
-        *("image/gif", "image/svg+xml", "multipart/form-data; boundary=x", "text/html"),
+        *("image/gif", "image/svg+xml", "multipart/mixed; boundary=x", "text/html"),
         *("video/mp4", "application/xml", "application/jsonp", "nonsense"),
     ],
 )

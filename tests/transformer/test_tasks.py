@@ -9,10 +9,10 @@ import pytest
 from artifact import CardError, Contract
 from serving.model import ServedModel
 from tests.conftest import make_contract
+from transformer.classification.model import ClassificationModel
 from transformer.hop import HopSettings, PredictorHop
-from transformer.model import TransformerModel
 from transformer.settings import TransformerSettings
-from transformer.tasks import TASKS, model_for
+from transformer.tasks import model_for
 
 
 def build(contract: Contract) -> ServedModel:
@@ -22,8 +22,7 @@ def build(contract: Contract) -> ServedModel:
 
 
 def test_the_task_is_the_one_that_the_contract_names() -> None:
-    assert isinstance(build(make_contract()), TransformerModel)
-    assert make_contract().task in TASKS
+    assert isinstance(build(make_contract()), ClassificationModel)
 
 
 def test_an_unknown_task_names_the_field_and_the_known_ones() -> None:
@@ -32,11 +31,3 @@ def test_an_unknown_task_names_the_field_and_the_known_ones() -> None:
     assert caught.value.field == "contract.task"
     assert "'detection'" in caught.value.reason
     assert "classification, segmentation" in caught.value.reason
-
-
-def test_a_further_task_is_one_more_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Counting(TransformerModel):
-        pass
-
-    monkeypatch.setitem(TASKS, "counting", Counting)
-    assert isinstance(build(replace(make_contract(), task="counting")), Counting)

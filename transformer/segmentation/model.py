@@ -34,9 +34,8 @@ from transformer.segmentation.payload import (
     PNG,
     TIFF,
     Payload,
+    PayloadReader,
     Wanted,
-    read_v1_payload,
-    read_v2_payload,
 )
 from transformer.segmentation.raster import Picture, Raster, RasterLimits
 from transformer.segmentation.tiff import TiffRaster
@@ -101,6 +100,7 @@ class SegmentationModel(RemoteModel):
                 "contract.input.tile",
                 f"is too large for messages of {hop.max_message_bytes} bytes to the predictor",
             )
+        self._payloads = PayloadReader(settings.max_json_bytes)
         self._limits = RasterLimits(settings.max_raster_pixels, MOST_SIDE)
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -113,10 +113,10 @@ class SegmentationModel(RemoteModel):
         ]
 
     def read_v1(self, request: HttpRequest) -> Payload:
-        return read_v1_payload(request)
+        return self._payloads.read_v1(request)
 
     def read_v2(self, request: HttpRequest) -> Payload:
-        return read_v2_payload(request)
+        return self._payloads.read_v2(request)
 
     async def preprocess(
         self, payload: Payload, headers: Mapping[str, str] | None = None

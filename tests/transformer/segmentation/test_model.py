@@ -21,6 +21,7 @@ from artifact import CardError, Contract, RasterInput
 from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
 from serving.model import Answered, HttpRequest, Reply
 from tests.conftest import make_segmentation_contract
+from transformer.classification.payload import PayloadReader as ClassificationReader
 from transformer.hop import PredictorHop
 from transformer.segmentation.model import SegmentationModel
 from transformer.settings import TransformerSettings
@@ -280,6 +281,31 @@ async def test_a_parameter_that_cannot_be_is_refused(
     with pytest.raises(ServingError) as caught:
         await ask(build(executor, Brightest()), tiff(stripes()), accept=accept, query=query)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"image": {"anything": "QUJD"}},
+        {"image": {"b64": "QUJD", "more": 1}},
+        {"nested": {"b64": "QUJD"}},
+        {"instances": ["QUJD"], "parameters": []},
+        {"instances": ["QUJD"], "parameters": 0},
+        {"instances": ["QUJD"], "parameters": False},
+        {"instances": ["QUJD", "QUJD"]},
+        {"instances": []},
+    ],
+)
+async def test_json_of_another_shape_is_refused_as_classification_refuses_it(
+    executor: ThreadPoolExecutor, document: object
+) -> None:
+    with pytest.raises(ServingError) as caught:
+        await ask(build(executor, Brightest()), json.dumps(document).encode(), "application/json")
+    assert caught.value.status == 422
+    with pytest.raises(ServingError) as caught:
+        request = HttpRequest(json.dumps(document).encode(), {})
+        ClassificationReader(1, 1 << 20).read_v1(request)
+    assert caught.value.status in (422, 413)
 
 
 @pytest.mark.parametrize("body", [b"", b"no image", b"II*\x00", b"\x89PNG\r\n\x1a\n"])

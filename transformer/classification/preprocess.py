@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from artifact import ImageInput
-from transformer.polarity import Polarity, find_polarity, polarities_of
+from transformer.classification.polarity import Polarity, find_polarity, polarities_of
 
 FULL = {"black": 0, "white": 255}
 

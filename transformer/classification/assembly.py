@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import ImageInput
-from transformer.polarity import Polarity
-from transformer.preprocess import GreyTable, Prepared
+from transformer.classification.polarity import Polarity
+from transformer.classification.preprocess import GreyTable, Prepared
 
 
 class Plain(NamedTuple):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from artifact import CardError, Contract
 from serving.errors import BadPredictorAnswer
-from transformer.payload import Options
+from transformer.classification.payload import Options
 
 DIGITS = 6
 """Probabilities are answered to a millionth: what float32 honestly holds."""

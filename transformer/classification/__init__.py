@@ -1,0 +1,5 @@
+"""The task ``classification``: pictures to a label each."""
+
+from transformer.classification.model import ClassificationModel
+
+TASK = ClassificationModel
