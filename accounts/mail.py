@@ -36,17 +36,10 @@ class Mailer(Protocol):
 
 
 class LogMailer:
-    """Prints mails; for development, where the reader of the log is the receiver.
-
-    A log line a line of text, so that a link is followed by nothing that would be taken for a part
-    of it.
-    """
+    """Prints mails; for development, where the reader of the log is the receiver."""
 
     def send(self, mail: Mail) -> None:
-        logger.info("mail to %s: %s", mail.to, mail.subject)
-        for line in mail.text.splitlines():
-            if line:
-                logger.info("  %s", line)
+        logger.info("mail to %s: %s\n%s", mail.to, mail.subject, mail.text)
 
 
 class SmtpMailer:

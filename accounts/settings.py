@@ -12,49 +12,20 @@ from common.settings import Settings, without_prefix
 DATABASE_PATH = "build/accounts/accounts.db"
 
 
-class DatabaseSettings(Settings):
+class AccountsSettings(Settings):
     """Of every process that opens the database."""
 
-    old_names: ClassVar[dict[str, str]] = without_prefix("database_url")
-
-    database_url: SecretStr = Field(
-        SecretStr(f"sqlite:///{DATABASE_PATH}"),
-        description="`sqlite:////file` or `mysql+pymysql://user:password@host/name`",
-    )
-
-
-class EdgeSettings(DatabaseSettings):
-    """Of the check and the meter."""
-
-    account_in_flight: int = Field(
-        32, ge=1, description="requests that an account may have under way; the next one is a 429"
-    )
-
-
-class CommandSettings(DatabaseSettings):
-    """Of ``python -m accounts``."""
-
-    old_names: ClassVar[dict[str, str]] = DatabaseSettings.old_names | without_prefix(
-        "prices_file", "event_days"
-    )
-
-    prices_file: Path = Field(Path(__file__).with_name("prices.yaml"), description="the price list")
-    event_days: int = Field(
-        400, ge=62, description="raw events are kept that long; hourly usage and bills for good"
-    )
-
-
-class AccountsSettings(CommandSettings):
-    """Of the console, which alone sends mail."""
-
-    old_names: ClassVar[dict[str, str]] = CommandSettings.old_names | without_prefix(
+    old_names: ClassVar[dict[str, str]] = without_prefix(
+        "database_url",
         "development",
         "public_url",
+        "prices_file",
         "models",
         "rollout_url",
         "rollout_token_file",
         "rollout_ca_file",
         "session_hours",
+        "event_days",
         "login_attempts",
         "registration_attempts",
         "trusted_proxies",
@@ -69,6 +40,10 @@ class AccountsSettings(CommandSettings):
         "oidc_client_secret",
     )
 
+    database_url: SecretStr = Field(
+        SecretStr(f"sqlite:///{DATABASE_PATH}"),
+        description="`sqlite:////file` or `mysql+pymysql://user:password@host/name`",
+    )
     development: bool = Field(
         False, description="mail is printed in the log, and cookies work without TLS"
     )
@@ -77,6 +52,7 @@ class AccountsSettings(CommandSettings):
         pattern="^https?://[^/]+$",
         description="what people call the service; links in mails and curl commands begin with it",
     )
+    prices_file: Path = Field(Path(__file__).with_name("prices.yaml"), description="the price list")
     models: str = Field(
         "mnist fashion-mnist", description="names that the console offers, with spaces between"
     )
@@ -86,6 +62,9 @@ class AccountsSettings(CommandSettings):
     rollout_token_file: Path | None = Field(None, description="bearer token to read it with")
     rollout_ca_file: Path | None = Field(None, description="certificates to trust there")
     session_hours: int = Field(12, ge=1, le=720, description="a login lasts that long")
+    event_days: int = Field(
+        400, ge=62, description="raw events are kept that long; hourly usage and bills for good"
+    )
     login_attempts: int = Field(
         10, ge=1, description="failed logins a client may have at one account in 15 minutes"
     )

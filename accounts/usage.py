@@ -20,9 +20,7 @@ SIZES: dict[str, int] = {"hour": HOUR_MS, "day": DAY_MS}
 
 @dataclass(frozen=True)
 class UsageWindow:
-    """What was billed in a window; ``failures`` are attempts that were not, and
-    ``unanswered_milliseconds`` is work for those that were given up, too slow, or kept back.
-    """
+    """What was billed in a window; ``failures`` are attempts that were not."""
 
     start_ms: int
     key_id: str
@@ -35,7 +33,6 @@ class UsageWindow:
     request_bytes: int
     response_bytes: int
     milliseconds: int
-    unanswered_milliseconds: int
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,6 @@ class ModelUsage:
     requests: int
     instances: int
     pixels: int
-    unanswered_milliseconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,6 @@ def windows(
                     UsageHour.request_bytes,
                     UsageHour.response_bytes,
                     UsageHour.milliseconds,
-                    UsageHour.unanswered_milliseconds,
                 )
             ),
         )
@@ -126,13 +121,12 @@ def per_model(session: Session, account_id: str, start_ms: int, end_ms: int) -> 
             func.sum(UsageHour.requests),
             func.sum(UsageHour.instances),
             func.sum(UsageHour.pixels),
-            func.sum(UsageHour.unanswered_milliseconds),
         )
         .where(
             UsageHour.account_id == account_id,
             UsageHour.hour_ms >= start_ms,
             UsageHour.hour_ms < end_ms,
-            (UsageHour.requests > 0) | (UsageHour.unanswered_milliseconds > 0),
+            UsageHour.requests > 0,
         )
         .group_by(UsageHour.model)
         .order_by(UsageHour.model)

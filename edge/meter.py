@@ -13,10 +13,8 @@ from grpc.aio import EOF
 from accounts.clock import now_ms
 from edge.check import REUSED_CODE, REUSED_MESSAGE
 from edge.directory import Directory
-from edge.in_flight import InFlight
-from edge.ledger import Ledger, LedgerDown
-from edge.pass_on import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
-from edge.records import Completed, Outcome
+from edge.ledger import Completed, Ledger, LedgerDown, Outcome
+from edge.pass_on import FIELD, NAMESPACE, Metered, read_metered
 
 OWN_HEADERS = (
     "x-model-name",
@@ -37,10 +35,9 @@ logger = logging.getLogger("edge.meter")
 class Meter:
     """The one method of ``envoy.service.ext_proc.v3.ExternalProcessor``."""
 
-    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
+    def __init__(self, directory: Directory, ledger: Ledger) -> None:
         self._directory = directory
         self._ledger = ledger
-        self._in_flight = in_flight
 
     async def process(self, context: Any) -> None:
         """One stream, which is one HTTP answer: serialised ProcessingRequests and -Responses."""
@@ -50,15 +47,11 @@ class Meter:
     async def answer(self, data: bytes) -> bytes:
         """A serialised ProcessingRequest of response headers to its ProcessingResponse."""
         request = pb.ProcessingRequest.FromString(data)
-        fields = request.metadata_context.filter_metadata[NAMESPACE].fields
-        attempt, text = fields[ATTEMPT_FIELD].string_value, fields[FIELD].string_value
+        text = request.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value
         headers = {
             item.key: (item.raw_value or item.value.encode()).decode("latin-1")
             for item in request.response_headers.headers.headers
         }
-        if attempt:
-            # Before anything is waited for: its end may be reported meanwhile.
-            self._in_flight.answered(int(attempt))
         if text:
             metered = read_metered(text)
             outcome = _outcome(metered, headers)

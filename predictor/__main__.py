@@ -8,46 +8,43 @@ import sys
 from pathlib import Path
 
 from artifact import ArtifactError
-from common.logs import configure_logging
 from common.settings import SettingError, read_settings
 from predictor.engines import EngineOptions
 from predictor.engines.precision import usable_precision
 from predictor.loading import load_revision
 from predictor.model import PredictorModel
+from predictor.passes import Passes
 from predictor.settings import PredictorSettings
-from predictor.workers import WorkerPool
-from serving.arguments import ModelSelection, refuse_repeats, server_arguments
+from serving.arguments import ModelSelection, read_arguments, server_arguments
 from serving.quota import cpu_quota
-from serving.server import VisionServer
+from serving.server import VisionServer, configure_logs
 
 DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "2")]
 
 
 def main() -> int:
     parser = server_arguments("python -m predictor", "Holds PyTorch models and answers tensors.")
-    # KServe's controller may append arguments of its own.
-    options, _ = parser.parse_known_args()
-    selections: list[ModelSelection] = options.models or DEFAULT
     try:
+        options = read_arguments(parser)
+        selections: list[ModelSelection] = options.models or DEFAULT
         settings = read_settings(PredictorSettings, os.environ)
-        refuse_repeats(selections)
         for selection in selections:
             if selection.selector is None:
                 raise ValueError(f"--model={selection.name}: which revision? --model=NAME=REVISION")
-    except (SettingError, ValueError) as error:
+        configure_logs(settings, options)
+    except (SettingError, ValueError, OSError) as error:
         print(f"predictor: {error}", file=sys.stderr)
         return 2
-    configure_logging(settings.log_level)
-    with WorkerPool(settings.torch_threads or max(1, round(cpu_quota()))) as pool:
+    with Passes(settings.torch_threads or max(1, round(cpu_quota()))) as passes:
         root, device = Path(settings.model_root), settings.device
         how = EngineOptions(usable_precision(settings.precision, device), device)
         try:
             models = [
                 PredictorModel(
-                    pool.run_on_first_worker(
+                    passes.first(
                         load_revision, root, s.name, s.selector or "", settings.engine, how
                     ),
-                    pool,
+                    passes,
                     settings.max_instances,
                 )
                 for s in selections
@@ -55,7 +52,7 @@ def main() -> int:
         except ArtifactError as error:
             logging.getLogger("predictor").critical("%s", error)
             return 1
-        VisionServer(settings).start(models)
+        VisionServer(settings, options).start(models)
     return 0
 
 

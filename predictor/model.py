@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from artifact import TensorInput
 from predictor.loading import LoadedRevision
-from predictor.workers import BatchQueue, WorkerPool
+from predictor.passes import Passes, PassQueue
 from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
 from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
@@ -43,14 +43,14 @@ class PredictorModel(ServedModel):
 
     Args:
         loaded: the one revision that answers.
-        pool: where it computes; shared by all models.
+        passes: where it computes; shared by all models.
         max_instances: most rows in one request.
     """
 
-    def __init__(self, loaded: LoadedRevision, pool: WorkerPool, max_instances: int) -> None:
+    def __init__(self, loaded: LoadedRevision, passes: Passes, max_instances: int) -> None:
         super().__init__(loaded.card.name)
         self._loaded = loaded
-        self._queue = BatchQueue(pool, loaded.session.run, loaded.max_instances_per_pass)
+        self._queue = PassQueue(passes, loaded.session.run, loaded.max_instances_per_pass)
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest
@@ -68,7 +68,7 @@ class PredictorModel(ServedModel):
         shape = [-1, *contract.output_shape(contract.input.shape)]
         return [{"name": contract.outputs[0], "datatype": contract.output_dtype, "shape": shape}]
 
-    async def preprocess(
+    async def preprocess(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Payload:
         if payload.contract_digest not in (None, self._contract_digest):
@@ -80,7 +80,9 @@ class PredictorModel(ServedModel):
         check_batch(payload.batch, self._contract.input, self._max_instances)
         return payload
 
-    async def predict(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Answer:
+    async def predict(  # type: ignore[override]
+        self, payload: Payload, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         probabilities = await self._queue.submit(payload.batch)
         answered = Answered(self._loaded.card.revision, self._loaded.digest, len(probabilities))
         return Answer(payload, probabilities, answered)

@@ -39,24 +39,24 @@ class Admission:
     """Counts requests in; refuses those that would wait too long.
 
     Args:
-        most_requests: in progress at once.
-        most_bytes: of their bodies.
+        max_requests: in progress at once.
+        max_bytes: of their bodies.
         wait_seconds: time after which a request that is admitted should be answered.
         polling: is told how many are in progress.
     """
 
     def __init__(
         self,
-        most_requests: int,
-        most_bytes: int,
+        max_requests: int,
+        max_bytes: int,
         wait_seconds: float,
         polling: BusyPoll | None = None,
     ) -> None:
-        self._most_requests = most_requests
-        self._most_bytes = most_bytes
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
         self._wait_seconds = wait_seconds
         self._polling = polling
-        self._limit = most_requests
+        self._limit = max_requests
         self._requests = 0
         self._bytes = 0
         self._speeds: deque[tuple[float, float]] = deque()
@@ -80,7 +80,7 @@ class Admission:
     def has_room(self, size_bytes: int) -> bool:
         """Whether a request of that size would be taken in."""
         return self._requests < self._limit and (
-            not self._requests or self._bytes + size_bytes <= self._most_bytes
+            not self._bytes or self._bytes + size_bytes <= self._max_bytes
         )
 
     def check(self, size_bytes: int) -> None:
@@ -95,6 +95,24 @@ class Admission:
             self._refused += 1
             raise Overloaded("too many requests are in progress")
         raise Overloaded("too many bytes are in progress")
+
+    def reserve(self, size_bytes: int, own_bytes: int) -> None:
+        """Hold bytes of a body that is still arriving; ``release`` must follow.
+
+        Args:
+            own_bytes: what is held of that body already. One body alone may be as large as it is.
+
+        Raises:
+            Overloaded: there is no room for them.
+        """
+        others = self._bytes - own_bytes
+        if others and self._bytes + size_bytes > self._max_bytes:
+            raise Overloaded("too many bytes are in progress")
+        self._bytes += size_bytes
+
+    def release(self, size_bytes: int) -> None:
+        """Give reserved bytes back."""
+        self._bytes -= size_bytes
 
     def enter(self, size_bytes: int) -> None:
         """Take a request in, if there is room; ``leave`` must follow.
@@ -135,7 +153,7 @@ class Admission:
         if best:
             self._press(now)
             allowed = int(best * self._wait_seconds * (PRESSED_SHARE if self._pressed else 1))
-            self._limit = min(self._most_requests, max(FLOOR, allowed))
+            self._limit = min(self._max_requests, max(FLOOR, allowed))
         self._started = now
         self._answered = self._refused = 0
         self._idle = self._requests < FLOOR // 2

@@ -7,6 +7,7 @@ ServingError
 ├── UnknownModel          404 NOT_FOUND
 ├── NotFound              404 NOT_FOUND           no such URL
 ├── MethodNotAllowed      405 UNIMPLEMENTED
+├── RequestTimeoutError   408 DEADLINE_EXCEEDED   the body did not arrive in time
 ├── RequestIdReusedError  409 ALREADY_EXISTS      an id that belongs to another content
 ├── TooLarge              413 INVALID_ARGUMENT    bytes, pixels or instances over a limit
 ├── UnsupportedMedia      415 INVALID_ARGUMENT    a content or image type that is not read
@@ -110,6 +111,16 @@ class MethodNotAllowed(ServingError):
 
     def headers(self) -> dict[str, str]:
         return {**super().headers(), "allow": self.allow}
+
+
+class RequestTimeoutError(ServingError):
+    status = 408
+    grpc_status = StatusCode.DEADLINE_EXCEEDED
+    code = "request_timeout"
+
+    def headers(self) -> dict[str, str]:
+        # What is left of the body would be taken for the next request.
+        return {**super().headers(), "connection": "close"}
 
 
 class RequestIdReusedError(ServingError):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
 
-from grpc import StatusCode, aio
+from grpc import StatusCode, aio, ssl_server_credentials
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
@@ -22,9 +23,9 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from serving.admission import Admission
 from serving.errors import ERROR_CODE, Internal, ServingError
-from serving.http import failures, shown_error
 from serving.metrics import TALLY
 from serving.model import Answered
+from serving.rendering import failures, shown_error
 from serving.settings import ServerSettings
 
 IDENTITY_ONLY = 1
@@ -38,6 +39,8 @@ class GrpcModel(Protocol):
     """What the gRPC edge needs of a model beyond KServe's own interface."""
 
     def require_ready(self) -> None: ...
+
+    async def answer(self, payload: Any, headers: Mapping[str, str]) -> Any: ...
 
     def read_grpc(self, request: pb.ModelInferRequest) -> Any: ...
 
@@ -68,7 +71,7 @@ class Servicer(InferenceServicer):
             self._admission.enter(size_bytes)
             admitted = True
             headers = dict(context.invocation_metadata())
-            answer, _ = await model(served.read_grpc(request), headers)
+            answer = await served.answer(served.read_grpc(request), headers)
             answered = cast(Answered, answer.answered)
             revision = answered.revision
             response = served.write_grpc(answer)
@@ -132,6 +135,7 @@ class GrpcServer:
     Args:
         max_threads: of gRPC itself, as KServe's argument says.
         max_received, max_sent: bytes of one message.
+        tls: private key and certificate chain, PEM; None for plain connections.
     """
 
     def __init__(
@@ -143,6 +147,7 @@ class GrpcServer:
         max_threads: int,
         max_received: int,
         max_sent: int,
+        tls: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._servicer = servicer
         self._settings = settings
@@ -150,6 +155,7 @@ class GrpcServer:
         self._max_threads = max_threads
         self._max_received = max_received
         self._max_sent = max_sent
+        self._tls = tls
         self._server: aio.Server | None = None
 
     @property
@@ -176,7 +182,12 @@ class GrpcServer:
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         host = self._settings.host
         address = f"[{host}]" if ":" in host else host
-        self._port = self._server.add_insecure_port(f"{address}:{self._port}")
+        address = f"{address}:{self._port}"
+        if self._tls is None:
+            self._port = self._server.add_insecure_port(address)
+        else:
+            credentials = ssl_server_credentials([self._tls])
+            self._port = self._server.add_secure_port(address, credentials)
         await self._server.start()
 
     async def serve(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple
 from kserve.model import Model
 
 from serving.errors import Unavailable
-from serving.metrics import TALLY
 
 CONTRACT_DIGEST = "contract_digest"
 """v2 request parameter with which a transformer says what contract its tensors follow."""
@@ -63,29 +61,39 @@ class Answered(NamedTuple):
 
 
 class ServedModel(Model):
-    """A ``kserve.Model`` whose payloads are read and written by itself, one pair a protocol.
+    """A ``kserve.Model`` whose payloads are read and written by itself, one pair per protocol.
 
-    The edges do: read, ``await model(payload, headers)`` (KServe's preprocess, predict and
+    The edges do: read, ``answer`` (KServe's ``__call__``: its hooks preprocess, predict and
     postprocess, with its metrics), write. So whatever the protocol, one handler answers.
     """
 
-    async def __call__(
-        self, body: Any, headers: Mapping[str, str] | None = None, verb: object = None
-    ) -> tuple[Any, dict[str, str]]:
-        """KServe's own, less its log lines and its check of dictionaries; counted as there."""
-        before, during, after = TALLY.stages(self.name)
-        started = time.perf_counter()
-        payload = await self.preprocess(body, headers)
-        prepared = time.perf_counter()
-        before.observe(prepared - started)
-        answer = await self.predict(payload, headers)
-        predicted = time.perf_counter()
-        during.observe(predicted - prepared)
-        answer = await self.postprocess(answer, headers)
-        after.observe(time.perf_counter() - predicted)
-        return answer, {}
+    async def answer(self, payload: Any, headers: Mapping[str, str] | None = None) -> Any:
+        """What the three hooks make of a payload."""
+        found: Any = await self(payload, dict(headers or {}))
+        return found[0]
 
-    async def postprocess(self, result: Any, headers: Mapping[str, str] | None = None) -> Any:
+    def validate(self, payload: Any) -> Any:
+        """Nothing: KServe's looks for protocols' fields, which have been read by then."""
+        return payload
+
+    async def preprocess(self, payload: Any, headers: Mapping[str, str] | None = None) -> Any:
+        return payload
+
+    @abstractmethod
+    async def predict(
+        self,
+        payload: Any,
+        headers: Mapping[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> Any:
+        """The answer to what ``preprocess`` made."""
+
+    async def postprocess(
+        self,
+        result: Any,
+        headers: Mapping[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> Any:
         """Nothing: what is made of an answer depends on the protocol it leaves by."""
         return result
 

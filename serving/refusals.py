@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
-A_TURN = 32
+PER_TURN = 32
 """Refusals in one turn. With fewer, they wait for longer; with more, those who were admitted do."""
 
 
@@ -20,16 +19,21 @@ class Refusals:
     """First come, first refused; at most one of a connection waits here at a time."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def add(self, send: Callable[[], None]) -> None:
-        """Have ``send`` called in this turn of the running event loop, or in one of the next."""
+    async def turn(self) -> None:
+        """Wait for this turn of the running event loop to end, or for one of the next."""
+        loop = asyncio.get_running_loop()
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._send)
-        self._waiting.append(send)
+            loop.call_soon(self._wake)
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        await turn
 
-    def _send(self) -> None:
-        for _ in range(min(A_TURN, len(self._waiting))):
-            self._waiting.popleft()()
+    def _wake(self) -> None:
+        for _ in range(min(PER_TURN, len(self._waiting))):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._send)
+            asyncio.get_running_loop().call_soon(self._wake)

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import logging
 import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import kserve.logging
 import uvloop
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from kserve import errors
+from kserve.model_repository import ModelRepository
 from kserve.model_server import ModelServer
 from kserve.model_server import app as kserve_application
-from kserve.model_server import args as kserve_arguments
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
-from starlette.exceptions import HTTPException
 
+from common.logs import configure_logging
 from serving.admission import Admission
-from serving.errors import Forbidden, ServingError, UnknownModel
+from serving.edge import Edge
+from serving.errors import Forbidden, UnknownModel
 from serving.grpc import GrpcServer, Servicer
-from serving.http import Edge, render_error
 from serving.model import ServedModel
-from serving.protocol import ShortProtocol
+from serving.quota import cpu_quota
+from serving.rendering import RENDERED, render_error
 from serving.settings import ServerSettings
-
-RENDERED = (
-    ServingError,
-    HTTPException,
-    RequestValidationError,
-    NotImplementedError,
-    errors.InvalidInput,
-    errors.InferenceError,
-    errors.ModelNotFound,
-    errors.ModelNotReady,
-    errors.UnsupportedProtocol,
-    errors.ServerNotLive,
-    errors.ServerNotReady,
-    Exception,
-)
 
 GC_THRESHOLD = 20_000
 """New objects between two collections, instead of 700: a request leaves no cycles behind."""
+
+HealthCheck = Callable[[], Awaitable[bool]]
 
 logger = logging.getLogger("serving")
 
@@ -60,11 +51,23 @@ class ClosedRepository(ModelRepositoryExtension):
 
 
 class ClosedDataPlane(DataPlane):
-    """Ready means that every model is; an unready model is never loaded by a request."""
+    """Ready means that every model is; an unready model is never loaded by a request.
+
+    Args:
+        also_ready: asked too, whenever readiness is.
+    """
+
+    def __init__(
+        self, model_registry: ModelRepository, also_ready: HealthCheck | None = None
+    ) -> None:
+        super().__init__(model_registry)
+        self._also_ready = also_ready
 
     async def ready(self) -> bool:
         models = self.model_registry.get_models().values()
-        return bool(models) and all(model.ready for model in models)
+        if not models or not all(model.ready for model in models):
+            return False
+        return self._also_ready is None or await self._also_ready()
 
     async def get_model(self, name: str) -> ServedModel:
         model: ServedModel | None = self.model_registry.get_model(name)
@@ -77,60 +80,85 @@ class ClosedDataPlane(DataPlane):
 
 
 class ClosedRESTServer(RESTServer):
-    """KServe's REST server behind ``Edge``, without the timing middleware's log lines."""
+    """KServe's REST server, on a chosen address, with ``Edge`` as the outermost middleware."""
 
-    def __init__(
-        self, settings: ServerSettings, admission: Admission | None = None, **arguments: Any
-    ) -> None:
+    def __init__(self, settings: ServerSettings, admission: Admission, **arguments: Any) -> None:
         super().__init__("kserve.model_server:app", **arguments)
         self._settings = settings
-        self._admission = admission or settings.admission()
+        self._admission = admission
         self.config.host = settings.host
         self.config.access_log = False
         self.config.server_header = False
         self.config.proxy_headers = False
-        self.config.http = ShortProtocol
+        self.config.ws = "none"
 
     def create_application(self) -> None:
-        """KServe's application, with ``Edge`` outside of all its middleware."""
-        # KServe 0.21 answers with a class that current FastAPI calls deprecated, once a route.
+        # KServe 0.21 answers with a class that current FastAPI calls deprecated, once per route.
         warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-        super().create_application()
-        self.config.app = self.edge(kserve_application)
+        super().create_application()  # type: ignore[no-untyped-call]
+        models = self.dataplane.model_registry
+        close_edges(kserve_application, models, self._settings, self._admission)
 
-    def edge(self, app: FastAPI) -> Edge:
-        return Edge(app, self.dataplane.model_registry, self._settings, self._admission)
 
-    def _add_middlewares(self, app: FastAPI) -> None:
-        """None: KServe's times every request to write four log lines of it."""
-
-    def _add_exception_handlers(self, app: FastAPI) -> None:
-        for kind in RENDERED:
-            app.add_exception_handler(kind, render_error)
+def close_edges(
+    app: FastAPI, models: ModelRepository, settings: ServerSettings, admission: Admission
+) -> None:
+    """Give KServe's application the one error shape, and ``Edge`` outside of its middleware."""
+    for kind in RENDERED:
+        app.add_exception_handler(kind, render_error)
+    app.add_middleware(Edge, models=models, settings=settings, admission=admission)
 
 
 class VisionServer(ModelServer):
     """Starts REST, and gRPC where it is enabled, for models that are already loaded.
 
-    Ports, worker and message limits are KServe's own arguments.
+    Args:
+        options: KServe's arguments, as ``serving.arguments`` reads them.
+        also_ready: asked whenever readiness is, beside every model's.
     """
 
-    def __init__(self, settings: ServerSettings, **arguments: Any) -> None:
-        super().__init__(grace_period=settings.grace_seconds, **arguments)
+    def __init__(
+        self,
+        settings: ServerSettings,
+        options: argparse.Namespace,
+        also_ready: HealthCheck | None = None,
+    ) -> None:
+        super().__init__(
+            http_port=options.http_port,
+            grpc_port=options.grpc_port,
+            max_threads=options.max_threads,
+            max_asyncio_workers=options.max_asyncio_workers,
+            enable_grpc=options.enable_grpc,
+            enable_latency_logging=options.enable_latency_logging,
+            event_loop=options.event_loop,
+            timeout_keep_alive=options.timeout_keep_alive,
+            grace_period=settings.grace_seconds,
+            ssl_certfile=options.ssl_certfile,
+            ssl_keyfile=options.ssl_keyfile,
+        )
         self.settings = settings
-        self.dataplane = ClosedDataPlane(model_registry=self.registered_models)
+        self.options = options
+        self.dataplane = ClosedDataPlane(self.registered_models, also_ready)
         self.model_repository_extension = ClosedRepository(self.registered_models)
         self._grpc_edge: GrpcServer | None = None
+        self.models: Sequence[ServedModel] = ()
 
-    def start(self, models: list[ServedModel]) -> None:
+    def start(self, models: Sequence[ServedModel]) -> None:  # type: ignore[override]
         """Serve until SIGTERM or SIGINT.
 
         One process: KServe 0.21 loses the predictor's address in further workers, and scaling
         is the cluster's task.
         """
-        self._register_and_check_atleast_one_model_is_ready(models)
+        self.models = models
+        for model in models:
+            self.register_model(model)
+            model.enable_latency_logging = self.enable_latency_logging
         admission = self.settings.admission()
-        self._rest_server = ClosedRESTServer(
+        if self.enable_grpc:
+            self._grpc_edge = self._make_grpc_edge(admission)
+            # Before REST, whose readiness is what probes ask for.
+            self.servers.append(self._grpc_edge.serve())
+        rest = ClosedRESTServer(
             self.settings,
             admission,
             data_plane=self.dataplane,
@@ -139,33 +167,25 @@ class VisionServer(ModelServer):
             grace_period=self.grace_period,
             event_loop=self.event_loop,
             timeout_keep_alive=self.timeout_keep_alive,
+            ssl_certfile=self.ssl_certfile,
+            ssl_keyfile=self.ssl_keyfile,
         )
-        if self.enable_grpc:
-            servicer = Servicer(self.dataplane, self.model_repository_extension, admission)
-            self._grpc_edge = GrpcServer(
-                servicer,
-                self.settings,
-                self.grpc_port,
-                max_threads=self.max_threads,
-                max_received=kserve_arguments.grpc_max_receive_message_length,
-                max_sent=kserve_arguments.grpc_max_send_message_length,
-            )
-            # Before REST, whose readiness is what probes ask for.
-            self.servers.append(self._grpc_edge.serve())
-        self.servers.append(self._rest_server.start())
-        self.register_signal_handler()
+        self.servers.append(rest.start())  # type: ignore[no-untyped-call]
+        self.register_signal_handler()  # type: ignore[no-untyped-call]
         logger.info("serving %s", ", ".join(model.name for model in models))
-        # KServe chooses uvloop for workers alone; its sockets cost half of asyncio's.
         # What is here now stays: the collector need not look through it again, nor as often.
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
+        # KServe chooses uvloop for workers alone; its sockets cost half of asyncio's.
         run = asyncio.run if self.event_loop == "asyncio" else uvloop.run
-        run(self._serve())
+        run(self.serve())
 
-    async def _serve(self) -> None:
-        models = self.registered_models.get_models().values()
-        background = [asyncio.create_task(model.started()) for model in models]
-        await super()._serve()
+    async def serve(self) -> None:
+        """Run all servers until they have stopped."""
+        workers = self.max_asyncio_workers or min(32, round(cpu_quota()) + 4)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(workers))
+        background = [asyncio.create_task(model.started()) for model in self.models]
+        await asyncio.gather(*self.servers)
         for task in background:
             task.cancel()
 
@@ -174,10 +194,40 @@ class VisionServer(ModelServer):
 
         KServe's own ``stop`` unloads the models first, which fails the calls it then waits for.
         """
-        asyncio.get_running_loop().create_task(self._shut_down(sig))
+        asyncio.get_running_loop().create_task(self._shut_down())
 
-    async def _shut_down(self, sig: int) -> None:
-        for model in self.registered_models.get_models().values():
+    async def _shut_down(self) -> None:
+        for model in self.models:
             await model.close()
         if self._grpc_edge:
             await self._grpc_edge.stop()
+
+    def _make_grpc_edge(self, admission: Admission) -> GrpcServer:
+        tls = None
+        if self.ssl_certfile and self.ssl_keyfile:
+            tls = (Path(self.ssl_keyfile).read_bytes(), Path(self.ssl_certfile).read_bytes())
+        return GrpcServer(
+            Servicer(self.dataplane, self.model_repository_extension, admission),
+            self.settings,
+            self.grpc_port,
+            max_threads=self.max_threads,
+            max_received=self.options.grpc_max_receive_message_length,
+            max_sent=self.options.grpc_max_send_message_length,
+            tls=tls,
+        )
+
+
+def configure_logs(settings: ServerSettings, options: argparse.Namespace) -> None:
+    """Send logs where KServe's arguments say, else through the one formatter.
+
+    Raises:
+        ValueError, OSError: the file they name cannot be used.
+    """
+    if not options.configure_logging:
+        return
+    if options.log_config_file:
+        kserve.logging.configure_logging(options.log_config_file)
+        return
+    configure_logging(settings.log_level)
+    if options.enable_latency_logging:
+        kserve.logging.trace_logger.setLevel(logging.INFO)

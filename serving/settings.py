@@ -51,7 +51,7 @@ class ServerSettings(Settings):
         0.06, gt=0, description="wait above which, by the measured speed, requests are refused"
     )
     busy_poll_seconds: float = Field(
-        0.002,
+        0.0,
         ge=0,
         le=0.1,
         description="time that an event loop with little to do looks for more before it sleeps",

@@ -28,7 +28,7 @@ from artifact import (
     write_revision,
 )
 from predictor.networks import build_network
-from serving.http import failures
+from serving.rendering import failures
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "models"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from artifact import ArtifactError, model_contract
-from common.logs import configure_logging
 from common.settings import SettingError, read_settings
-from serving.arguments import ModelSelection, refuse_repeats, server_arguments
+from serving.arguments import (
+    ArgumentError,
+    ModelSelection,
+    read_arguments,
+    server_arguments,
+)
 from serving.quota import cpu_quota
-from serving.server import VisionServer
+from serving.server import VisionServer, configure_logs
 from transformer.hop import HopSettings, PredictorHop
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
@@ -27,12 +34,9 @@ def main() -> int:
     parser = server_arguments(
         "python -m transformer", "Turns images into tensors and probabilities into labels."
     )
-    # KServe's controller appends arguments of its own.
-    options, _ = parser.parse_known_args()
-    selections: list[ModelSelection] = options.models or DEFAULT
     try:
-        settings = read_settings(TransformerSettings, os.environ)
-        refuse_repeats(selections)
+        options = read_arguments(parser, transformer=True)
+        settings = with_arguments(read_settings(TransformerSettings, os.environ), options)
         if not options.predictor_host:
             raise ValueError("--predictor_host is missing: where is the predictor?")
         host: str = options.predictor_host
@@ -42,13 +46,14 @@ def main() -> int:
                 timeout_seconds=settings.predictor_timeout_seconds,
                 attempts=settings.predictor_attempts,
                 max_message_bytes=settings.predictor_max_bytes,
-                use_ssl=options.predictor_use_ssl,
+                use_ssl=bool(options.predictor_use_ssl),
             )
         )
-    except (SettingError, ValueError) as error:
+        configure_logs(settings, options)
+    except (SettingError, ValueError, OSError) as error:
         print(f"transformer: {error}", file=sys.stderr)
         return 2
-    configure_logging(settings.log_level)
+    selections: list[ModelSelection] = options.models or DEFAULT
     executor = ThreadPoolExecutor(
         settings.decode_threads or max(1, round(cpu_quota())), thread_name_prefix="decode"
     )
@@ -66,8 +71,29 @@ def main() -> int:
     except ArtifactError as error:
         logging.getLogger("transformer").critical("%s", error)
         return 1
-    VisionServer(settings, enable_grpc=False).start(models)
+    also_ready = hop.is_ready if options.enable_predictor_health_check else None
+    VisionServer(settings, options, also_ready).start(models)
     return 0
+
+
+def with_arguments(
+    settings: TransformerSettings, options: argparse.Namespace
+) -> TransformerSettings:
+    """The settings with what KServe's arguments say about the same."""
+    changes: dict[str, object] = {}
+    if options.predictor_request_timeout_seconds is not None:
+        changes["predictor_timeout_seconds"] = options.predictor_request_timeout_seconds
+    if options.predictor_request_retries is not None:
+        changes["predictor_attempts"] = 1 + options.predictor_request_retries
+    try:
+        return TransformerSettings.model_validate({**settings.model_dump(), **changes})
+    except ValidationError as error:
+        field = str(error.errors()[0]["loc"][0])
+        argument = {
+            "predictor_timeout_seconds": "--predictor_request_timeout_seconds",
+            "predictor_attempts": "--predictor_request_retries",
+        }[field]
+        raise ArgumentError(f"{argument}: {error.errors()[0]['msg']}") from None
 
 
 if __name__ == "__main__":

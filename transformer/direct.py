@@ -51,7 +51,7 @@ class DirectModel:
         request = HttpRequest(question.body, headers, question.query)
         started = time.perf_counter()
         try:
-            answer, _ = await self._model(self._model.read_v1(request), headers)
+            answer = await self._model.answer(self._model.read_v1(request), headers)
             reply = self._model.write_v1(answer)
         except ServingError as error:
             raise DirectError(f"{type(error).__name__}: {error.message}") from None

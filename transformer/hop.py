@@ -64,7 +64,8 @@ WAKE_PAUSE_SECONDS = 0.1
 LARGE_BYTES = 1 << 20
 """A body from this size on is written in parts, so that the event loop gets its turns."""
 
-LIVE_PATH = "/v2/health/live"
+LIVE_PATH, READY_PATH = "/v2/health/live", "/v2/health/ready"
+READY_SECONDS = 2.0
 UNREACHABLE = "the predictor cannot be reached"
 
 RETRIED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -157,6 +158,14 @@ class PredictorHop:
             except ServingError:
                 return
             await asyncio.sleep(WAKE_PAUSE_SECONDS)
+
+    async def is_ready(self) -> bool:
+        """Whether the predictor says that it is; a probe that may keep it awake."""
+        deadline = asyncio.get_running_loop().time() + READY_SECONDS
+        try:
+            return (await self._once("GET", READY_PATH, b"", {}, deadline)).status == HTTPStatus.OK
+        except (ServingError, _DisconnectedError):
+            return False
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[Any], headers: Mapping[str, str]

@@ -27,7 +27,7 @@ class NetworkModel(Model):
         self.ready = True
         return self.ready
 
-    def preprocess(
+    def preprocess(  # type: ignore[override]
         self, payload: dict[str, Any] | InferRequest, headers: dict[str, str] | None = None
     ) -> Tensor:
         assert headers is not None
@@ -36,7 +36,7 @@ class NetworkModel(Model):
         headers["request-type"] = "v1"
         return torch.tensor(np.asarray(payload["instances"], np.float32))
 
-    def predict(
+    def predict(  # type: ignore[override]
         self,
         batch: Tensor,
         headers: dict[str, str] | None = None,

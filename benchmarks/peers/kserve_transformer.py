@@ -28,8 +28,10 @@ class ImageTransformer(Model):
         self.predictor_protocol = protocol
         self.ready = True
 
-    def preprocess(
-        self, payload: dict[str, Any], headers: dict[str, str] | None = None
+    def preprocess(  # type: ignore[override]
+        self,
+        payload: dict[str, Any],
+        headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferRequest:
         batch = np.asarray([image_transform(item) for item in payload["instances"]])
         if self.predictor_protocol == "v1":
@@ -38,7 +40,7 @@ class ImageTransformer(Model):
         tensor.set_data_from_numpy(batch, binary_data=True)
         return InferRequest(model_name=self.name, infer_inputs=[tensor])
 
-    def postprocess(
+    def postprocess(  # type: ignore[override]
         self,
         result: dict[str, Any] | InferResponse,
         headers: dict[str, str] | None = None,

@@ -16,7 +16,7 @@ MAX_BATCH = 64
 BATCH_SECONDS = 0.002
 
 
-class Classifier(litserve.LitAPI):
+class Classifier(litserve.LitAPI):  # type: ignore[misc]
     """One image a request; LitServe makes the batches."""
 
     def setup(self, device: str) -> None:

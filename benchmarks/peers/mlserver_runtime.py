@@ -10,7 +10,7 @@ from mlserver.types import InferenceRequest, InferenceResponse
 from benchmarks.peers.network import PeerNetwork
 
 
-class NetworkRuntime(MLModel):
+class NetworkRuntime(MLModel):  # type: ignore[misc]
     async def load(self) -> bool:
         self._network = PeerNetwork()
         return True

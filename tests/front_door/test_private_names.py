@@ -40,18 +40,6 @@ KEPT: dict[str, set[str]] = {
         "torch.ops.mkldnn._reorder_convolution_weight",
         "torch.ops.mkldnn._is_mkldnn_bf16_supported",
     },
-    # The fast path of HTTP/1.1 for small requests; every other one takes uvicorn's own way.
-    "serving/protocol.py": {
-        "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol._unset_keepalive_if_required",
-    },
-    # KServe has no public way to leave out its middleware and error shapes, nor to serve without
-    # a model that is ready.
-    "serving/server.py": {
-        "kserve.model_server.ModelServer._register_and_check_atleast_one_model_is_ready",
-        "kserve.model_server.ModelServer._serve",
-        "kserve.protocol.rest.server.RESTServer._add_exception_handlers",
-        "kserve.protocol.rest.server.RESTServer._add_middlewares",
-    },
 }
 
 

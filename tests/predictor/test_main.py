@@ -16,7 +16,7 @@ class FakeServer:
 
     started: list[PredictorModel] | None = None
 
-    def __init__(self, settings: Any) -> None:
+    def __init__(self, settings: Any, options: Any) -> None:
         self.settings = settings
 
     def start(self, models: list[PredictorModel]) -> None:
@@ -28,7 +28,7 @@ def threads(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[int]:
     found: list[int] = []
     FakeServer.started = None
     monkeypatch.setattr(entry, "VisionServer", FakeServer)
-    monkeypatch.setattr(entry, "configure_logging", lambda level: None)
+    monkeypatch.setattr(entry, "configure_logs", lambda settings, options: None)
     monkeypatch.setattr(torch, "set_num_threads", found.append)
     monkeypatch.setenv("VISION_MODEL_ROOT", str(small_root))
     for name in ("VISION_TORCH_THREADS", "VISION_MAX_INSTANCES", "VISION_LOG_LEVEL"):
@@ -60,12 +60,12 @@ def test_arguments_choose_revisions_and_folders(
 ) -> None:
     monkeypatch.setenv("VISION_TORCH_THREADS", "3")
     folder = small_root / "mnist" / "2"
-    arguments = ["--model=fashion-mnist=2", f"--model=mnist={folder}", "--an_argument_of_kserve=1"]
+    arguments = ["--model=fashion-mnist=2", f"--model=mnist={folder}"]
     assert run(monkeypatch, *arguments) == 0
     assert revisions(FakeServer.started) == ["fashion-mnist/2", "mnist/2"]
     assert set(threads) == {1}
-    shared = {model._queue._pool for model in FakeServer.started or []}
-    assert [len(pool._workers) for pool in shared] == [3]
+    shared = {model._queue._passes for model in FakeServer.started or []}
+    assert [len(passes._workers) for passes in shared] == [3]
 
 
 @pytest.mark.parametrize(

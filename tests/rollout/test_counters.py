@@ -74,8 +74,8 @@ def test_counters_that_cannot_be_read_at_the_start_are_told(
 
 def test_the_servers_own_metrics_are_read() -> None:
     """Names and labels as `serving.metrics` has them."""
-    registry, tally = CollectorRegistry(), Tally()
-    registry.register(tally)
+    registry = CollectorRegistry()
+    tally = Tally(registry)
     for _ in range(3):
         tally.count_request("counted", "1", "v2", "200")
     tally.count_request("counted", "", "v2", "500")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,6 +49,8 @@ class SumModel(ServedModel):
         self.requests: list[HttpRequest] = []
         self.headers: list[dict[str, str]] = []
         self.closed = 0
+        self.facts_wanted = False
+        self.facts: dict[str, Any] = {}
 
     async def preprocess(
         self, payload: Numbers, headers: Mapping[str, str] | None = None
@@ -56,6 +60,8 @@ class SumModel(ServedModel):
     async def predict(self, payload: Numbers, headers: Mapping[str, str] | None = None) -> Sum:
         self.headers.append(dict(headers or {}))
         await asyncio.sleep(self.pause)
+        if self.facts_wanted:
+            self.facts = await facts_of_the_loop()
         if self.fault is not None:
             raise self.fault
         answered = Answered(self.revision, DIGEST, len(payload.values))
@@ -64,6 +70,7 @@ class SumModel(ServedModel):
     def read_v1(self, request: HttpRequest) -> Numbers:
         self.requests.append(request)
         document = json.loads(request.body)
+        self.facts_wanted = bool(document.get("facts"))
         for index, value in enumerate(document["instances"]):
             if not isinstance(value, (int, float)):
                 raise InvalidRequest("must be a number", instance=index)
@@ -75,6 +82,8 @@ class SumModel(ServedModel):
         return Numbers(parsed.inputs[0].numbers().tolist(), parsed)
 
     def write_v1(self, answer: Sum) -> Reply:
+        if self.facts_wanted:
+            return Reply(json.dumps(self.facts).encode())
         return Reply(json.dumps({"predictions": [answer.total]}).encode(), headers={"x-own": "1"})
 
     def write_v2(self, answer: Sum) -> Reply:
@@ -92,6 +101,18 @@ class SumModel(ServedModel):
 
     async def close(self) -> None:
         self.closed += 1
+
+
+async def facts_of_the_loop() -> dict[str, Any]:
+    """The kind of the running event loop, and how many threads its executor has at once."""
+
+    def thread() -> int:
+        time.sleep(0.05)
+        return threading.get_ident()
+
+    loop = asyncio.get_running_loop()
+    threads = await asyncio.gather(*(loop.run_in_executor(None, thread) for _ in range(12)))
+    return {"loop": f"{type(loop).__module__}.{type(loop).__name__}", "workers": len(set(threads))}
 
 
 def repository(*models: ServedModel) -> ModelRepository:

@@ -15,6 +15,8 @@ PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
     "UnknownModel": (404, StatusCode.NOT_FOUND, "unknown_model", None),
     "NotFound": (404, StatusCode.NOT_FOUND, "not_found", None),
     "MethodNotAllowed": (405, StatusCode.UNIMPLEMENTED, "method_not_allowed", None),
+    "RequestTimeoutError": (408, StatusCode.DEADLINE_EXCEEDED, "request_timeout", None),
+    "RequestIdReusedError": (409, StatusCode.ALREADY_EXISTS, "request_id_reused", None),
     "TooLarge": (413, StatusCode.INVALID_ARGUMENT, "too_large", None),
     "UnsupportedMedia": (415, StatusCode.INVALID_ARGUMENT, "unsupported_media_type", None),
     "InvalidRequest": (422, StatusCode.INVALID_ARGUMENT, "invalid_request", None),

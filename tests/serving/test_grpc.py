@@ -48,7 +48,7 @@ def servicer(model: SumModel) -> Servicer:
     return Servicer(
         ClosedDataPlane(model_registry=models),
         ClosedRepository(models),
-        Admission(most_requests=2, most_bytes=1000, wait_seconds=1),
+        Admission(max_requests=2, max_bytes=1000, wait_seconds=1),
     )
 
 

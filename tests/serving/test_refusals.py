@@ -1,42 +1,34 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import itertools
 
-from serving.refusals import A_TURN, Refusals
+from serving.refusals import PER_TURN, Refusals
 
 
-async def test_a_few_in_each_turn_and_in_order() -> None:
+async def test_a_few_per_turn_and_in_order() -> None:
     refusals, sent = Refusals(), list[int]()
-    for number in range(2 * A_TURN + 1):
-        refusals.add(partial(sent.append, number))
-    assert sent == []
-    seen = []
-    for _ in range(4):
+
+    async def refuse(number: int) -> None:
+        await refusals.turn()
+        sent.append(number)
+
+    count = 2 * PER_TURN + 1
+    tasks = [asyncio.create_task(refuse(number)) for number in range(count)]
+    seen = [0]
+    while len(sent) < count:
         await asyncio.sleep(0)
         seen.append(len(sent))
-    assert seen == [A_TURN, 2 * A_TURN, 2 * A_TURN + 1, 2 * A_TURN + 1]
-    assert sent == list(range(2 * A_TURN + 1))
+    steps = [after - before for before, after in itertools.pairwise(seen)]
+    assert max(steps) == PER_TURN
+    assert sent == list(range(count))
+    await asyncio.gather(*tasks)
 
 
-async def test_what_comes_later_goes_out_as_well() -> None:
-    refusals, sent = Refusals(), list[int]()
-    for number in range(3):
-        refusals.add(partial(sent.append, number))
-        await asyncio.sleep(0)
-        assert sent == list(range(number + 1))
-    refusals.add(partial(sent.append, 3))
-    refusals.add(partial(sent.append, 4))
+async def test_whoever_has_gone_is_left_out() -> None:
+    refusals = Refusals()
+    first, second = (asyncio.create_task(refusals.turn()) for _ in range(2))
     await asyncio.sleep(0)
-    assert sent == [0, 1, 2, 3, 4]
-
-
-async def test_one_that_is_added_by_another_waits_for_its_turn() -> None:
-    refusals, sent = Refusals(), list[str]()
-    refusals.add(lambda: refusals.add(lambda: sent.append("second")))
-    await asyncio.sleep(0)
-    assert sent == []
-    await asyncio.sleep(0)
-    assert sent == ["second"]
-    await asyncio.sleep(0)
-    assert sent == ["second"]
+    first.cancel()
+    await second
+    assert first.cancelled()

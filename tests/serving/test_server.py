@@ -7,30 +7,36 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from kserve.protocol.rest.server import metrics_handler
+from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
+from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 
+from serving.arguments import read_arguments, server_arguments
 from serving.errors import Forbidden, UnknownModel
-from serving.http import Edge
-from serving.server import ClosedDataPlane, ClosedRepository, ClosedRESTServer, VisionServer
+from serving.server import (
+    ClosedDataPlane,
+    ClosedRepository,
+    ClosedRESTServer,
+    VisionServer,
+    close_edges,
+)
 from serving.settings import ServerSettings
 from tests.serving.fake import SumModel, client_of, repository
 
 Models = tuple[SumModel, SumModel]
 
 
-def application(*models: SumModel) -> Edge:
-    """KServe's whole REST application behind the edge, as ``VisionServer`` sets it up."""
+def application(*models: SumModel) -> FastAPI:
+    """An application with KServe's endpoints, closed as ``VisionServer`` closes KServe's own."""
     registered = repository(*models)
-    server = ClosedRESTServer(
-        ServerSettings(host="127.0.0.1"),  # type: ignore[call-arg]
-        data_plane=ClosedDataPlane(model_registry=registered),
-        model_repository_extension=ClosedRepository(registered),
-        http_port=0,
-    )
+    plane, closed = ClosedDataPlane(registered), ClosedRepository(registered)
     app = FastAPI()
-    server._add_middlewares(app)
-    server._register_endpoints(app)
-    server._add_exception_handlers(app)
-    return server.edge(app)
+    app.add_api_route("/metrics", metrics_handler)
+    register_v1_endpoints(app, plane, closed)
+    register_v2_endpoints(app, plane, closed)
+    settings = ServerSettings(host="127.0.0.1")
+    close_edges(app, registered, settings, settings.admission())
+    return app
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ async def test_the_binary_extension_is_announced(client: httpx.AsyncClient) -> N
     ("method", "url", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/v1/models/one:other", 404, "unknown_model"),
+        ("GET", "/v1/models/one:other", 404, "not_found"),
         ("POST", "/v1/models", 405, "method_not_allowed"),
         ("DELETE", "/v2/health/ready", 405, "method_not_allowed"),
         ("GET", "/v1/models/one:predict", 405, "method_not_allowed"),
@@ -151,8 +157,10 @@ async def test_a_fault_of_kserves_own_routes_is_not_shown(
 
 def test_the_server_listens_where_it_is_told() -> None:
     registered = repository()
+    settings = ServerSettings(host="127.0.0.1")
     server = ClosedRESTServer(
-        ServerSettings(host="127.0.0.1"),  # type: ignore[call-arg]
+        settings,
+        settings.admission(),
         data_plane=ClosedDataPlane(model_registry=registered),
         model_repository_extension=ClosedRepository(registered),
         http_port=0,
@@ -170,7 +178,7 @@ async def test_models_are_told_that_the_server_has_started() -> None:
             heard.set()
             await asyncio.sleep(60)
 
-    server = VisionServer(ServerSettings(), enable_grpc=False)  # type: ignore[call-arg]
-    server.register_model(Hearing("one"))
+    server = VisionServer(ServerSettings(), read_arguments(server_arguments("x", "y"), []))
+    server.models = [Hearing("one")]
     server.servers.append(heard.wait())
-    await asyncio.wait_for(server._serve(), 5)  # ends, although the model has not
+    await asyncio.wait_for(server.serve(), 5)  # ends, although the model has not

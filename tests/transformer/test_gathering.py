@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from serving.http import REQUEST_ID
+from common.routes import REQUEST_ID
 from transformer.gathering import SURE_CALLS, Gathering, headers_of_all
 
 ONE, TWO = "sha256:one", "sha256:two"

@@ -72,11 +72,12 @@ class FakeServer:
     """Remembers what it was started with, in place of the real one."""
 
     started: tuple[Any, list[ClassificationModel]] | None = None
-    enable_grpc = True
+    options: Any = None
+    also_ready: Any = None
 
-    def __init__(self, settings: Any, enable_grpc: bool = True) -> None:
+    def __init__(self, settings: Any, options: Any, also_ready: Any) -> None:
         self.settings = settings
-        FakeServer.enable_grpc = enable_grpc
+        FakeServer.options, FakeServer.also_ready = options, also_ready
 
     def start(self, models: list[ClassificationModel]) -> None:
         FakeServer.started = (self.settings, models)
@@ -86,7 +87,7 @@ class FakeServer:
 def hops(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[HopSettings]:
     found: list[HopSettings] = []
     monkeypatch.setattr(entry, "VisionServer", FakeServer)
-    monkeypatch.setattr(entry, "configure_logging", lambda level: None)
+    monkeypatch.setattr(entry, "configure_logs", lambda settings, options: None)
 
     def hop(settings: HopSettings) -> PredictorHop:
         found.append(settings)
@@ -116,7 +117,8 @@ def test_it_fronts_both_models_by_default(
     assert run(monkeypatch, "--predictor_host=vision-predictor.default") == 0
     assert FakeServer.started is not None
     assert [model.name for model in FakeServer.started[1]] == ["mnist", "fashion-mnist"]
-    assert FakeServer.enable_grpc is False
+    assert FakeServer.options.enable_grpc is False
+    assert FakeServer.also_ready is None
     (hop,) = hops
     assert hop.target == "vision-predictor.default:80"
     assert (hop.timeout_seconds, hop.attempts, hop.use_ssl) == (20.0, 3, False)
@@ -137,11 +139,25 @@ def test_arguments_and_environment_reach_the_hop(
 ) -> None:
     monkeypatch.setenv("VISION_PREDICTOR_ATTEMPTS", "2")
     monkeypatch.setenv("VISION_PREDICTOR_TIMEOUT_SECONDS", "1.5")
-    arguments = ["--predictor_host=127.0.0.1:9", "--model=mnist", "--an_argument_of_kserve=1"]
+    arguments = ["--predictor_host=127.0.0.1:9", "--model=mnist", "--model_name=vision"]
     assert run(monkeypatch, *arguments) == 0
     assert FakeServer.started is not None
     assert [model.name for model in FakeServer.started[1]] == ["mnist"]
     assert (hops[0].target, hops[0].timeout_seconds, hops[0].attempts) == ("127.0.0.1:9", 1.5, 2)
+
+
+def test_kserves_arguments_for_the_hop_go_before_the_environment(
+    hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISION_PREDICTOR_TIMEOUT_SECONDS", "1.5")
+    arguments = [
+        *("--predictor_host=h", "--predictor_request_timeout_seconds=7"),
+        *("--predictor_request_retries=0", "--predictor_use_ssl=true"),
+        *("--predictor_protocol=v2", "--enable_predictor_health_check"),
+    ]
+    assert run(monkeypatch, *arguments) == 0
+    assert (hops[0].timeout_seconds, hops[0].attempts, hops[0].use_ssl) == (7.0, 1, True)
+    assert FakeServer.also_ready.__name__ == "is_ready"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +172,14 @@ def test_arguments_and_environment_reach_the_hop(
             2,
             "VISION_PREDICTOR_ATTEMPTS",
         ),
+        (
+            ["--predictor_host=h", "--predictor_request_retries=9"],
+            {},
+            2,
+            "predictor_request_retries",
+        ),
+        (["--predictor_host=h", "--workers=4"], {}, 2, "--workers=4 is refused"),
+        (["--predictor_host=h", "--predictor_protocol=v1"], {}, 2, "--predictor_protocol=v1"),
         (["--predictor_host=h", "--model=nope"], {}, 1, "nope"),
         (["--predictor_host=h", "--model=mnist=9"], {}, 1, "mnist"),
     ],

@@ -104,7 +104,9 @@ class ClassificationModel(RemoteModel):
     def read_v2(self, request: HttpRequest) -> Payload:
         return self._payloads.read_v2(request)
 
-    async def preprocess(self, payload: Payload, headers: Mapping[str, str] | None = None) -> Batch:
+    async def preprocess(  # type: ignore[override]
+        self, payload: Payload, headers: Mapping[str, str] | None = None
+    ) -> Batch:
         spec = self._spec
         if sum(map(len, payload.images)) <= INLINE_BYTES:
             items: list[Prepared | Plain] = []
@@ -141,7 +143,9 @@ class ClassificationModel(RemoteModel):
             items.append(found)
         return Batch(payload, items, pixels)
 
-    async def predict(self, payload: Batch, headers: Mapping[str, str] | None = None) -> Answer:
+    async def predict(  # type: ignore[override]
+        self, payload: Batch, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         count = len(payload.items)
         share = await self._batcher.submit(
             Call(payload.items, headers or {}), count, count * self._instance_bytes

@@ -118,7 +118,7 @@ class SegmentationModel(RemoteModel):
     def read_v2(self, request: HttpRequest) -> Payload:
         return self._payloads.read_v2(request)
 
-    async def preprocess(
+    async def preprocess(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Opened:
         return await self._off_loop(self._open, payload)
@@ -137,7 +137,9 @@ class SegmentationModel(RemoteModel):
                 )
         return Opened(payload, raster, BandReader(raster, self._spec, payload.wanted.choice))
 
-    async def predict(self, payload: Opened, headers: Mapping[str, str] | None = None) -> Answer:
+    async def predict(  # type: ignore[override]
+        self, payload: Opened, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         work = Work(
             payload.raster.layout,
@@ -195,7 +197,9 @@ class SegmentationModel(RemoteModel):
         empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
         return empty, Answered("", "", 0)
 
-    async def postprocess(self, result: Answer, headers: Mapping[str, str] | None = None) -> Answer:
+    async def postprocess(  # type: ignore[override]
+        self, result: Answer, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Make the answer's bytes off the event loop: a large mask takes a while."""
         if result.opened.payload.request is not None:
             return result

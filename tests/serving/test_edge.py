@@ -13,9 +13,11 @@ import pytest
 from kserve import errors as kserve_errors
 from starlette.exceptions import HTTPException
 
-from serving import errors, http
-from serving.http import INLINE_BYTES, Edge, shown_error
+from serving import body, errors, interruption, rendering
+from serving.admission import Admission
+from serving.edge import INLINE_BYTES, Edge
 from serving.model import HttpRequest, Reply
+from serving.rendering import send_reply, shown_error
 from serving.settings import ServerSettings
 from tests.serving.fake import DIGEST, SumModel, client_of, repository, sample
 
@@ -30,10 +32,10 @@ Message = MutableMapping[str, Any]
 
 async def inner(scope: Message, receive: Any, send: Any) -> None:
     """What stands behind the edge: names its path, or fails before or after it has begun."""
-    if scope["path"] == "/fails":
+    if scope["path"] == "/v1/models/fails":
         raise RuntimeError(SECRET)
     await send({"type": "http.response.start", "status": 203, "headers": []})
-    if scope["path"] == "/fails-late":
+    if scope["path"] == "/v1/models/fails-late":
         raise RuntimeError(SECRET)
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
@@ -56,13 +58,17 @@ async def client(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def call(
-    edge: Edge, messages: list[Message], headers: dict[str, str] | None = None, path: str = URL
+    edge: Edge,
+    messages: list[Message],
+    headers: dict[str, str] | None = None,
+    path: str = URL,
+    receive: Any = None,
 ) -> list[Message]:
     """One request as raw ASGI messages; gives the messages sent back."""
     pending = iter(messages)
     sent: list[Message] = []
 
-    async def receive() -> Message:
+    async def read_on() -> Message:
         try:
             return next(pending)
         except StopIteration:
@@ -79,7 +85,7 @@ async def call(
         "query_string": b"",
         "headers": [(k.encode(), v.encode()) for k, v in (headers or {}).items()],
     }
-    await edge(scope, receive, send)
+    await edge(scope, receive or read_on, send)
     return sent
 
 
@@ -207,7 +213,7 @@ async def test_a_body_in_pieces_is_put_together(edge: Edge, model: SumModel) -> 
 async def test_a_large_answer_leaves_in_pieces(
     size: int, split: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "PIECE_BYTES", 64)
+    monkeypatch.setattr(rendering, "CHUNK_BYTES", 64)
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -215,7 +221,7 @@ async def test_a_large_answer_leaves_in_pieces(
 
     body = bytes(range(size))
     reply = Reply(body[:split], rest=memoryview(body)[split:])
-    await http.send_reply(send, 200, reply, {"x-a": "b"})
+    await send_reply(send, 200, reply, {"x-a": "b"})
     start, *pieces = sent
     assert (b"content-length", str(size).encode()) in start["headers"]
     assert b"".join(piece["body"] for piece in pieces) == body
@@ -225,10 +231,102 @@ async def test_a_large_answer_leaves_in_pieces(
 
 
 async def test_a_body_that_does_not_arrive(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BODY_SECONDS", 0.02)
-    sent = await call(edge, [{"type": "http.request", "body": b"{", "more_body": True}])
-    assert sent[0]["status"] == 400
-    assert "did not arrive" in json.loads(sent[1]["body"])["error"]
+    monkeypatch.setattr(body, "MAX_SECONDS", 0.02)
+    monkeypatch.setattr(body, "CHECK_SECONDS", 0.02)
+    for messages in ([], [{"type": "http.request", "body": b"{", "more_body": True}]):
+        sent = await asyncio.wait_for(call(edge, messages), 20)
+        assert sent[0]["status"] == 408
+        assert (b"connection", b"close") in sent[0]["headers"]
+        assert "did not arrive" in json.loads(sent[1]["body"])["error"]
+
+
+async def test_a_body_that_trickles_in_is_given_up(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "CHECK_SECONDS", 0.05)
+
+    async def trickle() -> Message:
+        await asyncio.sleep(0.005)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    sent = await asyncio.wait_for(call(edge, [], receive=trickle), 20)
+    assert sent[0]["status"] == 408
+    assert "at less than" in json.loads(sent[1]["body"])["error"]
+
+
+async def test_a_body_that_comes_steadily_is_read_however_long_it_takes(
+    edge: Edge, model: SumModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(body, "MIN_BYTES_PER_SECOND", 20)
+    content = iter(json.dumps(ONE).encode().ljust(60))
+
+    async def steadily() -> Message:
+        await asyncio.sleep(0.005)
+        byte = next(content, None)
+        part = b"" if byte is None else bytes([byte])
+        return {"type": "http.request", "body": part, "more_body": byte is not None}
+
+    sent = await asyncio.wait_for(call(edge, [], receive=steadily), 20)
+    assert sent[0]["status"] == 200
+
+
+async def test_what_has_not_arrived_takes_no_room(model: SumModel) -> None:
+    """Half-sent requests, however much they announce, stop nobody."""
+    admission = Admission(max_requests=8, max_bytes=1 << 20, wait_seconds=1)
+    settings = ServerSettings(max_body_bytes=1 << 20)
+    edge = Edge(inner, repository(model), settings, admission)
+    begun = [{"type": "http.request", "body": b"{", "more_body": True}]
+    half = [
+        asyncio.create_task(call(edge, list(begun), {"content-length": str(1 << 20)}))
+        for _ in range(100)
+    ]
+    await asyncio.sleep(0.01)
+    whole = {"type": "http.request", "body": json.dumps(ONE).encode()}
+    assert (await call(edge, [whole]))[0]["status"] == 200
+    for task in half:
+        task.cancel()
+    await asyncio.gather(*half, return_exceptions=True)
+    assert admission.requests == 0
+    admission.enter(1 << 20)  # all of it was given back
+
+
+async def test_what_has_arrived_does(model: SumModel) -> None:
+    admission = Admission(max_requests=8, max_bytes=3000, wait_seconds=1)
+    edge = Edge(inner, repository(model), ServerSettings(max_body_bytes=LIMIT), admission)
+    part = {"type": "http.request", "body": bytes(LIMIT), "more_body": True}
+    half = asyncio.create_task(call(edge, [part]))
+    await asyncio.sleep(0.01)
+    sent = await call(edge, [{**part, "more_body": False}])
+    assert sent[0]["status"] == 429
+    assert json.loads(sent[1]["body"])["error"] == "too many bytes are in progress"
+    half.cancel()
+    await asyncio.gather(half, return_exceptions=True)
+    assert (await call(edge, [{**part, "more_body": False}]))[0]["status"] != 429
+
+
+async def test_work_that_nobody_waits_for_is_given_up(
+    edge: Edge, model: SumModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interruption, "WATCH_SECONDS", 0.01)
+    model.pause = 60
+    before = requests_counted("499")
+    whole = {"type": "http.request", "body": json.dumps(ONE).encode()}
+    sent = await asyncio.wait_for(call(edge, [whole, {"type": "http.disconnect"}]), 20)
+    assert sent == []
+    assert requests_counted("499") - before == 1
+    model.pause = 0
+    assert (await call(edge, [whole]))[0]["status"] == 200
+
+
+async def test_a_cancellation_from_outside_stays_one(edge: Edge, model: SumModel) -> None:
+    model.pause = 60
+    whole = {"type": "http.request", "body": json.dumps(ONE).encode()}
+    task = asyncio.create_task(call(edge, [whole]))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_nobody_is_answered_after_a_disconnect(
@@ -383,21 +481,68 @@ async def test_access_log(model: SumModel, caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v2/health/ready", "/v1/models/sum", "/v1/models/a/b:predict", "/v2/models/sum/infer/"],
+    [
+        "/",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/v1/models",
+        "/v1/models/sum",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models",
+        "/v2/models/sum",
+        "/v2/models/sum/ready",
+        "/v2/models/sum/versions/3",
+        "/v2/models/sum/versions/3/ready",
+        "/v2/repository/models/sum/load",
+        "/v2/repository/models/sum/unload",
+    ],
 )
 async def test_other_routes_are_passed_on(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
     assert (response.status_code, response.text) == (203, path)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/sum:predict%0a",
+        "/v1/models/sum:explain%0a",
+        "/v1/models/sum:predict%0d%0a",
+        "/v1/models/sum:predict/",
+        "/v1/models/sum%0a",
+        "/v1/models/a/b:predict",
+        "/v2/models/sum/infer%0a",
+        "/v2/models/sum/infer/",
+        "/v2/models/sum/versions/3/infer%0a",
+        "/v2/models/sum%0a/infer%0a",
+        "/v2/health/ready%0a",
+        "/v2/models/sum/generate",
+        "/v3/models",
+        "/openai/v1/completions",
+        "//v2/models/sum/infer",
+    ],
+)
+async def test_one_router_decides(
+    client: httpx.AsyncClient, model: SumModel, method: str, path: str
+) -> None:
+    """What is neither a prediction nor a route that KServe is left with never gets to KServe."""
+    response = await client.request(method, path, json=ONE)
+    shape_of(response, 404, "not_found")
+    assert model.requests == []
+
+
 async def test_a_route_that_fails_is_shown_like_the_rest(client: httpx.AsyncClient) -> None:
-    response = await client.get("/fails")
+    response = await client.get("/v1/models/fails")
     shape_of(response, 500, "internal")
     assert SECRET not in response.text
 
 
 async def test_a_route_that_fails_late_is_not_answered_twice(edge: Edge) -> None:
-    sent = await call(edge, [], path="/fails-late")
+    sent = await call(edge, [], path="/v1/models/fails-late")
     assert [message["type"] for message in sent] == ["http.response.start"]
 
 
