@@ -100,14 +100,14 @@ images:  ## build all, load them into minikube; BUILDER=…, TAG=…, IMAGE_REPO
 render:  ## write build/OVERLAY.yaml
 	@$(call vision,transformer) render --overlay $(OVERLAY) $(named)
 
-deploy:  ## apply OVERLAY and wait; FORCE=1 undoes promotions
-	@$(call vision,transformer) deploy --overlay $(OVERLAY) $(named) $(if $(FORCE),--force)
+deploy:  ## apply OVERLAY, wait for a right answer; FORCE=1 undoes promotions, GATEWAY=http://…
+	@$(call vision,transformer) deploy --overlay $(OVERLAY) $(named) $(call option,gateway,$(GATEWAY)) $(if $(FORCE),--force)
 
 undeploy:  ## take OVERLAY away, its namespace included
 	@$(call vision,transformer) undeploy --overlay $(OVERLAY)
 
-predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…
-	@$(call vision,transformer) predict-cluster --model $(MODEL) $(call option,image,$(IMAGE)) $(call option,gateway,$(GATEWAY))
+predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…, KEY=…
+	@$(call vision,transformer) predict-cluster --model $(MODEL) $(call option,image,$(IMAGE)) $(call option,gateway,$(GATEWAY)) $(call option,key,$(KEY))
 
 cards:  ## component `cards` from the revisions in MODEL_ROOT
 	@$(call vision,transformer) cards $(call option,models,$(MODEL_ROOT))

@@ -11,6 +11,7 @@ from pathlib import Path
 from artifact import ArtifactError
 from cluster import cards, gateway, images, overlay, platform
 from cluster.commands import ROOT, ClusterError
+from common.kubernetes import Cluster, KubernetesError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,17 +38,22 @@ def main(arguments: list[str] | None = None) -> int:
         named = verbs.choices[verb]
         named.add_argument("--repository", default="", help="of the images")
         named.add_argument("--tag", default="", help="of the images")
+    applied = verbs.choices["deploy"]
+    applied.add_argument("--force", action="store_true", help="end a split of traffic")
+    applied.add_argument("--gateway", default="", help="http://host:port, where it is not found")
+    applied.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     asked = verbs.add_parser("predict", help="one picture through the gateway")
     asked.add_argument("--model", default="mnist")
     asked.add_argument("--image", type=Path)
     asked.add_argument("--gateway", default="", help="http://host:port, where it is not found")
     asked.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
+    asked.add_argument("--key", default="", help="API key, where the service is behind accounts")
     carded = verbs.add_parser("cards", help="a ConfigMap of model cards for the transformer")
     carded.add_argument("--models", type=Path, default=ROOT / "models")
     options = parser.parse_args(arguments)
     try:
         VERBS[options.verb](options)
-    except (ClusterError, ArtifactError) as error:
+    except (ClusterError, ArtifactError, KubernetesError) as error:
         print(f"{options.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -78,7 +84,14 @@ def _overlay(options: argparse.Namespace) -> overlay.Overlay:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    gateway.predict(options.model, options.image, options.gateway, options.models)
+    where = (options.gateway, options.models, options.key)
+    with Cluster.connect(overlay.NAMESPACE) as cluster:
+        gateway.predict(cluster, options.model, options.image, *where)
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    wanted = overlay.Deployed(options.gateway, options.models, options.force)
+    overlay.deploy(_overlay(options), wanted)
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
@@ -86,7 +99,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "delete": lambda options: platform.delete(_profile(options)),
     "images": _images,
     "render": lambda options: print(overlay.render(_overlay(options)).relative_to(ROOT)),
-    "deploy": lambda options: overlay.deploy(_overlay(options)),
+    "deploy": _deploy,
     "undeploy": lambda options: overlay.undeploy(_overlay(options)),
     "predict": _predict,
     "cards": lambda options: print("\n".join(cards.write_component(options.models))),

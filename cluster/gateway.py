@@ -9,12 +9,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from artifact import model_contract
-from cluster.commands import ROOT, ClusterError, read
-from cluster.overlay import NAMESPACE
+from cluster.commands import ROOT, ClusterError
+from common.kourier import find_address, find_gateway
+from common.kubernetes import INFERENCE_SERVICE, Cluster, KubernetesError
 from tasks import find_task
 
 SHOWN = 3
 """Entries of a list that an answer shows."""
+
+VISIBILITY = "networking.knative.dev/visibility"
+EDGE = "edge"
+"""Component ``accounts``'s Service, which takes requests where the gateway does not."""
 
 
 @dataclass(frozen=True)
@@ -22,82 +27,124 @@ class Entrance:
     """Where requests go.
 
     Attributes:
-        address: of the gateway, such as ``http://192.168.49.2:31080``.
-        host: that the gateway routes by.
+        address: such as ``http://192.168.49.2:31080``.
+        headers: what requests need there: a host that the gateway routes by, or a key.
     """
 
     address: str
-    host: str
+    headers: dict[str, str]
 
     def predict_url(self, model: str) -> str:
         return f"{self.address}/v1/models/{model}:predict"
 
 
-def find_entrance(model: str, address: str) -> Entrance:
+def find_entrance(cluster: Cluster, model: str, address: str, key: str = "") -> Entrance:
     """Where a model's predictions are asked for.
 
     Args:
         address: the gateway's, where it is known already; empty: asked of the cluster.
+        key: for a service that is behind accounts.
+
+    Raises:
+        ClusterError: no service answers for the model; or it does behind accounts, without a key.
     """
-    isvc = holder(model)
+    isvc = holder(cluster, model)
+    name = isvc["metadata"]["name"]
     url = isvc.get("status", {}).get("url")
     if not url:
-        raise ClusterError(f"{isvc['metadata']['name']} has no URL yet: is it ready?")
-    return Entrance((address or gateway_address()).rstrip("/"), urlsplit(url).netloc)
+        raise ClusterError(f"{name} has no URL yet: is it ready?")
+    if behind_accounts(isvc):
+        where = address or _edge(cluster)
+        if not key:
+            raise ClusterError(
+                f"{name} is behind accounts: the way in is Service {EDGE}, {where}; "
+                "create an API key on its page, then KEY=vk_…"
+            )
+        return Entrance(where.rstrip("/"), {"Authorization": f"Bearer {key}"})
+    found = (address or find_gateway(cluster)).rstrip("/")
+    return Entrance(found, {"Host": urlsplit(url).netloc})
 
 
-def holder(model: str) -> dict[str, Any]:
+def holder(cluster: Cluster, model: str) -> dict[str, Any]:
     """The InferenceService whose transformer answers for a model."""
-    command = ("kubectl", "-n", NAMESPACE, "get", "inferenceservices", "-o", "json")
-    items: list[dict[str, Any]] = read(*command)["items"]
-    for isvc in items:
-        arguments = isvc["spec"].get("transformer", {}).get("containers", [{}])[0].get("args", [])
-        if f"--model={model}" in arguments:
+    services = cluster.find(INFERENCE_SERVICE)
+    for isvc in services:
+        if model in models_of(isvc):
             return isvc
-    raise ClusterError(f"no InferenceService in namespace {NAMESPACE} answers for {model!r}")
+    known = sorted(name for isvc in services for name in models_of(isvc))
+    raise ClusterError(
+        f"no InferenceService in namespace {cluster.namespace} answers for {model!r}; "
+        f"available: {', '.join(known) or 'none'}"
+    )
 
 
-def gateway_address() -> str:
-    """Kourier's load balancer where it has one, a node's port otherwise."""
-    service = read("kubectl", "-n", "kourier-system", "get", "service", "kourier", "-o", "json")
-    for ingress in service.get("status", {}).get("loadBalancer", {}).get("ingress", []):
-        return f"http://{ingress.get('ip') or ingress['hostname']}"
-    (port,) = (p for p in service["spec"]["ports"] if p["port"] == 80)
-    if "nodePort" not in port:
-        raise ClusterError("Kourier has neither a load balancer nor a node port: GATEWAY=http://…")
-    nodes = read("kubectl", "get", "nodes", "-o", "json")["items"]
-    for address in nodes[0]["status"]["addresses"]:
-        if address["type"] == "InternalIP":
-            return f"http://{address['address']}:{port['nodePort']}"
-    raise ClusterError("no node has an address: GATEWAY=http://…")
+def models_of(isvc: dict[str, Any]) -> list[str]:
+    """The models that an InferenceService's transformer answers for."""
+    containers = (isvc["spec"].get("transformer") or {}).get("containers") or []
+    words = [str(word) for container in containers for word in container.get("args") or []]
+    return [
+        word.removeprefix("--model=").partition("=")[0]
+        for word in words
+        if word.startswith("--model=")
+    ]
 
 
-def predict(model: str, image: Path | None, address: str, models: Path = ROOT / "models") -> None:
+def behind_accounts(isvc: dict[str, Any]) -> bool:
+    """Whether the gateway's outer listener does not know the service: accounts hide it."""
+    labels = (isvc["spec"].get("transformer") or {}).get("labels") or {}
+    return bool(labels.get(VISIBILITY) == "cluster-local")
+
+
+def _edge(cluster: Cluster) -> str:
+    try:
+        return find_address(cluster, EDGE)
+    except KubernetesError as error:
+        raise ClusterError(
+            f"the service is behind accounts, and the way in was not found ({error}); "
+            "say where it is, GATEWAY=http://host:port"
+        ) from None
+
+
+def predict(
+    cluster: Cluster,
+    model: str,
+    image: Path | None,
+    address: str,
+    models: Path = ROOT / "models",
+    key: str = "",
+) -> None:
     """Print URL, host and curl, and what that curl answers.
 
     Args:
         image: None for the sample of the model's task.
         address: the gateway's; empty: asked of the cluster.
         models: folder of the revisions, whose cards say what task a model is of.
+        key: where the service is behind accounts.
     """
     contract = model_contract(models, model)
     task = find_task(contract.task)
     if image is None:
         samples = ROOT / "samples"
         image = samples / task.sample(contract, [path.name for path in samples.iterdir()])
-    entrance = find_entrance(model, address)
+    entrance = find_entrance(cluster, model, address, key)
     try:
         question = task.shown_question(image.read_bytes(), SHOWN)
     except OSError as error:
         raise ClusterError(f"{image}: {error.strerror}") from None
     url = entrance.predict_url(model)
     print(f"URL   {url}")
-    print(f"Host  {entrance.host}\n")
-    host = f"-H 'Host: {entrance.host}'"
-    print(task.curl(url, str(image), model, host) + "\n", flush=True)
+    if "Host" in entrance.headers:
+        print(f"Host  {entrance.headers['Host']}")
+    # A key stays in its variable: what is printed is pasted, and kept in histories.
+    options = " ".join(
+        '-H "Authorization: Bearer $KEY"' if name == "Authorization" else f"-H '{name}: {value}'"
+        for name, value in entrance.headers.items()
+    )
+    print("\n" + task.curl(url, str(image), model, options) + "\n", flush=True)
     command = [
         *("curl", "--silent", "--show-error", "--max-time", "90", "--data-binary", "@-"),
-        *("-H", f"Host: {entrance.host}", "-H", f"Content-Type: {question.media_type}"),
+        *(part for name, value in entrance.headers.items() for part in ("-H", f"{name}: {value}")),
+        *("-H", f"Content-Type: {question.media_type}"),
         *("-H", f"Accept: {question.accept}", "-w", r"\n%{http_code} in %{time_total} s\n", url),
     ]
     try:

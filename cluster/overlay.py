@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from cluster.commands import ROOT, ClusterError, read, run
+from cluster.answers import Answers
+from cluster.commands import ROOT, ClusterError, run
 from cluster.platform import step
+from cluster.readiness import wait_ready
+from common.kubernetes import INFERENCE_SERVICE, Cluster
 
 OVERLAYS = ROOT / "manifests" / "overlays"
 BUILD = ROOT / "build"
 NAMESPACE = "vision"
 
-SUMMARIES = ("PredictorReady", "TransformerReady", "IngressReady")
-"""The conditions of an InferenceService that the others lead to."""
+PERCENT = "canaryTrafficPercent"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Overlay:
     """A folder below manifests/overlays.
 
     Attributes:
-        repository, tag: of the images, in place of the overlay's own; empty: the overlay's.
+        repository, tag: of the images, instead of the overlay's own; empty: the overlay's.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Overlay:
         folder = OVERLAYS / self.name
         if not (folder / "kustomization.yaml").exists():
             known = ", ".join(sorted(path.name for path in OVERLAYS.iterdir()))
-            raise ClusterError(f"there is no overlay {self.name!r}; there are: {known}")
+            raise ClusterError(f"overlay {self.name!r} not found; available: {known}")
         return folder
 
 
@@ -79,68 +80,88 @@ def _with_images(overlay: Overlay) -> Path:
     return folder
 
 
-def deploy(overlay: Overlay, timeout_seconds: float = 600) -> None:
-    """Apply it and wait until every InferenceService is ready."""
+@dataclass(frozen=True)
+class Deployed:
+    """What a deployment is to end with.
+
+    Attributes:
+        address: of the gateway; empty: asked of the cluster.
+        models: folder of revisions, whose cards say what to ask a model.
+        force: a split that is there is taken away: what is deployed gets everything.
+        timeout_seconds: for everything to be ready, and again for a first right answer.
+    """
+
+    address: str = ""
+    models: Path = ROOT / "models"
+    force: bool = False
+    timeout_seconds: float = 600.0
+
+
+def deploy(overlay: Overlay, wanted: Deployed = Deployed()) -> None:
+    """Apply it, wait for all of it, and for a right answer of every model.
+
+    Raises:
+        ClusterError: something is not ready, or answers wrong, or a split stays.
+    """
     path = render(overlay)
     context = run("kubectl", "config", "current-context").strip()
     step(f"applying {path.relative_to(ROOT)} to {context}")
     run("kubectl", "apply", "-f", str(path), quiet=False)
-    documents = yaml.safe_load_all(path.read_text(encoding="utf-8"))
-    for document in documents:
-        if document["kind"] == "InferenceService":
-            wait_ready(document["metadata"]["name"], timeout_seconds)
+    documents = [d for d in yaml.safe_load_all(path.read_text(encoding="utf-8")) if d]
+    names = [d["metadata"]["name"] for d in documents if d["kind"] == "InferenceService"]
+    with Cluster.connect(NAMESPACE) as cluster:
+        wait_ready(cluster, documents, wanted.timeout_seconds)
+        for name in names:
+            end_split(cluster, name, wanted)
+        answers = Answers(cluster, wanted.address, wanted.models)
+        for name in names:
+            answers.await_right(cluster.get(INFERENCE_SERVICE, name), wanted.timeout_seconds)
+            step(f"{name} is deployed")
+
+
+def end_split(cluster: Cluster, name: str, wanted: Deployed) -> None:
+    """Give what was deployed everything, now that it is ready.
+
+    Not sooner: `kubectl apply` leaves the split as it is, so that until here the revision that is
+    rolled out has kept its share.
+
+    Raises:
+        ClusterError: there is a split, and nobody said to end it.
+    """
+    isvc = cluster.get(INFERENCE_SERVICE, name)
+    percent = isvc["spec"]["predictor"].get(PERCENT)
+    if percent is None:
+        return
+    if not wanted.force:
+        raise ClusterError(
+            f"{name} was deployed under a split: {percent} % go to what was deployed, the rest to "
+            "what ran before; `make promote` or `make rollback` ends it, or FORCE=1 here"
+        )
+    step(f"{name}: the split of {percent} % ends")
+    cluster.patch(INFERENCE_SERVICE, name, {"spec": {"predictor": {PERCENT: None}}})
+    wait_rolled_out(cluster, name, wanted.timeout_seconds)
+
+
+def wait_rolled_out(cluster: Cluster, name: str, timeout_seconds: float) -> None:
+    """Until KServe has given the newest predictor all traffic."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        isvc = cluster.get(INFERENCE_SERVICE, name)
+        predictor = ((isvc.get("status") or {}).get("components") or {}).get("predictor") or {}
+        latest = predictor.get("latestCreatedRevision")
+        shares = {
+            (line.get("revisionName"), line.get("percent"))
+            for line in predictor.get("traffic") or []
+            if line.get("percent")
+        }
+        if latest == predictor.get("latestRolledoutRevision") and shares == {(latest, 100)}:
+            return
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{name}: {latest} was not given all traffic: {sorted(shares)}")
+        time.sleep(2)
 
 
 def undeploy(overlay: Overlay) -> None:
     """Take away what :func:`deploy` applied, the namespace with everything in it included."""
     path = render(overlay)
     run("kubectl", "delete", "--ignore-not-found", "-f", str(path), quiet=False)
-
-
-def wait_ready(name: str, timeout_seconds: float) -> None:
-    """Until an InferenceService is ready for its newest spec.
-
-    ``kubectl wait`` may never end on one: KServe reports its Knative Services' generation as
-    observed and not the InferenceService's own. So the condition alone is read, after the
-    controller had a moment to see the change.
-
-    Raises:
-        ClusterError: not in time; with what its conditions say.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    time.sleep(2)
-    said = ""
-    while True:
-        isvc = read(*("kubectl", "-n", NAMESPACE, "get", "inferenceservice", name), "-o", "json")
-        lines = waiting_for(isvc)
-        if not lines:
-            step(f"{name} is ready: {isvc['status']['url']}")
-            return
-        if time.monotonic() > deadline:
-            pods = run("kubectl", "-n", NAMESPACE, "get", "pods")
-            text = "\n".join(lines)
-            raise ClusterError(f"{name} is not ready after {timeout_seconds:.0f} s\n{text}\n{pods}")
-        if (line := "; ".join(lines)) != said:
-            said = line
-            print(f"    {name}: {line}", flush=True)
-        time.sleep(2)
-
-
-def waiting_for(isvc: dict[str, Any]) -> list[str]:
-    """Why an InferenceService is not ready yet; empty: it is."""
-    status = isvc.get("status") or {}
-    conditions = {item["type"]: item for item in status.get("conditions", [])}
-    if conditions.get("Ready", {}).get("status") == "True" and status.get("url"):
-        components = status.get("components", {})
-        behind = [
-            f"{name}: {part.get('latestCreatedRevision')} is not ready"
-            for name, part in components.items()
-            if part.get("latestCreatedRevision") != part.get("latestReadyRevision")
-        ]
-        return sorted(behind)
-    lines = [
-        f"{kind}: {item.get('message') or item.get('reason') or item['status']}"
-        for kind in SUMMARIES
-        if (item := conditions.get(kind)) and item["status"] != "True"
-    ]
-    return lines or ["KServe has not looked at it yet"]

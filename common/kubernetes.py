@@ -79,6 +79,13 @@ class Cluster:
         self._api = api
         self.namespace = namespace
 
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.rest_client.pool_manager.clear()
+        self._api.close()
+
     @classmethod
     def connect(cls, namespace: str, context: str | None = None) -> Cluster:
         """The cluster that ``KUBECONFIG`` (or ``~/.kube/config``) names, or that this runs in.
@@ -158,10 +165,19 @@ class Cluster:
             query["previous"] = "true"
         return self._call("GET", self._path(POD, pod) + "/log", query=query)
 
-    def ask_pod(self, pod: str, port: int, path: str, body: Document | None = None) -> str:
+    def ask_pod(
+        self,
+        pod: str,
+        port: int,
+        path: str,
+        body: Document | bytes | None = None,
+        content_type: str = JSON,
+    ) -> str:
         """GET (or POST, with a body) on a pod's port, declared or not, by the server's proxy."""
+        if isinstance(body, bytes) and content_type == JSON:
+            body = json.loads(body)
         url = f"{self._path(POD, f'{pod}:{port}')}/proxy/{path.lstrip('/')}"
-        return self._call("GET" if body is None else "POST", url, body)
+        return self._call("GET" if body is None else "POST", url, body, None, content_type)
 
     def _path(self, kind: Kind, name: str = "", namespace: str | None = None) -> str:
         within = f"/namespaces/{quote(namespace or self.namespace)}" if kind.namespaced else ""
@@ -183,7 +199,7 @@ class Cluster:
         self,
         method: str,
         path: str,
-        body: Document | None = None,
+        body: Document | bytes | None = None,
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> str:

@@ -1,4 +1,4 @@
-"""``python -m rollout``: canary, status, promote, rollback, history, rollout, deploy-check.
+"""``vision`` canary, status, promote, rollback, history, rollout, deploy-check.
 
 Results go to standard output, progress to standard error. Exit statuses: 0 done, 2 wrong
 arguments, 130 interrupted, and those of ``rollout.errors``.
@@ -15,36 +15,53 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from artifact import known
 from common.kourier import find_gateway
 from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
-from rollout.auto import Plan, auto
-from rollout.canary import canary, plan_canary
+from rollout.arguments import parser, plan_of, rules_of
+from rollout.canary import Wish, canary, plan_canary
+from rollout.cards import Cards
 from rollout.clock import Clock
-from rollout.context import Context, find_service, make_context, services_of
-from rollout.deployment import check_deployment
+from rollout.deployment import check_deployment, force_deployment
 from rollout.errors import NotFoundError, RefusedError, RolloutError, UnreachableError
-from rollout.evidence import Rules
+from rollout.inventory import find_service, services_of
+from rollout.journal import Journal
 from rollout.labelled import load_labelled
-from rollout.ledger import Say
+from rollout.ledger import Ledger
+from rollout.moves import Limits, Moves
 from rollout.promote import plan_promotion, promote
 from rollout.record import Entry
+from rollout.recovery import find_operation, running_models
 from rollout.report import write_report
 from rollout.revision_file import RevisionFile
 from rollout.rollback import plan_rollback, rollback
+from rollout.run import Evaluation, run
 from rollout.status import read_status
 from rollout.table import table
 from rollout.traffic import LabelledTraffic
-from rollout.transition import Limits
+from rollout.waiting import Say, Waiting
 
-ROOT = Path(__file__).parent.parent
 INTERRUPTED = 130
+CANARY_HINT = "commit this: it is what `make deploy` will ask for"
 
 Connect = Callable[[argparse.Namespace], Cluster]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command on one InferenceService: what `main` hands to the moves, each its part."""
+
+    options: argparse.Namespace
+    journal: Journal
+    moves: Moves
+    cards: Cards
+    waiting: Waiting
 
 
 def main(
@@ -53,146 +70,59 @@ def main(
     clock: Clock | None = None,
 ) -> int:
     """Run one command; ``connect`` and ``clock`` are for tests."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
+    clock = clock or Clock()
     started = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     try:
-        cluster = (connect or _connect)(options)
-        if options.command == "deploy-check":
-            return _deploy_check(cluster, options, clock or Clock(), say)
-        service = options.service or find_service(cluster, getattr(options, "model", None))
-        ctx = _context(options, cluster, service, clock or Clock(), say)
-        return COMMANDS[options.command](ctx, options)
+        with (connect or _connect)(options) as cluster:
+            if options.command == "deploy-check":
+                return _deploy_check(cluster, options, clock, say)
+            service = options.service or find_service(cluster, getattr(options, "model", None))
+            return COMMANDS[options.command](_command(options, cluster, service, clock, say))
     except (RolloutError, KubernetesError) as error:
-        status = exit_status(error)
+        kind = _kind(error)
         if options.output == "json":
-            failure = {"error": str(error), "kind": type(error).__name__, "status": status}
+            failure = {"error": str(error), "kind": type(error).__name__, "status": kind.status}
             print(json.dumps(failure, indent=2))
-        print(f"{options.command}: {error}", file=sys.stderr)
-        return status
+        print(
+            f"{options.command}: {error}\nexit status {kind.status}: {kind.meaning}",
+            file=sys.stderr,
+        )
+        return kind.status
     except KeyboardInterrupt:
         print(
             f"\n{options.command}: interrupted; `status` says where it stands. The same command "
-            "goes on from there, `rollback` takes it back.",
+            "goes on from there, `rollback` takes it back.\n"
+            f"exit status {INTERRUPTED}: interrupted",
             file=sys.stderr,
         )
         return INTERRUPTED
 
 
-def exit_status(error: RolloutError | KubernetesError) -> int:
+def _kind(error: RolloutError | KubernetesError) -> type[RolloutError]:
+    """Whose exit status and meaning an error has."""
     if isinstance(error, RolloutError):
-        return error.status
-    kind = NotFoundError if isinstance(error, ObjectNotFoundError) else UnreachableError
-    return kind.status
+        return type(error)
+    return NotFoundError if isinstance(error, ObjectNotFoundError) else UnreachableError
 
 
 def _connect(options: argparse.Namespace) -> Cluster:
     return Cluster.connect(options.namespace, options.context)
 
 
-def _context(
+def _command(
     options: argparse.Namespace, cluster: Cluster, service: str, clock: Clock, say: Say
-) -> Context:
+) -> Command:
     by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
-    return make_context(
-        cluster,
-        service,
-        holder=f"{by}, process {os.getpid()}",
-        by=by,
-        cards=options.cards,
-        limits=Limits(options.timeout),
-        clock=clock,
-        say=say,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vision", description=__doc__)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--namespace", default="vision")
-    common.add_argument("--service", default="", help="InferenceService (default: what fits)")
-    common.add_argument("--context", default=None, help="of KUBECONFIG; default: the current one")
-    common.add_argument("--cards", type=Path, default=ROOT / "models", help="folder of model cards")
-    common.add_argument("--output", choices=("table", "json"), default="table")
-    common.add_argument("--by", default="", help="name in the history; default: user@host")
-    common.add_argument(
-        "--timeout", type=float, default=300.0, help="seconds that a new Knative revision may take"
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def command(name: str, text: str, writes: bool = True) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text, parents=[common])
-        if writes:
-            added.add_argument("--why", default="", help="reason, for the history")
-            added.add_argument("--dry-run", action="store_true", help="say what would be done")
-        return added
-
-    def overlay(added: argparse.ArgumentParser, required: bool = False) -> None:
-        added.add_argument(
-            "--overlay", type=Path, required=required, help="folder with a revisions.yaml"
-        )
-
-    opened = command("canary", "give one model's new revision a share of the traffic")
-    opened.add_argument("model")
-    opened.add_argument("revision")
-    opened.add_argument("--traffic", type=_percent, default=10, help="per cent (default: 10)")
-    opened.add_argument("--image", default="", help="of the predictor, where it is another")
-    command("status", "who is stable, who is latest, who gets what", writes=False)
-    overlay(command("promote", "give the canary everything"))
-    back = command("rollback", "take a canary back, or go down the history")
-    back.add_argument("--steps", type=_positive, default=1)
-    overlay(back)
-    alone = command("rollout", "roll a revision out step by step, or refuse it, on evidence")
-    alone.add_argument("model")
-    alone.add_argument("revision")
-    alone.add_argument("--image", default="", help="of the predictor, where it is another")
-    alone.add_argument(
-        "--data",
-        default=os.environ.get("DATA") or "data",
-        help="data folder, or .npz file or address with labelled images (variable DATA)",
-    )
-    alone.add_argument("--images", type=_positive, default=500, help="labelled images (500)")
-    alone.add_argument("--seed", type=int, default=0, help="of their choice")
-    alone.add_argument("--gateway", default="", help="http://host:port (default: Kourier's)")
-    alone.add_argument("--steps", type=_steps, default=Plan.steps, help="per cent (5,25,50,100)")
-    for name, text in (
-        ("hold_seconds", "a hold lasts at least so long"),
-        ("hold_requests", "and has at least so many calls to the canary"),
-        ("give_up_seconds", "or is given up after so long"),
-        ("rate", "labelled requests a second"),
-    ):
-        default = getattr(Plan, name)
-        option = f"--{name.replace('_', '-')}"
-        alone.add_argument(option, type=type(default), default=default, help=f"{text} ({default})")
-    alone.add_argument("--report", type=Path, default=ROOT / "build" / "rollout")
-    overlay(alone)
-    command("history", "what was rolled out, when, by whom and why", writes=False)
-    overlay(command("deploy-check", "would a deployment undo a promotion?", writes=False), True)
-    return parser
-
-
-def _percent(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 99:
-        raise argparse.ArgumentTypeError("a canary has 0 to 99 %; `promote` gives it 100")
-    return value
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    steps = tuple(int(part) for part in text.split(","))
-    if list(steps) != sorted(set(steps)) or steps[-1] != 100 or steps[0] < 1:
-        raise argparse.ArgumentTypeError("percentages that go up to 100, as 5,25,50,100")
-    return steps
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
+    ledger = Ledger(cluster, service, f"{by}, process {os.getpid()}", clock, say)
+    journal = Journal(ledger, clock, by)
+    waiting = Waiting(clock, say, ledger.keep)
+    moves = Moves(cluster, service, journal.save, waiting, Limits(options.timeout))
+    return Command(options, journal, moves, Cards(options.cards), waiting)
 
 
 def _print(options: argparse.Namespace, document: Any, text: str) -> None:
@@ -204,90 +134,102 @@ def _plan(options: argparse.Namespace, steps: list[str]) -> int:
     return 0
 
 
-def _canary(ctx: Context, options: argparse.Namespace) -> int:
-    model, revision, percent = options.model, options.revision, options.traffic
+def _canary(command: Command) -> int:
+    options = command.options
+    wish = Wish(options.model, options.revision, options.traffic, options.why, options.image)
+    parts = (command.journal, command.moves, command.cards)
     if options.dry_run:
-        return _plan(options, plan_canary(ctx, model, revision, percent, options.image))
-    canary(ctx, model, revision, percent, options.why, options.image)
-    return _status(ctx, options)
+        return _plan(options, plan_canary(*parts, wish))
+    if canary(*parts, wish) is None:
+        command.waiting.say(f"{wish.identity} is what {command.moves.service} runs already")
+    return _status(command)
 
 
-def _status(ctx: Context, options: argparse.Namespace) -> int:
-    status = read_status(ctx)
-    _print(options, status.as_json(), status.as_text())
+def _status(command: Command) -> int:
+    moves = command.moves
+    status = read_status(moves.cluster, moves.service, command.journal.read(), command.cards)
+    _print(command.options, status.as_json(), status.as_text())
     return 0
 
 
-def _promote(ctx: Context, options: argparse.Namespace) -> int:
-    idle = ctx.ledger.read().operation is None
-    if idle and options.overlay is not None and _overlay_lags(ctx, options.overlay):
-        ctx.say("no canary is open; the overlay is brought up to what runs")
-        return _finished(ctx, options, None)
+def _promote(command: Command) -> int:
+    options, moves = command.options, command.moves
+    files = _revision_files(options)
+    parts = (command.journal, moves, command.cards)
+    service = moves.read()
+    under_way = find_operation(moves.cluster, service, command.journal.read(), command.cards)
+    if under_way is None and _behind(files, running_models(moves.cluster, service)):
+        command.waiting.say("no canary is open; the overlay is brought up to what runs")
+        return _finished(command, files, None)
     if options.dry_run:
-        return _plan(options, plan_promotion(ctx))
-    return _finished(ctx, options, promote(ctx, options.why))
+        return _plan(options, plan_promotion(*parts))
+    return _finished(command, files, promote(*parts, options.why))
 
 
-def _rollback(ctx: Context, options: argparse.Namespace) -> int:
+def _rollback(command: Command) -> int:
+    options = command.options
+    files = _revision_files(options)
+    parts = (command.journal, command.moves, command.cards)
     if options.dry_run:
-        return _plan(options, plan_rollback(ctx, options.steps))
-    return _finished(ctx, options, rollback(ctx, options.steps, options.why))
+        return _plan(options, plan_rollback(*parts, options.steps))
+    return _finished(command, files, rollback(*parts, options.steps, options.why))
 
 
-def _auto(ctx: Context, options: argparse.Namespace) -> int:
-    model, revision = options.model, options.revision
-    plan = Plan(
-        options.steps,
-        options.hold_seconds,
-        options.hold_requests,
-        options.give_up_seconds,
-        options.rate,
-    )
+def _rollout(command: Command) -> int:
+    options, moves, cards = command.options, command.moves, command.cards
+    files = _revision_files(options)
+    wish = Wish(options.model, options.revision, 0, options.why, options.image)
+    plan = plan_of(options)
     if options.dry_run:
-        first = plan_canary(ctx, model, revision, 0, options.image)
+        first = plan_canary(command.journal, moves, cards, wish)
         steps = ", ".join(f"{step} %" for step in plan.steps)
-        return _plan(options, [*first, f"ask both for {options.images} images", f"hold at {steps}"])
-    (new,) = ctx.expected_of({model: revision})
-    if new.card is None:
-        raise RefusedError(f"{model}/{revision} is refused: there is no card of it in {ctx.cards}")
-    card = new.card
+        asked = f"ask both for {options.images} images"
+        return _plan(options, [*first, asked, f"analyse an interval each at {steps}"])
+    card = cards.expected(wish.model, wish.revision).card
+    if card is None:
+        raise RefusedError(f"{wish.identity} is refused: no card of it in {options.cards}")
     labelled = load_labelled(options.data, known(card.data, "data").name)
     questions = labelled.sample(options.images, options.seed)
     questions.check(card.contract)
 
     def open_traffic() -> LabelledTraffic:
-        gateway = options.gateway or find_gateway(ctx.cluster)
-        url = ctx.transition.read().url
-        return LabelledTraffic(url, gateway, model, questions, card.contract)
+        gateway = options.gateway or find_gateway(moves.cluster)
+        return LabelledTraffic(moves.read().url, gateway, wish.model, questions, card.contract)
 
-    outcome = auto(
-        ctx, model, revision, questions, open_traffic, plan, Rules(), options.why, options.image
-    )
+    evaluation = Evaluation(questions, open_traffic, plan, rules_of(options))
+    outcome = run(command.journal, moves, cards, command.waiting, wish, evaluation)
     if outcome is None:
-        return _status(ctx, options)
-    report = write_report(outcome, options.report / f"{ctx.service}-{model}-{revision}")
-    ctx.say(f"report: {report}")
+        command.waiting.say(f"{wish.identity} is what {moves.service} runs already")
+        return _status(command)
+    folder = options.report / f"{moves.service}-{wish.model}-{wish.revision}"
+    report = write_report(outcome, folder)
+    command.waiting.say(f"report: {report}")
     if not outcome.promoted:
-        raise RefusedError(f"{model}/{revision} is refused: {outcome.reason}\nreport: {report}")
-    return _finished(ctx, options, outcome.entry)
+        raise RefusedError(f"{wish.identity} is refused: {outcome.reason}\nreport: {report}")
+    return _finished(command, files, outcome.entry)
 
 
-def _overlay_lags(ctx: Context, overlay: Path) -> bool:
-    runs = ctx.transition.read().models
-    asked = [pair for file in RevisionFile.open_all(overlay) for pair in file.models.items()]
+def _revision_files(options: argparse.Namespace) -> list[RevisionFile]:
+    """Opened before anything is done: a wrong overlay is found at once."""
+    return [] if options.overlay is None else RevisionFile.open_all(options.overlay)
+
+
+def _behind(files: list[RevisionFile], runs: dict[str, str]) -> bool:
+    asked = [pair for file in files for pair in file.models.items()]
     return any(runs.get(model, revision) != revision for model, revision in asked)
 
 
-def _finished(ctx: Context, options: argparse.Namespace, entry: Entry | None) -> int:
+def _finished(command: Command, files: list[RevisionFile], entry: Entry | None) -> int:
     """Bring the overlay's files up to what runs now, and show both."""
+    options, moves = command.options, command.moves
     difference = ""
-    runs = ctx.transition.read().models
-    for file in RevisionFile.open_all(options.overlay) if options.overlay is not None else []:
+    runs = running_models(moves.cluster, moves.read())
+    for file in files:
         changed = file.with_models({m: r for m, r in runs.items() if m in file.models})
         difference += file.difference(changed)
         if changed != file and not options.dry_run:
             changed.write()
-    status = read_status(ctx)
+    status = read_status(moves.cluster, moves.service, command.journal.read(), command.cards)
     document = {
         "entry": None if entry is None else asdict(entry),
         "overlay_difference": difference,
@@ -295,13 +237,13 @@ def _finished(ctx: Context, options: argparse.Namespace, entry: Entry | None) ->
     }
     text = status.as_text()
     if difference:
-        text += f"\n\n{difference}(commit this: it is what `make deploy` will ask for)"
+        text += f"\n\n{difference}({CANARY_HINT})"
     _print(options, document, text)
     return 0
 
 
-def _history(ctx: Context, options: argparse.Namespace) -> int:
-    entries = ctx.ledger.read().history
+def _history(command: Command) -> int:
+    entries = command.journal.read().history
     rows = [
         (
             str(entry.number),
@@ -316,30 +258,42 @@ def _history(ctx: Context, options: argparse.Namespace) -> int:
         for entry in entries
     ]
     head = ("number", "when", "who", "what", "revision", "digest", "holds then", "why")
-    _print(options, [asdict(entry) for entry in entries], table(head, rows))
+    _print(command.options, [asdict(entry) for entry in entries], table(head, rows))
     return 0
 
 
 def _deploy_check(cluster: Cluster, options: argparse.Namespace, clock: Clock, say: Say) -> int:
     files = RevisionFile.open_all(options.overlay)
+    applied = None if options.rendered is None else _applied(options.rendered)
     try:
-        services = services_of(cluster)
+        names = [service.name for service in services_of(cluster)]
     except ObjectNotFoundError:
-        services = []  # no KServe there yet: nothing that a deployment could undo
-    notes = [
-        note
-        for service in services
-        for file in files
-        for note in check_deployment(_context(options, cluster, service.name, clock, say), file)
-    ]
+        names = []  # no KServe there yet: nothing that a deployment could undo
+    notes = []
+    for name in names if applied is None else [name for name in names if name in applied]:
+        command = _command(options, cluster, name, clock, say)
+        parts = (command.journal, command.moves, command.cards)
+        if options.force:
+            notes += force_deployment(*parts)
+        else:
+            notes += check_deployment(*parts, files)
     _print(options, {"notes": notes}, "\n".join(notes) or "deploying undoes nothing")
     return 0
 
 
-COMMANDS: dict[str, Callable[[Context, argparse.Namespace], int]] = {
+def _applied(rendered: Path) -> set[str]:
+    """Names of the InferenceServices in a file of manifests."""
+    try:
+        documents = list(yaml.safe_load_all(rendered.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise NotFoundError(f"{rendered} cannot be read: {error.strerror}") from None
+    return {d["metadata"]["name"] for d in documents if d and d["kind"] == "InferenceService"}
+
+
+COMMANDS: dict[str, Callable[[Command], int]] = {
     "canary": _canary,
     "status": _status,
-    "rollout": _auto,
+    "rollout": _rollout,
     "promote": _promote,
     "rollback": _rollback,
     "history": _history,

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from rollout.cards import admit
-from rollout.context import Context
+from rollout.cards import Cards
 from rollout.errors import BusyError, RefusedError, StartFailedError
 from rollout.inferenceservice import InferenceService, held_models, with_revision
+from rollout.journal import Journal
+from rollout.moves import Moves
 from rollout.record import Operation, Record, Step
+from rollout.recovery import find_operation
 from rollout.rollback import taken_back
 
 
-def canary(
-    ctx: Context, model: str, revision: str, percent: int, why: str = "", image: str = ""
-) -> Operation | None:
-    """Open a canary, go on with one that was interrupted, or change an open one's share.
+@dataclass(frozen=True)
+class Wish:
+    """What a canary is asked for.
 
-    Args:
+    Attributes:
         percent: 0 to 100; at 0 the new revision runs, can be reached by its tag, and gets nothing.
         image: of the predictor; its own where empty.
+    """
+
+    model: str
+    revision: str
+    percent: int
+    why: str = ""
+    image: str = ""
+
+    @property
+    def identity(self) -> str:
+        return f"{self.model}/{self.revision}"
+
+
+def canary(journal: Journal, moves: Moves, cards: Cards, wish: Wish) -> Operation | None:
+    """Open a canary, go on with one that was interrupted, or change an open one's share.
 
     Returns:
         The open canary; None where the revision is what runs already.
@@ -28,21 +44,24 @@ def canary(
         RefusedError: the revision is not admitted, or its pod answers as something else; the good
             spec is back.
         BusyError: another change is under way.
+        ConflictError: somebody else changed the spec under an open canary.
         StartFailedError: it did not start; the good spec is back.
     """
-    with ctx.ledger.locked() as record:
-        operation = record.operation
-        if operation is None:
-            operation = _begin(ctx, model, revision, percent, why, image)
-            if operation is None:
-                ctx.say(f"{model}/{revision} is what {ctx.service} runs already")
-                return None
+    with journal.locked() as record:
+        service = moves.read()
+        operation = find_operation(moves.cluster, service, record, cards)
+        if operation is not None:
+            operation = _resume(journal, moves, cards, record, operation, wish)
         else:
-            operation = _resume(ctx, operation, model, revision, percent)
-        return _carry_on(ctx, operation)
+            draft = _draft(journal, cards, service, wish)
+            if draft is None:
+                return None
+            operation = _begin(journal, cards, service, draft)
+            moves.tell(f"{service.name}: {wish.model}/{draft.was} → {wish.identity}")
+        return _carry_on(journal, moves, cards, operation)
 
 
-def plan_canary(ctx: Context, model: str, revision: str, percent: int, image: str) -> list[str]:
+def plan_canary(journal: Journal, moves: Moves, cards: Cards, wish: Wish) -> list[str]:
     """What ``canary`` would do, seen through as far as it goes without writing.
 
     The API server is asked whether it would take the new spec (a dry run of its own).
@@ -50,97 +69,93 @@ def plan_canary(ctx: Context, model: str, revision: str, percent: int, image: st
     Raises:
         Whatever ``canary`` would raise before its first write.
     """
-    operation = ctx.ledger.read().operation
+    service = moves.read()
+    operation = find_operation(moves.cluster, service, journal.read(), cards)
     if operation is not None:
-        _require_same(operation, model, revision)
-        return [f"go on with {operation.title}: step {operation.step.value}, {percent} %"]
-    service = ctx.transition.read()
-    draft = _draft(ctx, service, model, revision, percent, "", image)
+        _require_same(operation, wish)
+        return [f"go on with {operation.title}: step {operation.step.value}, {wish.percent} %"]
+    draft = _draft(journal, cards, service, wish)
     if draft is None:
-        return [f"nothing: {model}/{revision} is what {ctx.service} runs already"]
-    ctx.transition.rehearse(draft.after)
+        return [f"nothing: {wish.identity} is what {service.name} runs already"]
+    moves.rehearse(draft.after)
     return [
-        f"write {model}={revision} (was {draft.was}) into InferenceService {ctx.service} at 0 %",
+        f"write {wish.model}={wish.revision} (was {draft.was}) into InferenceService "
+        f"{service.name} at 0 %",
         f"wait for its Knative revision; {draft.stable} keeps all traffic",
         f"ask its pod for {', '.join(service.models)}: revision, digest {draft.digest}, contract",
-        f"give it {percent} % and leave {100 - percent} % to {draft.stable}",
+        f"give it {wish.percent} % and leave {100 - wish.percent} % to {draft.stable}",
     ]
 
 
 def _begin(
-    ctx: Context, model: str, revision: str, percent: int, why: str, image: str
-) -> Operation | None:
-    service = ctx.transition.read()
-    draft = _draft(ctx, service, model, revision, percent, why, image)
-    if draft is None:
-        return None
-
+    journal: Journal, cards: Cards, service: InferenceService, draft: Operation
+) -> Operation:
+    # Before the spec is touched: what runs goes into the history as the place to come back to,
+    # and the change into the record, so that a command that dies here leaves a way on.
     def open_(record: Record) -> Record:
         if record.operation is not None:
             raise BusyError(f"{record.operation.title} is under way")
-        return replace(ctx.observe(record, service), operation=draft)
+        record = record.observed(
+            service.predictor,
+            service.rolled_out,
+            cards.digests(service.models),
+            journal.moment(),
+        )
+        return replace(record, operation=draft)
 
-    ctx.ledger.change(open_)
-    ctx.say(f"{ctx.service}: {model}/{draft.was} → {model}/{revision}")
+    journal.change(open_)
     return draft
 
 
 def _draft(
-    ctx: Context,
-    service: InferenceService,
-    model: str,
-    revision: str,
-    percent: int,
-    why: str,
-    image: str,
+    journal: Journal, cards: Cards, service: InferenceService, wish: Wish
 ) -> Operation | None:
-    after = with_revision(service.predictor, model, revision, image)
-    was = service.models[model]
-    if after == service.predictor and service.percent is None:
+    after = with_revision(service.predictor, wish.model, wish.revision, wish.image)
+    was = service.models[wish.model]
+    settled = service.latest_created == service.rolled_out
+    if after == service.predictor and service.percent is None and settled:
         return None
     service.require_canaries()
     require_settled(service)
-    admitted = admit(ctx.cards, model, revision, was)
+    admitted = cards.admit(wish.model, wish.revision, was)
     return Operation(
         step=Step.STAGING,
-        model=model,
-        revision=revision,
+        model=wish.model,
+        revision=wish.revision,
         was=was,
         digest=admitted.digest,
-        percent=percent,
+        percent=wish.percent,
         before=service.predictor,
         after=after,
         stable=service.rolled_out,
         candidate="",
         created_before=service.latest_created,
         generation=service.generation,
-        by=ctx.by,
-        since=ctx.clock.moment(),
-        why=why,
+        by=journal.by,
+        since=journal.moment(),
+        why=wish.why,
     )
 
 
 def require_settled(service: InferenceService) -> None:
-    """See that no change is half done, whoever began it.
+    """See that no deployment is half done, whoever began it.
 
     Raises:
-        BusyError: a split is set, or the latest Knative revision is not the one rolled out.
+        BusyError: the latest Knative revision is not the one rolled out.
     """
-    if service.percent is not None:
-        raise BusyError(
-            f"InferenceService {service.name} has a split of {service.percent} % that is not in "
-            "the record: somebody opened a canary by hand; promote it or take it back first"
-        )
     if not service.latest_created == service.latest_ready == service.rolled_out:
         raise BusyError(
             f"InferenceService {service.name} is still rolling out: latest "
             f"{service.latest_created}, ready {service.latest_ready}, "
-            f"rolled out {service.rolled_out}"
+            f"rolled out {service.rolled_out}; wait for it, or `rollback` takes it back"
         )
 
 
-def _require_same(operation: Operation, model: str, revision: str) -> None:
-    same = (operation.model, operation.revision) == (model, revision) and operation.target is None
+def _require_same(operation: Operation, wish: Wish) -> None:
+    same = operation.target is None and (operation.model, operation.revision) == (
+        wish.model,
+        wish.revision,
+    )
     if not same:
         raise BusyError(
             f"{operation.title} is open since {operation.since}, by {operation.by}; "
@@ -153,21 +168,39 @@ def _require_same(operation: Operation, model: str, revision: str) -> None:
 
 
 def _resume(
-    ctx: Context, operation: Operation, model: str, revision: str, percent: int
+    journal: Journal,
+    moves: Moves,
+    cards: Cards,
+    record: Record,
+    operation: Operation,
+    wish: Wish,
 ) -> Operation:
-    _require_same(operation, model, revision)
-    ctx.say(f"going on with {operation.title} (step: {operation.step.value})")
-    return ctx.update(percent=percent)
+    # All that can be refused is, before the record is touched.
+    _require_same(operation, wish)
+    operation = moves.require_ours(operation)
+    moves.tell(f"going on with {operation.title} (step: {operation.step.value})")
+    operation = replace(operation, percent=wish.percent)
+    if record.operation is not None:
+        return journal.save(operation)
+    journal.adopt(operation, cards.digests(held_models(operation.before)))
+    try:
+        if operation.step is Step.OPEN:
+            # Nobody has asked its pods yet what they are.
+            models = cards.all_expected(held_models(operation.after))
+            moves.check(operation.candidate, models)
+    except RefusedError as error:
+        raise taken_back(journal, moves, error) from None
+    return operation
 
 
-def _carry_on(ctx: Context, operation: Operation) -> Operation:
+def _carry_on(journal: Journal, moves: Moves, cards: Cards, operation: Operation) -> Operation:
     if operation.step is Step.STAGING:
         try:
-            candidate = ctx.transition.stage(operation.after, operation.stable)
-            ctx.transition.check(candidate, ctx.expected_of(held_models(operation.after)))
+            operation, candidate = moves.stage(operation, operation.after, operation.stable)
+            moves.check(candidate, cards.all_expected(held_models(operation.after)))
         except (StartFailedError, RefusedError) as error:
-            raise taken_back(ctx, error) from None
-        operation = ctx.update(step=Step.OPEN, candidate=candidate)
+            raise taken_back(journal, moves, error) from None
+        # Only now, at 0 % and asked: from here on `canary` sets shares and starts nothing anew.
+        operation = journal.save(replace(operation, step=Step.OPEN, candidate=candidate))
     assert operation.percent is not None
-    ctx.transition.shift(operation.percent, operation.candidate, operation.stable)
-    return operation
+    return moves.shift(operation, operation.percent)

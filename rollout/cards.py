@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from artifact import ArtifactError, ModelCard, RevisionMissing, open_revision
 from rollout.errors import RefusedError
+from rollout.record import Entry
 
 
 @dataclass(frozen=True)
@@ -23,40 +24,61 @@ class Expected:
         return "" if self.card is None else self.card.contract.digest
 
 
-def expected(cards: Path, model: str, revision: str) -> Expected:
-    """By the local card; without one only the revision's name is known.
+@dataclass(frozen=True)
+class Cards:
+    """A folder of ``<model>/<revision>/model.json``."""
 
-    Raises:
-        RefusedError: there is a card, but it is not valid.
-    """
-    if "/" in revision:
-        return Expected(model, "", "", None)
-    try:
-        found = open_revision(cards, model, revision)
-    except RevisionMissing:
-        return Expected(model, revision, "", None)
-    except ArtifactError as error:
-        raise RefusedError(str(error)) from None
-    return Expected(model, revision, found.digest, found.card)
+    root: Path
 
+    def expected(self, model: str, revision: str) -> Expected:
+        """By the local card; without one only the revision's name is known.
 
-def admit(cards: Path, model: str, revision: str, running: str) -> Expected:
-    """See that a new revision may stand in for the running one.
+        Raises:
+            RefusedError: there is a card, but it is not valid.
+        """
+        if "/" in revision:
+            return Expected(model, "", "", None)
+        try:
+            found = open_revision(self.root, model, revision)
+        except RevisionMissing:
+            return Expected(model, revision, "", None)
+        except ArtifactError as error:
+            raise RefusedError(str(error)) from None
+        return Expected(model, revision, found.digest, found.card)
 
-    Raises:
-        RefusedError: it is not there, its card is not valid, its weights are not those that its
-            card names, or its contract is another.
-    """
-    try:
-        new = open_revision(cards, model, revision)
-        if (new.folder / new.card.weights.file).exists():
-            new.read_weights()
-    except ArtifactError as error:
-        raise RefusedError(f"{model}/{revision} is refused: {error}") from None
-    old = expected(cards, model, running)
-    if old.card is not None and old.contract != new.card.contract.digest:
-        raise RefusedError(
-            f"{model}/{revision} is refused: its contract is {new.card.contract.digest}, that of "
-            f"{model}/{running} is {old.contract}; a new contract takes a model name of its own"
-        )
-    return Expected(model, revision, new.digest, new.card)
+    def all_expected(self, models: dict[str, str], entry: Entry | None = None) -> list[Expected]:
+        """Of several models; where there is no card, by the digest of a history entry."""
+        found = []
+        for model, revision in models.items():
+            item = self.expected(model, revision)
+            if entry is not None and not item.digest and entry.models.get(model) == revision:
+                item = replace(item, digest=entry.digests.get(model, ""))
+            found.append(item)
+        return found
+
+    def digests(self, models: dict[str, str]) -> dict[str, str]:
+        """Digest by model, as far as there are cards."""
+        found = {item.model: item.digest for item in self.all_expected(models)}
+        return {model: digest for model, digest in found.items() if digest}
+
+    def admit(self, model: str, revision: str, running: str) -> Expected:
+        """See that a new revision may replace the running one.
+
+        Raises:
+            RefusedError: it is not there, its card is not valid, its weights are not those that
+                its card names, or its contract is another.
+        """
+        try:
+            new = open_revision(self.root, model, revision)
+            if (new.folder / new.card.weights.file).exists():
+                new.read_weights()
+        except ArtifactError as error:
+            raise RefusedError(f"{model}/{revision} is refused: {error}") from None
+        old = self.expected(model, running)
+        if old.card is not None and old.contract != new.card.contract.digest:
+            raise RefusedError(
+                f"{model}/{revision} is refused: its contract is {new.card.contract.digest}, that "
+                f"of {model}/{running} is {old.contract}; a new contract takes a model name of "
+                "its own"
+            )
+        return Expected(model, revision, new.digest, new.card)

@@ -19,34 +19,45 @@ from typing import ClassVar
 
 
 class RolloutError(Exception):
-    """Base of all; the message is for a person."""
+    """Base of all; the message is for a person.
+
+    ``meaning`` is printed with the exit status, which make hides.
+    """
 
     status: ClassVar[int] = 1
+    meaning: ClassVar[str] = "failed"
 
 
 class RefusedError(RolloutError):
     status = 3
+    meaning = "refused; what ran before runs"
 
 
 class BusyError(RolloutError):
     status = 4
+    meaning = "another change or command is under way; `make status` says whose"
 
 
 class ConflictError(RolloutError):
     status = 5
+    meaning = "somebody else changed the InferenceService; nothing more was done"
 
 
 class StartFailedError(RolloutError):
     status = 6
+    meaning = "the new revision did not start; the spec and split from before are back"
 
 
 class NotRestoredError(RolloutError):
     status = 7
+    meaning = "rollback incomplete; `make rollback` goes on when the cause is gone"
 
 
 class UnreachableError(RolloutError):
     status = 8
+    meaning = "the API server or the public URL does not answer as it should"
 
 
 class NotFoundError(RolloutError):
     status = 9
+    meaning = "no such InferenceService, model, canary, file or history entry"

@@ -7,9 +7,9 @@ labelled   requests this program sends to the public URL, whose right answers ar
            which is what has changed; and so does an answer as any other artefact.
 counters   the predictor's own, by Knative revision: everybody's calls, and their codes.
 
-A difference counts only if chance does not explain it. A hold is looked at every second and many
-looks find much by chance, so what ends a hold early must be plain (``early_confidence``), and only
-its end is judged at ``confidence``. By simulation (10 requests a second, holds of 60 s and 50
+A difference counts only if chance does not explain it. An interval is checked every second, and
+many checks find much by chance, so what ends one early must be plain (``early_confidence``), and
+only its end is judged at ``confidence``. By simulation (10 requests/s, intervals of 60 s and 50
 requests at 5, 25, 50 and 100 %, 400 runs each) a revision that is as good as the stable one, at 90,
 94 or 99 % right, is refused in 2 to 4 of 100 rollouts; one that is 5 points worse in 95, one that
 is 10 points worse always, before it has everything.
@@ -40,20 +40,20 @@ class Rules:
 
     Attributes:
         confidence: of a one-sided statement that the canary is worse, at the gate and at the end
-            of a hold; ``early_confidence`` at every look before.
-        least_failures: so many failures of one kind it takes at least.
-        least_labelled: so many labelled answers of the canary before their accuracy is compared.
+            of an interval; ``early_confidence`` at every check before.
+        min_failures: minimum failures of one kind before they are compared.
+        min_labelled: minimum labelled answers of the canary before their accuracy is compared.
         latency_ratio, latency_slack_seconds: how much slower the canary's 95th percentile may be.
-        least_times: calls of each side before their percentiles are compared.
+        min_timed_calls: minimum calls of each side before their percentiles are compared.
     """
 
     confidence: float = 0.995
     early_confidence: float = 0.9999
-    least_failures: int = 2
-    least_labelled: int = 20
+    min_failures: int = 2
+    min_labelled: int = 20
     latency_ratio: float = 2.0
     latency_slack_seconds: float = 0.05
-    least_times: int = 50
+    min_timed_calls: int = 50
 
 
 @dataclass
@@ -91,27 +91,27 @@ class Calls:
 
 @dataclass
 class Evidence:
-    """Of one hold, or of all so far.
+    """Of one interval, or of all so far.
 
     Attributes:
         stable, canary: labelled requests by the revision that their answers name.
-        unowned: labelled requests whose failure names no revision.
-        strange: answers as an artefact that is neither of the two.
+        unattributed: labelled requests whose failure names no revision.
+        unexpected_artifact: answers as an artefact that is neither of the two.
         counted_stable, counted_canary: by the predictor's own counters.
     """
 
     stable: Calls = field(default_factory=Calls)
     canary: Calls = field(default_factory=Calls)
-    unowned: int = 0
-    strange: int = 0
+    unattributed: int = 0
+    unexpected_artifact: int = 0
     counted_stable: Calls = field(default_factory=Calls)
     counted_canary: Calls = field(default_factory=Calls)
 
     def merge(self, other: Evidence) -> None:
         self.stable.merge(other.stable)
         self.canary.merge(other.canary)
-        self.unowned += other.unowned
-        self.strange += other.strange
+        self.unattributed += other.unattributed
+        self.unexpected_artifact += other.unexpected_artifact
         self.counted_stable.merge(other.counted_stable)
         self.counted_canary.merge(other.counted_canary)
 
@@ -127,21 +127,21 @@ class Evidence:
         return self.counted_canary.total / everything if everything else 0.0
 
     @property
-    def excused(self) -> int:
+    def attributed_to_baseline(self) -> int:
         """Failures that name no revision, as many as the stable one's own rate of them explains.
 
         A call that fails in a pod of the stable one comes back without a name too.
         """
         counted = self.counted_stable
         rate = counted.failed / counted.total if counted.total else 0.0
-        return min(self.unowned, math.ceil(rate * (self.stable.total + self.unowned)))
+        return min(self.unattributed, math.ceil(rate * (self.stable.total + self.unattributed)))
 
     def to_json(self) -> dict[str, Any]:
         sides = ("stable", "canary", "counted_stable", "counted_canary")
         return {
             **{side: getattr(self, side).to_json() for side in sides},
-            "unowned": self.unowned,
-            "strange": self.strange,
+            "unattributed": self.unattributed,
+            "unexpected_artifact": self.unexpected_artifact,
         }
 
     @classmethod
@@ -151,10 +151,14 @@ class Evidence:
             for key, value in document.items()
             if isinstance(value, dict)
         }
-        return cls(**calls, unowned=document["unowned"], strange=document["strange"])
+        return cls(
+            **calls,
+            unattributed=document["unattributed"],
+            unexpected_artifact=document["unexpected_artifact"],
+        )
 
 
-def judge_gate(found: Comparison, revision: str, digest: str, rules: Rules) -> list[str]:
+def judge_comparison(found: Comparison, revision: str, digest: str, rules: Rules) -> list[str]:
     """Reasons to refuse a new revision before its first per cent; none is good."""
     task = find_task(found.task)
     reasons = []
@@ -183,38 +187,46 @@ def judge_gate(found: Comparison, revision: str, digest: str, rules: Rules) -> l
     return reasons
 
 
-def judge_hold(now: Evidence, so_far: Evidence, rules: Rules, ended: bool, task: Task) -> list[str]:
+def judge_interval(
+    now: Evidence, so_far: Evidence, rules: Rules, ended: bool, task: Task
+) -> list[str]:
     """Reasons to take an open canary back; none is good.
 
     Args:
-        now: of this hold; times are compared within it where both sides have enough.
-        so_far: of all holds, this one included.
-        ended: this is the hold's last look, not one of many.
+        now: of this interval; times are compared within it where both sides have enough.
+        so_far: of all intervals, this one included.
+        ended: this is the interval's last check, not one of many.
         task: of the model; it puts scores into words.
     """
     confidence = rules.confidence if ended else rules.early_confidence
     reasons = []
-    if so_far.strange:
-        reasons.append(f"{so_far.strange} answers came from an artefact that nobody rolled out")
+    if so_far.unexpected_artifact:
+        reasons.append(
+            f"{so_far.unexpected_artifact} answers came from an artefact that nobody rolled out"
+        )
     asked, counted = so_far.canary, so_far.counted_canary
-    excused, stable, base = so_far.excused, so_far.stable, so_far.counted_stable
-    blamed = so_far.unowned - excused
+    attributed_to_baseline, stable, base = (
+        so_far.attributed_to_baseline,
+        so_far.stable,
+        so_far.counted_stable,
+    )
+    blamed = so_far.unattributed - attributed_to_baseline
     owned = f", {blamed} of them of no revision" if blamed else ""
     kinds = (
         (
             f"labelled requests failed{owned}",
             (asked.failed + blamed, asked.total + blamed),
-            (stable.failed + excused, stable.total + excused),
+            (stable.failed + attributed_to_baseline, stable.total + attributed_to_baseline),
         ),
         ("counted calls failed", (counted.failed, counted.total), (base.failed, base.total)),
     )
     for what, (failed, total), (others, rest) in kinds:
         least = excess(failed, total, others, rest, confidence)
-        if failed >= rules.least_failures and least > 0:
+        if failed >= rules.min_failures and least > 0:
             reasons.append(f"{failed} of {total} {what}; stable: {others} of {rest}")
     wrong, missed = asked.labelled - asked.correct, stable.labelled - stable.correct
     least = excess(wrong, asked.labelled, missed, stable.labelled, confidence)
-    if least > 0 and asked.labelled >= rules.least_labelled:
+    if least > 0 and asked.labelled >= rules.min_labelled:
         reasons.append(
             f"labelled images: {task.score_text(asked.correct, asked.labelled)}; "
             f"stable: {task.score_text(stable.correct, stable.labelled)}"
@@ -225,8 +237,8 @@ def judge_hold(now: Evidence, so_far: Evidence, rules: Rules, ended: bool, task:
     )
     for what, canary, beside, before in sides:
         # At 100 % there is no stable one any more beside it: what it took earlier stands in.
-        base = beside if beside.seconds.total >= rules.least_times else before
-        if min(canary.seconds.total, base.seconds.total) < rules.least_times:
+        base = beside if beside.seconds.total >= rules.min_timed_calls else before
+        if min(canary.seconds.total, base.seconds.total) < rules.min_timed_calls:
             continue
         has, had = canary.seconds.quantile(0.95), base.seconds.quantile(0.95)
         limit = rules.latency_ratio * had + rules.latency_slack_seconds

@@ -11,17 +11,18 @@ from common.kubernetes import (
     CONFIG_MAP,
     JOB,
     POD,
+    Cluster,
     Document,
     Kind,
     KubernetesError,
     ObjectNotFoundError,
 )
-from rollout.context import Context
+from common.pods import obstacle
 from rollout.errors import NotFoundError, RefusedError
 from rollout.gate import PART, Comparison
+from rollout.inferenceservice import InferenceService
 from rollout.labelled import LabelledSet
-from rollout.record import Operation
-from rollout.transition import POLL_SECONDS
+from rollout.waiting import POLL_SECONDS, Waiting
 
 PART_BYTES = 960 << 10
 """Of a labelled set in one ConfigMap, which takes 1 MiB, names and the card included."""
@@ -32,32 +33,38 @@ in the cluster's own store (etcd, 2 GiB unless told otherwise) only while the ga
 
 JOB_SECONDS = 600.0
 MOUNT = "/gate"
+JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
-def run_gate(ctx: Context, operation: Operation, questions: LabelledSet) -> Comparison:
+def run_gate(
+    cluster: Cluster,
+    waiting: Waiting,
+    service: InferenceService,
+    card: ModelCard,
+    questions: LabelledSet,
+) -> Comparison:
     """Run the Job, wait for it, and clean up after it.
+
+    Args:
+        card: of the new revision, to preprocess by.
 
     Raises:
         RefusedError: the Job failed: one of the two did not answer.
-        NotFoundError: there is no card to preprocess by, or no tag to reach the two at.
+        NotFoundError: there is no tag to reach the two at.
     """
-    card = ctx.expected_of({operation.model: operation.revision})[0].card
-    if card is None:
-        raise NotFoundError(f"the gate needs the card of {operation.model}/{operation.revision}")
-    service = ctx.transition.read()
-    name = f"{ctx.service}-gate"
+    name = f"{service.name}-gate"
     hosts = tag_hosts(service.targets)
     maps = config_maps(name, card, questions)
     job = gate_job(name, len(maps), service.transformer_image, hosts["prev"], hosts["latest"])
-    _remove(ctx, name)
+    _remove(cluster, waiting, name)
     try:
         for config_map in maps:
-            ctx.cluster.create(CONFIG_MAP, config_map)
-        ctx.cluster.create(JOB, job)
-        ctx.say(f"gate: {len(questions)} images to {hosts['prev']} and {hosts['latest']}")
-        return Comparison.from_json(_await(ctx, name))
+            cluster.create(CONFIG_MAP, config_map)
+        cluster.create(JOB, job)
+        waiting.say(f"gate: {len(questions)} images to {hosts['prev']} and {hosts['latest']}")
+        return Comparison.from_json(_await(cluster, waiting, name))
     finally:
-        _remove(ctx, name)
+        _remove(cluster, waiting, name)
 
 
 def tag_hosts(targets: Any) -> dict[str, str]:
@@ -164,62 +171,62 @@ def gate_job(name: str, maps: int, image: str, stable: str, canary: str) -> Docu
     }
 
 
-def _await(ctx: Context, name: str) -> str:
+def _await(cluster: Cluster, waiting: Waiting, name: str) -> str:
     """The Job's termination message."""
-    start = ctx.clock.monotonic()
-    told = start
-    while True:
-        status = ctx.cluster.get(JOB, name).get("status") or {}
-        ended = {c["type"] for c in status.get("conditions") or [] if c.get("status") == "True"}
-        if "Complete" in ended or "Failed" in ended:
-            message, log = _last_words(ctx, name)
-            if "Complete" in ended and message:
-                return message
-            raise RefusedError(f"the gate's Job failed: {message or log or 'it left no message'}")
-        now = ctx.clock.monotonic()
-        if now - start > JOB_SECONDS:
-            raise RefusedError(f"the gate's Job did not end within {JOB_SECONDS:.0f} s")
-        if now - told > 10:
-            told = now
-            ctx.say(f"waiting for the gate ({now - start:.0f} s)")
-        ctx.ledger.keep()
-        ctx.clock.sleep(POLL_SECONDS)
+
+    def ended() -> str | None:
+        status = cluster.get(JOB, name).get("status") or {}
+        kinds = {c["type"] for c in status.get("conditions") or [] if c.get("status") == "True"}
+        if not kinds & {"Complete", "Failed"}:
+            return None
+        message, log = _last_words(cluster, name)
+        if "Complete" in kinds and message:
+            return message
+        raise RefusedError(f"the gate's Job failed: {message or log or 'it left no message'}")
+
+    return waiting.until(
+        ended,
+        JOB_SECONDS,
+        "the gate",
+        lambda: RefusedError(f"the gate's Job did not end within {JOB_SECONDS:.0f} s"),
+        lambda: obstacle(cluster, cluster.find(POD, {JOB_LABEL: name})),
+    )
 
 
-def _last_words(ctx: Context, name: str) -> tuple[str, str]:
+def _last_words(cluster: Cluster, name: str) -> tuple[str, str]:
     """Termination message and last log lines of the Job's pod, as far as there are such."""
-    for pod in ctx.cluster.find(POD, {"batch.kubernetes.io/job-name": name}):
+    for pod in cluster.find(POD, {JOB_LABEL: name}):
         for status in (pod.get("status") or {}).get("containerStatuses") or []:
             state = status.get("state") or {}
             message = (state.get("terminated") or {}).get("message", "")
             waiting = (state.get("waiting") or {}).get("reason", "")
             try:
-                log = ctx.cluster.pod_log(pod["metadata"]["name"], status["name"], 10)
+                log = cluster.pod_log(pod["metadata"]["name"], status["name"], 10)
             except KubernetesError:
                 log = ""
             return message.strip(), log.strip() or waiting
     return "", ""
 
 
-def _remove(ctx: Context, name: str) -> None:
+def _remove(cluster: Cluster, waiting: Waiting, name: str) -> None:
     """Delete what an earlier gate left, and wait until its name is free."""
-    ctx.cluster.delete(JOB, name)
+    cluster.delete(JOB, name)
     # Made from the first to the last and deleted from the last to the first: wherever that was
     # interrupted, what is left has no gaps, and its end is found by looking.
     left = 0
-    while _exists(ctx, CONFIG_MAP, map_name(name, left)):
+    while _exists(cluster, CONFIG_MAP, map_name(name, left)):
         left += 1
     for number in reversed(range(left)):
-        ctx.cluster.delete(CONFIG_MAP, map_name(name, number))
+        cluster.delete(CONFIG_MAP, map_name(name, number))
     for _ in range(30):
-        if not _exists(ctx, JOB, name):
+        if not _exists(cluster, JOB, name):
             return
-        ctx.clock.sleep(POLL_SECONDS)
+        waiting.clock.sleep(POLL_SECONDS)
 
 
-def _exists(ctx: Context, kind: Kind, name: str) -> bool:
+def _exists(cluster: Cluster, kind: Kind, name: str) -> bool:
     try:
-        ctx.cluster.get(kind, name)
+        cluster.get(kind, name)
     except ObjectNotFoundError:
         return False
     return True

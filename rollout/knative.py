@@ -45,10 +45,13 @@ def ready_condition(document: dict[str, Any]) -> Condition:
 
 @dataclass(frozen=True)
 class KnativeRevision:
+    """``spec`` is the pod's, as Knative completed it."""
+
     name: str
     condition: Condition
     models: dict[str, str]
     created: str
+    spec: dict[str, Any]
 
 
 def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
@@ -58,6 +61,7 @@ def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
         ready_condition(document),
         held_models(document["spec"]),
         document["metadata"].get("creationTimestamp", ""),
+        document["spec"],
     )
 
 

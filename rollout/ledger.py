@@ -15,15 +15,16 @@ from common.kubernetes import (
     ObjectNotFoundError,
 )
 from rollout.clock import Clock
-from rollout.errors import BusyError, ConflictError, NotFoundError
-from rollout.record import Lock, Operation, Record
+from rollout.errors import BusyError, ConflictError
+from rollout.record import Lock, Record, Stop
+from rollout.waiting import Say
 
 LOCK_SECONDS = 20.0
 """A lock that has not been renewed for so long is a dead command's."""
 RENEW_SECONDS = 4.0
 ATTEMPTS = 20
-
-Say = Callable[[str], None]
+STOP_SECONDS = 30.0
+"""How long a command that is asked to stop may take before its lock is taken away."""
 
 
 class Ledger:
@@ -48,23 +49,14 @@ class Ledger:
         """The record as it stands; an empty one where there is none yet."""
         return self._read()[0]
 
-    @property
-    def operation(self) -> Operation:
-        """The change under way.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        operation = self.read().operation
-        if operation is None:
-            raise NotFoundError("there is no canary and no rollback under way")
-        return operation
-
     @contextlib.contextmanager
-    def locked(self) -> Iterator[Record]:
+    def locked(self, stop_others: bool = False) -> Iterator[Record]:
         """Hold the lock; a dead command's is taken over when it has been seen not to move.
 
         Held already, it is held until the outer one lets go.
+
+        Args:
+            stop_others: ask a command at work to stop, and take its lock away if it does not.
 
         Raises:
             BusyError: another command is at work.
@@ -72,7 +64,7 @@ class Ledger:
         if self._held:
             yield self.read()
             return
-        record = self._acquire()
+        record = self._acquire(stop_others)
         try:
             yield record
         finally:
@@ -84,11 +76,19 @@ class Ledger:
 
         Raises:
             ConflictError: the lock that was held has been taken over.
+            BusyError: somebody asked this command to stop.
         """
 
         def fenced(record: Record) -> Record:
+            # Every write of the cluster is announced here first, so a command that has lost its
+            # lock, or is asked to stop, writes nothing more.
             if self._held and (record.lock is None or record.lock.holder != self._holder):
                 raise ConflictError("another command has taken over; this one stops here")
+            if self._held and record.stop is not None:
+                raise BusyError(
+                    f"stopped: {record.stop.by} asked for it at {record.stop.at}; `status` says "
+                    "where it stands"
+                )
             return self._renew(mutate(record))
 
         return self._swap(fenced)
@@ -104,33 +104,42 @@ class Ledger:
         self._renewed_at = self._clock.monotonic()
         return replace(record, lock=replace(record.lock, renewed=record.lock.renewed + 1))
 
-    def _acquire(self) -> Record:
+    def _acquire(self, stop_others: bool) -> Record:
         mine = Lock(self._holder, self._clock.moment(), 0)
+        began = self._clock.monotonic()
         seen: Lock | None = None
-        seen_at = self._clock.monotonic()
+        seen_at = began
         while True:
-            expired = seen is not None and self._clock.monotonic() - seen_at >= LOCK_SECONDS
+            now = self._clock.monotonic()
+            # Not renewed while it was watched: its command is dead. Renewed although its command
+            # was asked to stop: the lock is taken away, and `change` there sees that it is gone.
+            dead = seen if seen is not None and now - seen_at >= LOCK_SECONDS else None
+            ignored = stop_others and now - began >= STOP_SECONDS
 
-            def take(record: Record, dead: Lock | None = seen if expired else None) -> Record:
-                if record.lock is None or record.lock == dead:
-                    return replace(record, lock=mine)
+            def take(record: Record, dead: Lock | None = dead, ignored: bool = ignored) -> Record:
+                if record.lock in (None, mine, dead) or ignored:
+                    return replace(record, lock=mine, stop=None)
+                if stop_others and record.stop is None:
+                    return replace(record, stop=Stop(self._holder, mine.since))
                 return record
 
             record = self._swap(take)
-            if record.lock == mine:
-                self._held, self._renewed_at = True, self._clock.monotonic()
-                return record
             found = record.lock
+            if found is None or found == mine:
+                self._held, self._renewed_at = True, now
+                return record
             if seen is None:
-                seen, seen_at = found, self._clock.monotonic()
-                assert found is not None
-                self._say(
-                    f"{found.holder} has been at work since {found.since}; seeing if it still is "
-                    f"({LOCK_SECONDS:.0f} s)"
-                )
+                seen = found
+                wait = f"seeing if it still is ({LOCK_SECONDS:.0f} s)"
+                if stop_others:
+                    wait = f"asking it to stop ({STOP_SECONDS:.0f} s)"
+                self._say(f"{found.holder} has been at work since {found.since}; {wait}")
             elif found != seen:
-                assert found is not None
-                raise BusyError(f"{found.holder} is at work since {found.since}")
+                seen, seen_at = found, now
+                if not stop_others:
+                    raise BusyError(
+                        f"{found.holder} is at work since {found.since}; `rollback` stops it"
+                    )
             self._clock.sleep(1.0)
 
     def _release(self) -> None:
@@ -138,7 +147,8 @@ class Ledger:
 
         def give_up(record: Record) -> Record:
             if record.lock is not None and record.lock.holder == self._holder:
-                return replace(record, lock=None)
+                # A request to stop is answered by this; the one who asked takes the lock now.
+                return replace(record, lock=None, stop=None)
             return record
 
         self._swap(give_up)

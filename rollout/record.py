@@ -41,6 +41,7 @@ class Action(str, Enum):
     ABANDONED = "canary rolled back"
     REFUSED = "refused"
     FAILED = "failed to start"
+    DISCARDED = "discarded"
 
 
 STABLE = (Action.FOUND, Action.CHANGED, Action.PROMOTED, Action.ROLLED_BACK)
@@ -54,6 +55,14 @@ class Lock:
     holder: str
     since: str
     renewed: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Somebody asks the command that holds the lock to stop where it stands."""
+
+    by: str
+    at: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,9 @@ class Operation:
     @property
     def title(self) -> str:
         if self.target is None:
-            return f"the canary of {self.model}/{self.revision}"
+            kind = "deployment" if self.percent is None else "canary"
+            what = f"{self.model}/{self.revision}" if self.model else "a spec with the same models"
+            return f"the {kind} of {what}"
         return f"the rollback to entry {self.target}"
 
     @classmethod
@@ -141,6 +152,7 @@ class Record:
     """All of it, as one object that is swapped as a whole."""
 
     lock: Lock | None = None
+    stop: Stop | None = None
     operation: Operation | None = None
     history: tuple[Entry, ...] = ()
     specs: dict[str, Predictor] = field(default_factory=dict)
@@ -181,6 +193,29 @@ class Record:
             raise NotFoundError(f"entry {entry.number} is too old: its spec is no longer kept")
         return self.specs[entry.spec]
 
+    def observed(
+        self, predictor: Predictor, knative_revision: str, digests: dict[str, str], at: str
+    ) -> Record:
+        """The record with what runs, if it is not what was written last.
+
+        So a rollback can come back to what was deployed without this program.
+        """
+        current = self.current
+        if current is not None and self.specs.get(current.spec) == predictor:
+            return self
+        first = current is None
+        return self.with_entry(
+            Action.FOUND if first else Action.CHANGED,
+            at,
+            "unknown",
+            "what ran when this history began"
+            if first
+            else "applied without this program (a deployment, or by hand)",
+            knative_revision=knative_revision,
+            predictor=predictor,
+            digests={model: digest for model, digest in digests.items() if digest},
+        )
+
     def with_entry(
         self,
         action: Action,
@@ -194,8 +229,13 @@ class Record:
         predictor: Predictor | None = None,
         digests: dict[str, str] | None = None,
         restores: Entry | None = None,
+        discarded: Predictor | None = None,
     ) -> Record:
-        """One entry more; a stable one (with ``predictor``) becomes the current."""
+        """One entry more; a stable one (with ``predictor``) becomes the current.
+
+        Args:
+            discarded: a spec that is kept to be read, and is not what a rollback goes to.
+        """
         number = self.history[-1].number + 1 if self.history else 1
         why = why if len(why) <= KEPT_WHY else why[: KEPT_WHY - 1] + "…"
         entry = Entry(number, at, by, action, model, revision, digest, why, knative_revision)
@@ -212,14 +252,19 @@ class Record:
                 parent=restores.parent if restores else beneath,
                 restores=restores.number if restores else None,
             )
+        if discarded is not None:
+            key = spec_key(discarded)
+            specs = {**specs, key: discarded}
+            entry = replace(entry, models=held_models(discarded), spec=key)
         history = (*self.history, entry)[-KEPT_ENTRIES:]
-        stable = [e.spec for e in history if e.action in STABLE][-KEPT_STABLE:]
-        return replace(self, history=history, specs={k: v for k, v in specs.items() if k in stable})
+        kept = [e.spec for e in history if e.spec][-KEPT_STABLE:]
+        return replace(self, history=history, specs={k: v for k, v in specs.items() if k in kept})
 
     def to_data(self) -> dict[str, str]:
         """As a ConfigMap's ``data``: one JSON document a key."""
         parts = {
             "lock": None if self.lock is None else asdict(self.lock),
+            "stop": None if self.stop is None else asdict(self.stop),
             "operation": None if self.operation is None else asdict(self.operation),
             "history": [asdict(entry) for entry in self.history],
             "specs": self.specs,
@@ -229,8 +274,10 @@ class Record:
     @classmethod
     def from_data(cls, data: dict[str, str]) -> Record:
         lock = json.loads(data.get("lock", "null"))
+        stop = json.loads(data.get("stop", "null"))
         operation = json.loads(data.get("operation", "null"))
         return cls(
+            stop=None if stop is None else Stop(**stop),
             lock=None if lock is None else Lock(**lock),
             operation=None if operation is None else Operation.read(operation),
             history=tuple(Entry.read(item) for item in json.loads(data.get("history", "[]"))),

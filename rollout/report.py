@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.auto import Outcome
+from rollout.analysis import Outcome
 from rollout.evidence import Calls, wilson
 from tasks import find_task
 
@@ -23,7 +23,7 @@ def write_report(outcome: Outcome, folder: Path) -> Path:
     (folder / "report.json").write_text(
         json.dumps(outcome.to_json(), indent=2) + "\n", encoding="utf-8"
     )
-    if outcome.holds:
+    if outcome.intervals:
         draw(outcome, folder / "report.svg")
     path = folder / "report.md"
     path.write_text(to_markdown(outcome), encoding="utf-8")
@@ -57,7 +57,7 @@ def to_markdown(outcome: Outcome) -> str:
                 f"{side.p50_ms:.1f} ms | {side.p95_ms:.1f} ms |"
             )
         lines.append("")
-    if gate is not None and outcome.holds:
+    if gate is not None and outcome.intervals:
         lines += [
             "## Step by step",
             "",
@@ -67,12 +67,13 @@ def to_markdown(outcome: Outcome) -> str:
             "stable | of no revision | 95 % within, canary | stable |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
-        for hold in outcome.holds:
-            found = hold.evidence
+        for interval in outcome.intervals:
+            found = interval.evidence
             lines.append(
-                f"| {hold.percent} % | {hold.seconds:.0f} s | {found.counted_canary.total} | "
-                f"{found.share:.1%} | {found.counted_canary.failed} | "
-                f"{_right(found.canary, told)} | {_right(found.stable, told)} | {found.unowned} | "
+                f"| {interval.percent} % | {interval.seconds:.0f} s | "
+                f"{found.counted_canary.total} | {found.share:.1%} | "
+                f"{found.counted_canary.failed} | {_right(found.canary, told)} | "
+                f"{_right(found.stable, told)} | {found.unattributed} | "
                 f"{_p95(found.canary)} | {_p95(found.stable)} |"
             )
         lines += ["", "![shares, accuracy and time by step](report.svg)", ""]
@@ -85,17 +86,17 @@ def draw(outcome: Outcome, path: Path) -> None:
 
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     share, accuracy, times = figure.subplots(1, 3)
-    steps = [hold.percent for hold in outcome.holds]
+    steps = [interval.percent for interval in outcome.intervals]
     places = range(len(steps))
     share.plot(places, steps, "k_", markersize=22, label="asked")
     _shares(
         share,
         [
             (
-                hold.evidence.counted_canary.total,
-                hold.evidence.counted_canary.total + hold.evidence.counted_stable.total,
+                interval.evidence.counted_canary.total,
+                interval.evidence.counted_canary.total + interval.evidence.counted_stable.total,
             )
-            for hold in outcome.holds
+            for interval in outcome.intervals
         ],
         "counted",
         "C1",
@@ -103,7 +104,7 @@ def draw(outcome: Outcome, path: Path) -> None:
     )
     share.set_title("share of calls, %")
     for name, colour, shift in (("stable", "C0", -0.08), ("canary", "C1", 0.08)):
-        sides: list[Calls] = [getattr(hold.evidence, name) for hold in outcome.holds]
+        sides: list[Calls] = [getattr(interval.evidence, name) for interval in outcome.intervals]
         _shares(accuracy, [(s.correct, s.labelled) for s in sides], name, colour, shift)
         known = [(i + shift, s) for i, s in zip(places, sides, strict=True) if s.seconds.total]
         times.plot(

@@ -10,16 +10,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from common.kubernetes import ObjectNotFoundError
-from rollout.context import Context
-from rollout.errors import BusyError, RefusedError, RolloutError, StartFailedError
-from rollout.inferenceservice import held_models
+from rollout.cards import Cards
+from rollout.errors import RefusedError, RolloutError, StartFailedError
+from rollout.inferenceservice import InferenceService, Predictor, held_models
+from rollout.journal import Journal
 from rollout.knative import read_revision
+from rollout.moves import Moves, not_restored
 from rollout.record import Action, Entry, Operation, Record, Step
-from rollout.transition import not_restored
+from rollout.recovery import rebuild
 
 
-def rollback(ctx: Context, steps: int = 1, why: str = "") -> Entry:
-    """Go back; an open canary is the first step.
+def rollback(journal: Journal, moves: Moves, cards: Cards, steps: int = 1, why: str = "") -> Entry:
+    """Go back; what is under way is the first step, whether the record knows of it or not.
+
+    A command that is at work is asked to stop first.
 
     Returns:
         The new history entry.
@@ -29,92 +33,127 @@ def rollback(ctx: Context, steps: int = 1, why: str = "") -> Entry:
         StartFailedError: the old spec does not start any more; what ran before is back.
         NotRestoredError: the canary's traffic is off, but the old spec is not ready yet.
     """
-    with ctx.ledger.locked() as record:
+    with journal.locked(stop_others=True) as record:
         operation = record.operation
+        if operation is None:
+            service = moves.read()
+            service.require_canaries()
+            operation = rebuild(moves.cluster, service, record, cards)
+            if operation is not None:
+                moves.tell(f"{operation.title} is not in the record; found on the cluster")
+                record.observed(operation.before, operation.stable, {}, "").steps_back(steps - 1)
+                journal.adopt(operation, cards.digests(held_models(operation.before)))
         if operation is not None and operation.target is not None:
-            ctx.say(f"going on with {operation.title} (step: {operation.step.value})")
-            return _carry_on(ctx, operation)
+            moves.tell(f"going on with {operation.title} (step: {operation.step.value})")
+            return _carry_on(journal, moves, cards, moves.require_ours(operation))
         if operation is not None and steps == 1:
-            ctx.say(f"taking {operation.title} back")
+            moves.tell(f"taking {operation.title} back")
             reason = operation.why if operation.step is Step.RESTORING else why
-            return restore(ctx, Action.ABANDONED, reason)
-        return _carry_on(ctx, _begin(ctx, operation, steps, why))
+            return restore(journal, moves, Action.ABANDONED, reason)
+        return _carry_on(
+            journal, moves, cards, _begin(journal, moves, cards, operation, steps, why)
+        )
 
 
-def plan_rollback(ctx: Context, steps: int) -> list[str]:
+def plan_rollback(journal: Journal, moves: Moves, cards: Cards, steps: int) -> list[str]:
     """What ``rollback`` would do."""
-    record = ctx.ledger.read()
-    operation = record.operation
+    record = journal.read()
+    service = moves.read()
+    operation = record.operation or rebuild(moves.cluster, service, record, cards)
     if operation is not None and (steps == 1 or operation.target is not None):
         return [
             f"take {operation.title} back (step: {operation.step.value}): write the spec from "
             f"before it, at 0 %; all traffic on {operation.stable}",
             "wait for the new Knative revision of that spec, then give it all traffic",
         ]
-    record = ctx.observe(record, ctx.transition.read())
+    record = _observed(record, service, operation, cards, journal.moment())
     target = record.steps_back(steps if operation is None else steps - 1)
-    ctx.transition.rehearse(record.predictor_of(target))
+    moves.rehearse(record.predictor_of(target))
     return [
         f"write the spec of entry {target.number} ({_models(target)}), at 0 %",
         "wait for the new Knative revision of it, then give it all traffic",
     ]
 
 
-def restore(ctx: Context, action: Action, why: str) -> Entry:
+def restore(journal: Journal, moves: Moves, action: Action, why: str) -> Entry:
     """End the operation by putting its ``before`` back; the lock is held.
 
     Raises:
         NotRestoredError: the old spec is written and pinned, but not ready.
     """
-    operation = ctx.ledger.operation
-    service = ctx.transition.read()
-    operation = ctx.update(
+    operation = journal.operation
+    service = moves.read()
+    # A person asks for this one: whatever else was written meanwhile goes too, and is kept in the
+    # history. "Restoring" is written down before the spec is: whoever goes on from here must not
+    # take the old spec, which is the latest then, for a canary.
+    operation = replace(
+        operation,
         step=Step.RESTORING,
         why=why or operation.why,
-        # A person asks for this one: whatever else was written meanwhile goes too.
         generation=service.generation,
     )
-    stable = ctx.transition.pin(operation, operation.before)
+    journal.change(lambda record: _discarding(record, service, operation, journal))
+    operation, stable = moves.pin(operation, operation.before)
     try:
-        revision = ctx.transition.stage(operation.before, stable)
-        ctx.transition.settle(operation.before, revision)
+        operation, revision = moves.stage(operation, operation.before, stable)
+        operation = moves.settle(operation, operation.before, revision)
     except StartFailedError as error:
         raise not_restored(error, stable) from None
+    return journal.end(operation, action, revision)
 
-    return ctx.close(operation, action, revision)
 
-
-def taken_back(ctx: Context, error: RolloutError) -> RolloutError:
+def taken_back(journal: Journal, moves: Moves, error: RolloutError) -> RolloutError:
     """Put the good spec back after a failure, and give that failure with the news of it."""
-    ctx.say(f"it is no good: {error}")
+    moves.tell(f"rolling back: {error}")
     action = Action.FAILED if isinstance(error, StartFailedError) else Action.REFUSED
-    restore(ctx, action, str(error))
+    restore(journal, moves, action, str(error))
     return type(error)(f"{error}\nthe spec and the split from before are back")
 
 
-def _begin(ctx: Context, operation: Operation | None, steps: int, why: str) -> Operation:
-    service = ctx.transition.read()
-    service.require_canaries()
-    if operation is None and service.percent is not None:
-        raise BusyError(
-            f"InferenceService {service.name} has a split of {service.percent} % that is not in "
-            "the record; promote that canary or take it back by hand first"
+def _discarding(
+    record: Record, service: InferenceService, operation: Operation, journal: Journal
+) -> Record:
+    """The record with the operation, and with the spec of somebody else that goes now."""
+    if service.predictor not in (operation.before, operation.after):
+        record = record.with_entry(
+            Action.DISCARDED,
+            journal.moment(),
+            "unknown",
+            f"a spec that was applied without this program while {operation.title} was under "
+            f"way; {journal.by} rolls back",
+            discarded=service.predictor,
         )
+    return replace(record, operation=operation)
 
+
+def _begin(
+    journal: Journal,
+    moves: Moves,
+    cards: Cards,
+    operation: Operation | None,
+    steps: int,
+    why: str,
+) -> Operation:
+    service = moves.read()
+    service.require_canaries()
     stable = service.rolled_out
     if operation is not None:
-        record = ctx.ledger.read()
+        record = journal.read()
         staged = record.predictor_of(record.steps_back(steps - 1))
-        stable = ctx.transition.pin(operation, staged)
-        service = ctx.transition.read()
+        # The candidate's traffic goes first: if the command dies here, the record still tells of
+        # the canary, and a rollback of it is what is gone on with.
+        operation, stable = moves.pin(operation, staged)
+        service = moves.read()
 
     def open_(record: Record) -> Record:
-        if operation is None:
-            record = ctx.observe(record, service)
+        record = _observed(record, service, operation, cards, journal.moment())
         target = record.steps_back(steps if operation is None else steps - 1)
         after = record.predictor_of(target)
         before = service.predictor if operation is None else operation.before
         model, was, revision = _difference(before, target)
+        if operation is not None:
+            # The canary ends here, and the history tells of it as of any other.
+            record = journal.with_end(record, operation, Action.ABANDONED, why)
         new = Operation(
             step=Step.STAGING,
             model=model,
@@ -128,42 +167,57 @@ def _begin(ctx: Context, operation: Operation | None, steps: int, why: str) -> O
             candidate="",
             created_before=service.latest_created,
             generation=service.generation,
-            by=ctx.by,
-            since=ctx.clock.moment(),
+            by=journal.by,
+            since=journal.moment(),
             why=why,
             target=target.number,
         )
         return replace(record, operation=new)
 
-    record = ctx.ledger.change(open_)
+    record = journal.change(open_)
     assert record.operation is not None
-    ctx.say(
-        f"{ctx.service}: back to entry {record.operation.target}: "
+    moves.tell(
+        f"{service.name}: back to entry {record.operation.target}: "
         f"{_models(record.entry(record.operation.target or 0))}"
     )
     return record.operation
 
 
-def _carry_on(ctx: Context, operation: Operation) -> Entry:
+def _observed(
+    record: Record,
+    service: InferenceService,
+    operation: Operation | None,
+    cards: Cards,
+    at: str,
+) -> Record:
+    """The record with what runs; under a canary that is what the record tells of already."""
+    if operation is not None:
+        digests = cards.digests(held_models(operation.before))
+        return record.observed(operation.before, operation.stable, digests, at)
+    digests = cards.digests(service.models)
+    return record.observed(service.predictor, service.rolled_out, digests, at)
+
+
+def _carry_on(journal: Journal, moves: Moves, cards: Cards, operation: Operation) -> Entry:
     assert operation.target is not None
-    target = ctx.ledger.read().entry(operation.target)
+    target = journal.read().entry(operation.target)
     if operation.step is Step.RESTORING:
-        return restore(ctx, Action.FAILED, operation.why)
+        return restore(journal, moves, Action.FAILED, operation.why)
     digests: dict[str, str] = {}
     if operation.step is Step.STAGING:
-        operation = _go_back_at_once(ctx, operation, target)
+        operation = _go_back_at_once(journal, moves, operation, target)
         try:
-            candidate = ctx.transition.stage(operation.after, operation.stable)
-            digests = ctx.transition.check(candidate, ctx.expected_of(target.models, target))
+            operation, candidate = moves.stage(operation, operation.after, operation.stable)
+            digests = moves.check(candidate, cards.all_expected(target.models, target))
         except (StartFailedError, RefusedError) as error:
             if operation.progress.get("retreated"):
                 # The traffic is where it was wanted; there is nothing to take back.
                 raise not_restored(error, operation.stable) from None
-            raise taken_back(ctx, error) from None
-        operation = ctx.update(step=Step.SETTLING, candidate=candidate)
-    ctx.transition.settle(operation.after, operation.candidate)
-
-    return ctx.close(
+            raise taken_back(journal, moves, error) from None
+        # From here on it is not started anew, but only given everything.
+        operation = journal.save(replace(operation, step=Step.SETTLING, candidate=candidate))
+    operation = moves.settle(operation, operation.after, operation.candidate)
+    return journal.end(
         operation,
         Action.ROLLED_BACK,
         operation.candidate,
@@ -173,24 +227,27 @@ def _carry_on(ctx: Context, operation: Operation) -> Entry:
     )
 
 
-def _go_back_at_once(ctx: Context, operation: Operation, target: Entry) -> Operation:
+def _go_back_at_once(
+    journal: Journal, moves: Moves, operation: Operation, target: Entry
+) -> Operation:
     """Use KServe's own step back where it leads to the same models: it takes effect at once."""
     if not operation.progress.get("retreated"):
-        previous = ctx.transition.read().previous
-        if previous in ("", operation.stable) or not ctx.transition.can_retreat(previous):
+        previous = moves.read().previous
+        if previous in ("", operation.stable) or not moves.can_retreat(previous):
             return operation
         try:
-            models = read_revision(ctx.cluster, previous).models
+            models = read_revision(moves.cluster, previous).models
         except ObjectNotFoundError:
             return operation
         if models != target.models:
             return operation
-        operation = ctx.update(stable=previous, progress={"retreated": True})
-    ctx.transition.retreat(operation.stable, operation.after)
-    return operation
+        # Written down first: once the traffic has gone back, KServe's memory says nothing of it,
+        # and a failed start after that must not send the traffic forward again.
+        operation = journal.save(replace(operation, stable=previous, progress={"retreated": True}))
+    return moves.retreat(operation, operation.stable, operation.after)
 
 
-def _difference(before: dict[str, object], target: Entry) -> tuple[str, str, str]:
+def _difference(before: Predictor, target: Entry) -> tuple[str, str, str]:
     """The first model whose revision a rollback changes: its name, revision before and after."""
     held = held_models(before)
     for model, revision in target.models.items():

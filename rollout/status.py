@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.kubernetes import ObjectNotFoundError
-from rollout.context import Context
+from common.kubernetes import INFERENCE_SERVICE, Cluster, ObjectNotFoundError
+from rollout.cards import Cards
 from rollout.inferenceservice import InferenceService, held_models, shares
 from rollout.knative import Route, is_ready, pods_of, read_revision, read_route
 from rollout.record import Operation, Record, spec_key
+from rollout.recovery import find_operation
 from rollout.table import table
 
 
@@ -39,6 +40,7 @@ class Status:
         asked: the split as the spec asks for it, None without one.
         settled: the split is as asked, and nothing is under way.
         changed_elsewhere: the spec is not what the record says was written last.
+        operation: what is under way; ``recorded`` in it is false where the record does not know.
     """
 
     service: str
@@ -61,10 +63,17 @@ class Status:
         lines = [f"InferenceService {self.service} in namespace {self.namespace}: {held}"]
         if self.operation is not None:
             lines.append(self.operation["text"])
+            if not self.operation["recorded"]:
+                lines.append(
+                    "not in the record: found on the cluster; `promote`, `rollback` or the same "
+                    "`canary` goes on from there"
+                )
         elif self.settled:
             lines.append("settled: nothing is under way")
         else:
-            lines.append("not settled: Knative is still at work, or a split was set by hand")
+            lines.append(
+                "not settled: a deployment is starting, or does not start; `rollback` takes it back"
+            )
         if self.changed_elsewhere:
             lines.append("the spec was changed without this program since its last change")
         rows = [
@@ -82,22 +91,21 @@ class Status:
         return "\n".join([*lines, "", table(head, rows)])
 
 
-def read_status(ctx: Context) -> Status:
-    service = ctx.transition.read()
-    record = ctx.ledger.read()
-    route = read_route(ctx.cluster, ctx.service)
+def read_status(cluster: Cluster, name: str, record: Record, cards: Cards) -> Status:
+    service = InferenceService(cluster.get(INFERENCE_SERVICE, name))
+    route = read_route(cluster, name)
     split = shares(route.targets)
-    operation = record.operation
+    operation = find_operation(cluster, service, record, cards)
     candidate = operation.candidate if operation else ""
     names = sorted({*split, service.rolled_out, service.latest_created, candidate} - {""})
     rows = [
         row
         for name in names
-        if (row := _row(ctx, service, operation, name, split.get(name, 0))) is not None
+        if (row := _row(cluster, service, operation, name, split.get(name, 0))) is not None
     ]
     return Status(
         service=service.name,
-        namespace=ctx.cluster.namespace,
+        namespace=cluster.namespace,
         url=service.url,
         models=service.models,
         stable=service.rolled_out,
@@ -105,19 +113,23 @@ def read_status(ctx: Context) -> Status:
         asked=service.percent,
         settled=operation is None and _settled(service, route),
         changed_elsewhere=_changed_elsewhere(record, service),
-        operation=None if operation is None else _operation(operation),
+        operation=None if operation is None else _operation(operation, record),
         rows=rows,
     )
 
 
 def _row(
-    ctx: Context, service: InferenceService, operation: Operation | None, name: str, percent: int
+    cluster: Cluster,
+    service: InferenceService,
+    operation: Operation | None,
+    name: str,
+    percent: int,
 ) -> Row | None:
     try:
-        revision = read_revision(ctx.cluster, name)
+        revision = read_revision(cluster, name)
     except ObjectNotFoundError:
         return None
-    pods = pods_of(ctx.cluster, name)
+    pods = pods_of(cluster, name)
     if name == service.rolled_out:
         role = "stable"
     elif operation is not None and operation.target is None and name == operation.candidate:
@@ -154,7 +166,7 @@ def _changed_elsewhere(record: Record, service: InferenceService) -> bool:
     return current is not None and current.spec != spec_key(service.predictor)
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation, record: Record) -> dict[str, Any]:
     asked = "" if operation.percent is None else f", {operation.percent} %"
     return {
         "step": operation.step.value,
@@ -170,6 +182,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "since": operation.since,
         "why": operation.why,
         "progress": operation.progress,
+        "recorded": record.operation is not None,
         "text": f"{operation.title}: {operation.step.value}{asked}; "
         f"by {operation.by} since {operation.since}",
     }

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
+
+from cluster.overlay import NAMESPACE
+from common.kubernetes import Cluster
+from tests.cluster.api import FakeApi, api_server
 
 SCRIPT = """#!{python} -SE
 import json, re, sys
@@ -60,6 +66,36 @@ class Tools:
 
     def forget(self) -> None:
         (self.folder / "calls").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    """The API server that KUBECONFIG points to."""
+    found = FakeApi()
+    with api_server(found) as url:
+        path = tmp_path / "kubeconfig"
+        names = {"cluster": "fake", "user": "nobody"}
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "somewhere",
+                    "clusters": [{"name": "fake", "cluster": {"server": url}}],
+                    "users": [{"name": "nobody", "user": {}}],
+                    "contexts": [{"name": "somewhere", "context": names}],
+                }
+            )
+        )
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+        yield found
+
+
+@pytest.fixture
+def cluster(api: FakeApi) -> Iterator[Cluster]:
+    with Cluster.connect(NAMESPACE) as found:
+        yield found
 
 
 @pytest.fixture

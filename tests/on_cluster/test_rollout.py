@@ -131,7 +131,7 @@ def test_auto_promotes_a_better_revision(
     (report,) = tmp_path.glob("*/report.json")
     found = json.loads(report.read_text())
     shell.tell(found["reason"])
-    assert [hold["percent"] for hold in found["holds"]] == [5, 25, 50, 100]
+    assert [interval["percent"] for interval in found["intervals"]] == [5, 25, 50, 100]
     assert shell.json("status")["models"][MODEL] == "2"
 
 
@@ -169,7 +169,7 @@ def auto(shell: Shell, load: Load, revision: str, data: Path, report: Path) -> i
         MODEL,
         revision,
         *("--data", str(data), "--images", "300", "--gateway", load.deployment.gateway),
-        *("--hold-seconds", "15", "--hold-requests", "30", "--report", str(report)),
+        *("--interval-seconds", "15", "--interval-requests", "30", "--report", str(report)),
     )
 
 

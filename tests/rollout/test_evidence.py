@@ -11,8 +11,8 @@ from rollout.evidence import (
     Evidence,
     Rules,
     excess,
-    judge_gate,
-    judge_hold,
+    judge_comparison,
+    judge_interval,
     sign_test,
     wilson,
 )
@@ -72,7 +72,7 @@ def compared(**changes: object) -> Comparison:
     ],
 )
 def test_gate(changes: dict[str, object], told: str) -> None:
-    reasons = judge_gate(compared(**changes), "2", "sha256:b", RULES)
+    reasons = judge_comparison(compared(**changes), "2", "sha256:b", RULES)
     assert len(reasons) == bool(told), reasons
     assert told in "".join(reasons)
 
@@ -92,9 +92,15 @@ def calls(total: int, failed: int = 0, correct: int | None = None, ms: float = 1
         (Evidence(calls(900, 1), calls(100, 1)), ""),
         (Evidence(calls(900), calls(100, 2)), "2 of 100 labelled requests failed; stable: 0"),
         (Evidence(calls(900, 18), calls(100, 2)), ""),
-        (Evidence(calls(900), calls(100), unowned=1), ""),
-        (Evidence(calls(900), calls(100), unowned=3), "3 of 103 labelled requests failed, 3 of"),
-        (Evidence(calls(900), calls(100), strange=1), "an artefact that nobody rolled out"),
+        (Evidence(calls(900), calls(100), unattributed=1), ""),
+        (
+            Evidence(calls(900), calls(100), unattributed=3),
+            "3 of 103 labelled requests failed, 3 of",
+        ),
+        (
+            Evidence(calls(900), calls(100), unexpected_artifact=1),
+            "an artefact that nobody rolled out",
+        ),
         (Evidence(calls(900, correct=860), calls(100, correct=92)), ""),
         (
             Evidence(calls(900, correct=860), calls(100, correct=80)),
@@ -107,7 +113,7 @@ def calls(total: int, failed: int = 0, correct: int | None = None, ms: float = 1
     ],
 )
 def test_hold(evidence: Evidence, told: str) -> None:
-    reasons = judge_hold(evidence, evidence, RULES, True, TASK)
+    reasons = judge_interval(evidence, evidence, RULES, True, TASK)
     assert len(reasons) == bool(told), reasons
     assert told in "".join(reasons)
 
@@ -122,19 +128,19 @@ def test_hold(evidence: Evidence, told: str) -> None:
 )
 def test_before_the_end_of_a_hold_it_takes_more(canary: Calls, early: bool, late: bool) -> None:
     evidence = Evidence(calls(900, correct=860), canary)
-    assert bool(judge_hold(evidence, evidence, RULES, False, TASK)) is early
-    assert bool(judge_hold(evidence, evidence, RULES, True, TASK)) is late
+    assert bool(judge_interval(evidence, evidence, RULES, False, TASK)) is early
+    assert bool(judge_interval(evidence, evidence, RULES, True, TASK)) is late
 
 
 def test_failures_that_the_stable_one_explains_are_not_blamed_on_the_canary() -> None:
     """Its own rate, and no more: calls that fail in any pod come back without a name."""
-    evidence = Evidence(calls(900), calls(100), unowned=9, counted_stable=calls(1000, 10))
-    assert evidence.excused == 9
-    assert judge_hold(evidence, evidence, RULES, True, TASK) == []
-    evidence.unowned = 19
-    assert evidence.excused == 10
+    evidence = Evidence(calls(900), calls(100), unattributed=9, counted_stable=calls(1000, 10))
+    assert evidence.attributed_to_baseline == 9
+    assert judge_interval(evidence, evidence, RULES, True, TASK) == []
+    evidence.unattributed = 19
+    assert evidence.attributed_to_baseline == 10
     assert "9 of 109 labelled requests failed, 9 of them of no revision" in "".join(
-        judge_hold(evidence, evidence, RULES, True, TASK)
+        judge_interval(evidence, evidence, RULES, True, TASK)
     )
 
 
@@ -143,7 +149,7 @@ def test_at_a_hundred_per_cent_time_is_compared_with_before() -> None:
     now = Evidence(canary=calls(200, ms=500))
     so_far = Evidence.from_json(before.to_json())
     so_far.merge(now)
-    assert "95 % of labelled requests" in "".join(judge_hold(now, so_far, RULES, False, TASK))
+    assert "95 % of labelled requests" in "".join(judge_interval(now, so_far, RULES, False, TASK))
 
 
 def test_evidence_survives_being_written_down() -> None:

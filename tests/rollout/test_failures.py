@@ -117,7 +117,7 @@ def test_when_the_old_spec_does_not_come_up_either_traffic_stays_where_it_is(
     fake.ages["vision-predictor-00001"] = 1000
     fake.behaviours["--model=fashion-mnist=1"] = Behaviour("start", ticks=900)
     assert shell("canary", "fashion-mnist", "2") == 7
-    assert "all traffic stays on vision-predictor-00001" in shell.err
+    assert "on the previous Knative revision, vision-predictor-00001" in shell.err
     assert fake.split["vision-predictor-00001"] == 100
     assert shell("canary", "fashion-mnist", "2") == 4
     assert shell("promote") == 4
@@ -193,14 +193,6 @@ def test_an_inference_service_that_cannot_do_canaries(shell: Shell, fake: FakeCl
     fake.store.put("inferenceservices", document)
     assert shell("canary", "fashion-mnist", "2") == 3
     assert "enable-tag-routing" in shell.err
-
-
-def test_a_split_by_hand_is_left_alone(shell: Shell, fake: FakeCluster) -> None:
-    fake.edit_spec(lambda spec: spec["predictor"].update(canaryTrafficPercent=20))
-    assert shell("canary", "fashion-mnist", "2") == 4
-    assert "opened a canary by hand" in shell.err
-    assert shell("rollback") == 4
-    assert not shell.json("status")["settled"]
 
 
 def test_without_a_pod_left_the_check_is_left_out_and_said(shell: Shell, fake: FakeCluster) -> None:

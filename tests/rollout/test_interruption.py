@@ -123,7 +123,7 @@ def test_a_command_at_work_keeps_others_out(shell: Shell, fake: FakeCluster) -> 
         if passes == 12:
             from rollout.__main__ import main
 
-            arguments = ["rollback", "--cards", str(shell.cards), "--by", "other"]
+            arguments = ["canary", "mnist", "2", "--cards", str(shell.cards), "--by", "other"]
             second.append(
                 str(main(arguments, lambda _: Cluster(shell.api, NAMESPACE), Watching(shell)))
             )

@@ -90,7 +90,7 @@ def test_gateway(cluster: Cluster, fake: FakeCluster) -> None:
         find_gateway(cluster)
     service = {"metadata": {"name": "kourier"}, "spec": {"ports": [{"port": 80}]}}
     fake.store.objects[SERVICE.plural, "kourier"] = service
-    with pytest.raises(ObjectNotFoundError, match=r"neither a load balancer's .* GATEWAY="):
+    with pytest.raises(ObjectNotFoundError, match=r"neither a load balancer .* GATEWAY="):
         find_gateway(cluster)
     service["spec"]["ports"][0]["nodePort"] = 31080
     assert find_gateway(cluster) == "http://192.168.49.2:31080"

@@ -106,8 +106,15 @@ def gateway(
     found = FakeGateway(fake, MODEL, masks)
     with gateway_server(found) as url:
         shell.extra = ["--gateway", url, "--data", str(tmp_path / "set.npz"), "--images", "24"]
-        shell.extra += ["--hold-seconds", "5", "--hold-requests", "20", "--give-up-seconds", "60"]
-        shell.extra += ["--report", str(tmp_path / "report")]
+        shell.extra += [
+            "--interval-seconds",
+            "5",
+            "--interval-requests",
+            "20",
+            "--give-up-seconds",
+            "60",
+        ]
+        shell.extra += ["--report", str(tmp_path / "report"), "--latency-slack-seconds", "60"]
         yield found
 
 
@@ -175,7 +182,7 @@ def test_a_good_revision_goes_all_the_way(
     assert 6 < found["gate"]["stable"]["correct"] < 22
     assert (found["gate"]["stable_only"], found["gate"]["canary_only"]) == (0, 24)
     assert "gate: mean IoU 1.000 on 24, stable mean IoU 0." in found["reason"]
-    assert [hold["percent"] for hold in found["holds"]] == [5, 25, 50, 100]
+    assert [interval["percent"] for interval in found["intervals"]] == [5, 25, 50, 100]
     assert "mean IoU 1.000 on 24" in (report / "report.md").read_text()
     # Warmed up with 20, asked for 24, woken with one; pictures of one tile.
     assert [hop.asked for hop in gate.hops] == [45, 45]

@@ -144,7 +144,7 @@ def test_deploying_under_an_open_canary_is_refused(shell: Shell, overlay: Path) 
     assert "deploying undoes nothing" in shell.out
     assert shell("canary", "fashion-mnist", "2") == 0
     assert shell("deploy-check", "--overlay", str(overlay)) == 4
-    assert "end it with `promote` or `rollback`" in shell.err
+    assert "`promote` or `rollback` ends it, or `make deploy FORCE=1`" in shell.err
 
 
 def test_deploying_a_revision_that_never_ran_is_told(shell: Shell, overlay: Path) -> None:

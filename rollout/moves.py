@@ -17,45 +17,51 @@ everything: so a spec is put back *under* 0 %. And KServe takes "the latest read
 has less than 100 %, but every share is its own" for a request to roll back, and swaps to
 ``previousRolledoutRevision``; that is also what a canary's first moment looks like if the Route
 is reconciled before the Configuration. So that field is emptied before anything is staged.
+
+Every write is announced by ``save`` before it is made (``created_before``: what was latest then)
+and confirmed after it (``generation``). A command may die between any two of these:
+
+before the announcement   nothing has happened; the step is simply taken
+before the write          the announcement says what was to be written; the spec is not it, and its
+                          generation is still the old one: it is written now
+before the confirmation   the spec is what was to be written under an unknown generation: ours
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from common.kubernetes import INFERENCE_SERVICE, Cluster, ObjectConflictError, ObjectNotFoundError
+from common.kubernetes import INFERENCE_SERVICE, Cluster, ObjectConflictError
+from common.pods import Failure, hopeless_pod, last_warning, obstacle, unready_pod
 from rollout.cards import Expected
-from rollout.clock import Clock
 from rollout.errors import (
     ConflictError,
     NotRestoredError,
     StartFailedError,
     UnreachableError,
 )
-from rollout.failure import PASSING, Failure, explain, hopeless_pod
 from rollout.inferenceservice import InferenceService, Predictor, shares
 from rollout.knative import (
     KnativeRevision,
     Route,
+    pods_of,
+    predictor_service,
     read_configuration,
     read_revision,
     read_route,
 )
-from rollout.ledger import Ledger, Say
 from rollout.pods import check_models
 from rollout.record import Operation
+from rollout.waiting import Waiting
 
-T = TypeVar("T")
-
-POLL_SECONDS = 1.0
-PROGRESS_SECONDS = 10.0
 WRITE_ATTEMPTS = 30
 SETTLED_SECONDS = 5.0
 """How long an unchanged Configuration is watched before it is believed that nothing comes."""
 GRACE_SECONDS = 20.0
 """How long Knative may call a revision failed that then comes up after all."""
+PASSING = ("Unschedulable", "Deploying", "ResolvingDigests")
+"""Reasons of an unready Knative revision that can pass: a node may still get room."""
 
 
 @dataclass(frozen=True)
@@ -66,91 +72,101 @@ class Limits:
     route_seconds: float = 120.0
 
 
-class Transition:
-    """Moves one InferenceService; every step is in the ledger before it is taken.
+class Moves:
+    """Moves one InferenceService.
 
-    Each move may be repeated: what is done already is seen and not done again.
+    Each move takes the operation as it stands and gives it back as it stands then, saved. Each
+    may be repeated: what is done already is seen and not done again.
+
+    Args:
+        save: writes the operation down; raises where this command no longer may.
     """
 
     def __init__(
         self,
         cluster: Cluster,
         service: str,
-        ledger: Ledger,
-        clock: Clock,
-        say: Say,
+        save: Callable[[Operation], Operation],
+        waiting: Waiting,
         limits: Limits,
     ) -> None:
         self.cluster = cluster
         self.service = service
-        self.ledger = ledger
-        self.clock = clock
-        self.say = say
         self.limits = limits
+        self._save = save
+        self._waiting = waiting
+        self._say = waiting.say
 
     def read(self) -> InferenceService:
         return InferenceService(self.cluster.get(INFERENCE_SERVICE, self.service))
 
-    def stage(self, predictor: Predictor, stable: str) -> str:
+    def stage(
+        self, operation: Operation, predictor: Predictor, stable: str
+    ) -> tuple[Operation, str]:
         """Write ``predictor`` at 0 % and wait until Knative has it ready; ``stable`` serves.
 
         Returns:
-            The name of its Knative revision.
+            The operation, and the name of the new Knative revision.
 
         Raises:
             StartFailedError: it did not start; the split is still all ``stable``.
             ConflictError: somebody else changed the InferenceService.
         """
+        # Emptied before the write: with it KServe could swap back in the middle of the next line.
         self._forget_previous()
-        self._write(predictor, 0)
-        revision = self._await_created(predictor, stable)
-        self._await_ready(revision, stable)
+        operation = self._write(operation, predictor, 0)
+        revision = self._await_created(operation, predictor, stable)
+        self._await_ready(operation, revision, stable)
         self.await_split({stable: 100, revision: 0} if revision != stable else {stable: 100})
-        return revision
+        return operation, revision
 
-    def shift(self, percent: int, candidate: str, stable: str) -> None:
+    def shift(self, operation: Operation, percent: int) -> Operation:
         """Give the candidate its share and wait until the gateway splits so."""
-        self._write(self.ledger.operation.after, percent)
-        self.await_split({candidate: percent, stable: 100 - percent})
+        operation = self._write(operation, operation.after, percent)
+        self.await_split({operation.candidate: percent, operation.stable: 100 - percent})
         if percent == 100:
-            self._await_rolled_out(candidate)
+            self._await_rolled_out(operation.candidate)
+        return operation
 
-    def settle(self, predictor: Predictor, revision: str) -> None:
+    def settle(self, operation: Operation, predictor: Predictor, revision: str) -> Operation:
         """Give everything to ``revision``, which is the latest, and see KServe roll it out."""
-        self._write(predictor, None)
+        operation = self._write(operation, predictor, None)
         self.await_split({revision: 100})
-
         self._await_rolled_out(revision)
+        return operation
 
-    def pin(self, operation: Operation, staged: Predictor) -> str:
+    def pin(self, operation: Operation, staged: Predictor) -> tuple[Operation, str]:
         """Take the traffic off an operation's candidate before ``staged`` is put in its place.
 
         Returns:
-            The Knative revision that has the traffic from here on.
+            The operation, and the Knative revision that has the traffic from here on.
         """
         service = self.read()
         candidate, stable = operation.candidate, operation.stable
         if not candidate:
-            return service.rolled_out or stable
+            # Died before Knative made anything: what is rolled out is what serves.
+            return operation, service.rolled_out or stable
         given = service.predictor == operation.after and service.percent in (None, 100)
         if given and service.latest_ready == candidate:
-            # KServe is about to call it rolled out; nothing else holds until it has.
+            # It has been given everything, and KServe is about to call it rolled out. A write
+            # before that would pin the traffic to what KServe still calls rolled out, and the
+            # next look at the status would pin it to the candidate after all.
             self._await_rolled_out(candidate)
             service = self.read()
         if service.rolled_out != candidate or candidate == stable:
-            return service.rolled_out
+            return operation, service.rolled_out
         if self.can_retreat(stable):
-            self.retreat(stable, staged)
-            return stable
-        self.say(f"{candidate} keeps the traffic until the old spec is ready")
-        return candidate
+            return self.retreat(operation, stable, staged), stable
+        # KServe's memory of the step before is gone (it was staged since): there is no quick way.
+        self._say(f"{candidate} keeps the traffic until the old spec is ready")
+        return operation, candidate
 
     def can_retreat(self, stable: str) -> bool:
         """Whether KServe's own rollback would lead to ``stable``: it remembers one step."""
         service = self.read()
         return service.previous == stable and service.rolled_out == service.latest_ready
 
-    def retreat(self, stable: str, staged: Predictor) -> None:
+    def retreat(self, operation: Operation, stable: str, staged: Predictor) -> Operation:
         """Send all traffic from what is rolled out at 100 % to the one before it, at once.
 
         KServe's own rollback, without a new Knative revision: it takes effect while the old spec
@@ -158,25 +174,48 @@ class Transition:
         """
         service = self.read()
         if service.predictor != staged:
-            self._write(service.predictor, 0)
+            operation = self._write(operation, service.predictor, 0)
         self.await_split({stable: 100})
+        return operation
+
+    def tell(self, text: str) -> None:
+        """A line of progress."""
+        self._say(text)
 
     def rehearse(self, predictor: Predictor) -> None:
         """Have the API server say whether it would take this spec; nothing is written."""
-        self.cluster.replace(
-            INFERENCE_SERVICE, self.read().with_predictor(predictor, 0), dry_run=True
-        )
+        document = self.read().with_predictor(predictor, 0)
+        self.cluster.replace(INFERENCE_SERVICE, document, dry_run=True)
+
+    def require_ours(self, operation: Operation) -> Operation:
+        """See that the spec is what the operation wrote last, but for the share.
+
+        To be asked before anything is written down: a command that is refused here has changed
+        nothing. A share that was changed by hand is no reason to refuse: the next move sets it.
+
+        Raises:
+            ConflictError: somebody else changed the spec.
+        """
+        service = self.read()
+        if service.generation == operation.generation:
+            return operation
+        ours = [operation.after] if operation.candidate else [operation.before, operation.after]
+        if service.predictor in ours:
+            if service.percent is not None and service.percent != operation.percent:
+                self._say(f"the share was changed without this program: {service.percent} %")
+            return replace(operation, generation=service.generation)
+        raise self._changed(service, operation)
 
     def check(self, revision: str, models: list[Expected]) -> dict[str, str]:
         """See ``check_models``; says so where no pod is left to be asked."""
         digests = check_models(self.cluster, revision, models)
         if digests:
-            self.say(
+            self._say(
                 f"{revision} answers as "
                 + ", ".join(f"{item.model}/{item.revision or '?'}" for item in models)
             )
         else:
-            self.say(f"{revision} has no pod any more that could be asked for its models")
+            self._say(f"{revision} has no pod any more that could be asked for its models")
         return digests
 
     def await_split(self, wanted: dict[str, int]) -> None:
@@ -188,7 +227,7 @@ class Transition:
             return (route.ready and _serving(route) == wanted) or None
 
         text = ", ".join(f"{percent} % to {name}" for name, percent in wanted.items())
-        self._wait(
+        self._waiting.until(
             settled,
             self.limits.route_seconds,
             f"the split: {text}",
@@ -197,13 +236,13 @@ class Transition:
                 f"it gives {_serving(read_route(self.cluster, self.service))}"
             ),
         )
-        self.say(f"traffic: {text}")
+        self._say(f"traffic: {text}")
 
     def _await_rolled_out(self, revision: str) -> None:
         def rolled_out() -> bool | None:
             return self.read().rolled_out == revision or None
 
-        self._wait(
+        self._waiting.until(
             rolled_out,
             self.limits.route_seconds,
             "KServe to call it rolled out",
@@ -212,7 +251,7 @@ class Transition:
             ),
         )
 
-    def _write(self, predictor: Predictor, percent: int | None) -> None:
+    def _write(self, operation: Operation, predictor: Predictor, percent: int | None) -> Operation:
         """Write spec and split by compare-and-swap; nothing if they are so already.
 
         Raises:
@@ -220,40 +259,37 @@ class Transition:
         """
         for _ in range(WRITE_ATTEMPTS):
             service = self.read()
-            operation = self.ledger.operation
             if service.predictor == predictor and service.percent == percent:
+                # Written by us before we died, or by somebody who wants the same.
                 if service.generation != operation.generation:
-                    self._note(operation, service)
-                return
+                    operation = self._save(replace(operation, generation=service.generation))
+                return operation
             if service.generation != operation.generation:
-                raise ConflictError(
-                    f"somebody else changed InferenceService {self.service} (generation "
-                    f"{service.generation}, ours was {operation.generation}); see what it is, "
-                    "then `rollback` puts the recorded spec back"
+                raise self._changed(service, operation)
+            operation = self._save(
+                replace(
+                    operation,
+                    created_before=service.latest_created,
+                    generation=service.generation,
                 )
-            self._note(replace(operation, created_before=service.latest_created), service)
+            )
             try:
                 written = self.cluster.replace(
                     INFERENCE_SERVICE, service.with_predictor(predictor, percent)
                 )
             except ObjectConflictError:
-                continue
-            self._note(operation, InferenceService(written))
-            return
+                continue  # a status or an annotation: read again, and see whether it was the spec
+            generation = InferenceService(written).generation
+            return self._save(replace(operation, generation=generation))
         raise ConflictError(
             f"InferenceService {self.service} changes faster than it can be written"
         )
 
-    def _note(self, operation: Operation, service: InferenceService) -> None:
-        self.ledger.change(
-            lambda record: replace(
-                record,
-                operation=replace(
-                    record.operation or operation,
-                    generation=service.generation,
-                    created_before=operation.created_before,
-                ),
-            )
+    def _changed(self, service: InferenceService, operation: Operation) -> ConflictError:
+        return ConflictError(
+            f"somebody else changed InferenceService {self.service} (generation "
+            f"{service.generation}, ours was {operation.generation}); see what it is, then "
+            "`rollback` puts the recorded spec back"
         )
 
     def _forget_previous(self) -> None:
@@ -272,114 +308,97 @@ class Transition:
                 continue
         raise ConflictError(f"the status of {self.service} changes faster than it can be written")
 
-    def _await_created(self, predictor: Predictor, stable: str) -> str:
+    def _await_created(self, operation: Operation, predictor: Predictor, stable: str) -> str:
         """The Knative revision that Knative has made of ``predictor``."""
-        before = self.ledger.operation.created_before
-        since = self.clock.monotonic()
+        since = self._waiting.clock.monotonic()
 
         def created() -> str | None:
-            self._see_pinned(stable)
+            self._require_pinned(operation, stable)
             found = read_configuration(self.cluster, self.service)
             name = self.read().latest_created
             if not (found.current and found.latest_created == name and found.carries(predictor)):
                 return None
             # The same name as before: Knative had this spec already, or has not seen ours yet.
-            if name == before and self.clock.monotonic() - since < SETTLED_SECONDS:
+            waited = self._waiting.clock.monotonic() - since
+            if name == operation.created_before and waited < SETTLED_SECONDS:
                 return None
             return name
 
-        revision = self._wait(
+        revision = self._waiting.until(
             created,
             self.limits.start_seconds,
             "a new Knative revision",
-            lambda: StartFailedError(str(explain(self.cluster, None, self._why_not_created()))),
+            lambda: StartFailedError(f"NotCreated: {self._why_not_created()}"),
         )
-        self.say(f"Knative made {revision}")
+        self._say(f"Knative made {revision}")
         return revision
 
     def _why_not_created(self) -> str:
         """KServe's and Knative's own warnings, for a spec that they do not accept."""
-        words = [
-            f"{event.get('reason')}: {event.get('message')}"
-            for name in (self.service, f"{self.service}-predictor")
-            for event in self.cluster.events(name)
-            if event.get("type") == "Warning"
-        ]
-        return words[-1] if words else "no new Knative revision was made; is KServe running?"
+        names = (predictor_service(self.service), self.service)
+        words = filter(None, (last_warning(self.cluster, name) for name in names))
+        return next(words, "no new Knative revision was made; is KServe running?")
 
-    def _await_ready(self, revision: str, stable: str) -> None:
+    def _await_ready(self, operation: Operation, revision: str, stable: str) -> None:
         failed_at: float | None = None
         last: KnativeRevision | None = None
+        now = self._waiting.clock.monotonic
 
         def ready() -> bool | None:
             nonlocal failed_at, last
-            self._see_pinned(stable)
+            self._require_pinned(operation, stable)
             last = read_revision(self.cluster, revision)
             if last.condition.ready:
                 return True
-            found = hopeless_pod(self.cluster, revision)
+            found = hopeless_pod(self.cluster, pods_of(self.cluster, revision))
             if found is not None:
                 raise StartFailedError(str(found))
             if last.condition.ready is False and last.condition.reason not in PASSING:
-                failed_at = failed_at if failed_at is not None else self.clock.monotonic()
-                if self.clock.monotonic() - failed_at >= GRACE_SECONDS:
-                    raise StartFailedError(str(explain(self.cluster, last, "")))
+                # Knative calls a first crash a failure, and takes it back when a restart succeeds.
+                failed_at = failed_at if failed_at is not None else now()
+                if now() - failed_at >= GRACE_SECONDS:
+                    raise StartFailedError(str(self._explain(last, "")))
             else:
                 failed_at = None
             return None
 
         def gave_up() -> StartFailedError:
             text = f"not ready after {self.limits.start_seconds:.0f} s"
-            found: Failure = explain(self.cluster, last, text)
-            return StartFailedError(str(found))
+            return StartFailedError(str(self._explain(last, text)))
 
-        self._wait(ready, self.limits.start_seconds, f"{revision} to be ready", gave_up)
-        self.say(f"{revision} is ready")
+        self._waiting.until(
+            ready,
+            self.limits.start_seconds,
+            f"{revision} to be ready",
+            gave_up,
+            lambda: obstacle(self.cluster, pods_of(self.cluster, revision)),
+        )
+        self._say(f"{revision} is ready")
 
-    def _see_pinned(self, stable: str) -> None:
+    def _explain(self, revision: KnativeRevision | None, fallback: str) -> Failure:
+        """The best account of why a Knative revision is not ready, after waiting for it."""
+        if revision is None:
+            return Failure("NotCreated", fallback)
+        found = unready_pod(self.cluster, pods_of(self.cluster, revision.name), fallback)
+        if found is not None:
+            return found
+        reason = revision.condition.reason or "NotReady"
+        return Failure(reason, revision.condition.message or fallback)
+
+    def _require_pinned(self, operation: Operation, stable: str) -> None:
         """All traffic must be pinned to ``stable`` while something else starts.
 
         Raises:
             ConflictError: somebody else changed the spec, or KServe swapped what it pins.
         """
         service = self.read()
-        operation = self.ledger.operation
         if service.generation != operation.generation:
-            raise ConflictError(
-                f"somebody else changed InferenceService {self.service} (generation "
-                f"{service.generation}, ours was {operation.generation})"
-            )
+            raise self._changed(service, operation)
         if service.rolled_out != stable:
             raise ConflictError(
                 f"KServe calls {service.rolled_out} rolled out, and sends it what should stay on "
                 f"{stable}; `rollback` puts the recorded spec back"
             )
-
-    def _wait(
-        self,
-        poll: Callable[[], T | None],
-        seconds: float,
-        what: str,
-        late: Callable[[], Exception],
-    ) -> T:
-        """Poll until there is an answer; a progress line every so often, the lock kept."""
-        start = self.clock.monotonic()
-        told = start
-        while True:
-            try:
-                found = poll()
-            except ObjectNotFoundError:
-                found = None  # an object that a controller has yet to make
-            if found is not None:
-                return found
-            now = self.clock.monotonic()
-            if now - start >= seconds:
-                raise late()
-            if now - told >= PROGRESS_SECONDS:
-                told = now
-                self.say(f"waiting for {what} ({now - start:.0f} of at most {seconds:.0f} s)")
-            self.ledger.keep()
-            self.clock.sleep(POLL_SECONDS)
 
 
 def _serving(route: Route) -> dict[str, int]:
@@ -388,6 +407,7 @@ def _serving(route: Route) -> dict[str, int]:
 
 def not_restored(error: Exception, stable: str) -> NotRestoredError:
     return NotRestoredError(
-        f"the old spec is written, but its new Knative revision is not ready: {error}\n"
-        f"all traffic stays on {stable}; run `rollback` again when the cause is gone"
+        "rollback incomplete: the previous spec was written but is not ready yet; traffic stays "
+        f"on the previous Knative revision, {stable}: {error}\n"
+        "run `rollback` again when the cause is gone"
     )

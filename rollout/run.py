@@ -1,0 +1,179 @@
+"""A rollout that decides by itself: a gate at 0 %, then step by step, on evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rollout.analysis import Analysis, Outcome, Plan
+from rollout.canary import Wish, canary
+from rollout.cards import Cards
+from rollout.counters import Counters
+from rollout.errors import ConflictError, NotFoundError, UnreachableError
+from rollout.evidence import Rules, judge_comparison
+from rollout.gate_job import run_gate
+from rollout.journal import Journal
+from rollout.labelled import LabelledSet
+from rollout.moves import Moves
+from rollout.promote import promote
+from rollout.record import Action, Operation
+from rollout.rollback import restore
+from rollout.traffic import LabelledTraffic
+from rollout.waiting import Waiting
+from tasks import find_task
+
+FIRST_CALLS = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a revision is judged by.
+
+    Attributes:
+        questions: images whose right answers are known.
+        open_traffic: a way to ask them at the public URL.
+    """
+
+    questions: LabelledSet
+    open_traffic: Callable[[], LabelledTraffic]
+    plan: Plan
+    rules: Rules
+
+
+def run(
+    journal: Journal,
+    moves: Moves,
+    cards: Cards,
+    waiting: Waiting,
+    wish: Wish,
+    evaluation: Evaluation,
+) -> Outcome | None:
+    """Roll a revision out, or refuse it; an interrupted rollout goes on where it was.
+
+    Returns:
+        None where the revision is what runs already.
+
+    Raises:
+        UnreachableError: the public URL does not answer, so nothing was begun.
+        RolloutError: as ``canary``, ``promote`` and ``rollback``.
+    """
+    with journal.locked() as record:
+        traffic = evaluation.open_traffic()
+        try:
+            _require_reachable(traffic)
+            under_way = record.operation
+            # Gone on with, a canary keeps the share it has until the next step.
+            percent = (under_way.percent if under_way else 0) or 0
+            operation = canary(journal, moves, cards, replace(wish, percent=percent))
+            if operation is None:
+                return None
+            outcome = Outcome.remembered(operation)
+            reasons = _pass_gate(journal, moves, cards, waiting, outcome, evaluation)
+            if not reasons:
+                reasons = _take_steps(journal, moves, cards, waiting, outcome, traffic, evaluation)
+        finally:
+            traffic.close()
+        if reasons:
+            outcome.reason = "; ".join(reasons)
+            waiting.say(f"refused: {outcome.reason}")
+            outcome.entry = restore(journal, moves, Action.REFUSED, outcome.reason)
+        else:
+            outcome.promoted = True
+            outcome.reason = outcome.praise()
+            outcome.entry = promote(journal, moves, cards, outcome.reason)
+        return outcome
+
+
+def _require_reachable(traffic: LabelledTraffic) -> None:
+    """The URL must work before anything is blamed on a canary; this also wakes what sleeps."""
+    answers = traffic.send(FIRST_CALLS)
+    bad = [answer.status for answer in answers if answer.status != 200 or not answer.revision]
+    if bad:
+        raise UnreachableError(
+            f"the public URL does not answer as it should ({len(bad)} of {FIRST_CALLS} calls: "
+            f"status {bad[0]}); nothing was changed"
+        )
+
+
+def _pass_gate(
+    journal: Journal,
+    moves: Moves,
+    cards: Cards,
+    waiting: Waiting,
+    outcome: Outcome,
+    evaluation: Evaluation,
+) -> list[str]:
+    operation = journal.operation
+    if outcome.gate is None:
+        card = cards.expected(operation.model, operation.revision).card
+        if card is None:
+            raise NotFoundError(
+                f"the gate needs the card of {operation.model}/{operation.revision}"
+            )
+        outcome.gate = run_gate(moves.cluster, waiting, moves.read(), card, evaluation.questions)
+        # Kept before it is judged: a rollout that is interrupted does not ask twice.
+        journal.save(replace(operation, progress=outcome.progress))
+    found = outcome.gate
+    task = find_task(found.task)
+    waiting.say(
+        f"gate: {task.score_text(found.canary.correct, found.images)} (stable "
+        f"{task.score_text(found.stable.correct, found.images)}), {found.agreement} alike; "
+        f"95 % within {found.canary.p95_ms:.1f} ms (stable {found.stable.p95_ms:.1f})"
+    )
+    reasons = judge_comparison(found, operation.revision, operation.digest, evaluation.rules)
+    return [f"at the gate, before the first per cent: {reason}" for reason in reasons]
+
+
+def _take_steps(
+    journal: Journal,
+    moves: Moves,
+    cards: Cards,
+    waiting: Waiting,
+    outcome: Outcome,
+    traffic: LabelledTraffic,
+    evaluation: Evaluation,
+) -> list[str]:
+    done = [interval.percent for interval in outcome.intervals]
+    for percent in evaluation.plan.steps:
+        if percent in done:
+            continue
+        # The share is in the record before it is in the spec: who goes on from here, or takes
+        # over, knows how much traffic may already be on the canary.
+        operation = journal.save(replace(journal.operation, percent=percent))
+        operation = moves.shift(operation, percent)
+        analysis = Analysis(
+            traffic,
+            Counters(moves.cluster, operation.model, [operation.stable, operation.candidate]),
+            _digests(cards, operation),
+            evaluation.plan,
+            evaluation.rules,
+        )
+        interval, reasons = analysis.interval(
+            operation, outcome.so_far, percent, _watching(moves, operation, waiting)
+        )
+        outcome.intervals.append(interval)
+        journal.save(replace(operation, progress=outcome.progress))
+        if reasons:
+            return [f"at {percent} %: {reason}" for reason in reasons]
+    return []
+
+
+def _watching(moves: Moves, operation: Operation, waiting: Waiting) -> Waiting:
+    """The waiting that also ends when somebody else changes the spec."""
+
+    def keep() -> None:
+        if moves.read().generation != operation.generation:
+            raise ConflictError(
+                f"somebody else changed InferenceService {moves.service} during the rollout; "
+                "`rollback` puts the recorded spec back"
+            )
+        waiting.keep()
+
+    return Waiting(waiting.clock, waiting.say, keep)
+
+
+def _digests(cards: Cards, operation: Operation) -> dict[str, str]:
+    """Digest by revision of the two; only what is known here."""
+    revisions = (operation.was, operation.revision)
+    found = [cards.expected(operation.model, revision) for revision in revisions if revision]
+    return {item.revision: item.digest for item in found if item.digest}
