@@ -18,7 +18,7 @@ export VENVS
 installed = command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer, or say PYTHON=…"; exit 1; }; \
   $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; $(PYTHON) is $$($(PYTHON) -V)"; exit 1; }; \
   $(PYTHON) -m cli.install --venvs $(VENVS) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) $(1)
-vision = $(call installed,$(1) $(2)) && $(VENVS)/$(1)/bin/python -m cli
+vision = $(call installed,$(1) $(2)) && exec $(VENVS)/$(1)/bin/python -m cli
 python = $(call installed,$(1) $(2)) && $(VENVS)/$(1)/bin/python -m
 # $(call option,name,value): an option where there is a value
 option = $(if $(2),--$(1) '$(2)')

@@ -16,7 +16,7 @@ from accounts.errors import AccountsError
 from accounts.migration import migrate
 from accounts.people import ROLES, forget_old, set_role
 from accounts.prices import PriceListError, read_prices
-from accounts.settings import AccountsSettings
+from accounts.settings import CommandSettings
 from accounts.throttle import forget_attempts
 from common.settings import SettingError, read_settings
 
@@ -46,14 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     backup.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
     try:
-        settings = read_settings(AccountsSettings, os.environ)
+        settings = read_settings(CommandSettings, os.environ)
         return run(options, settings)
     except (AccountsError, SettingError, PriceListError, ValueError, OSError) as error:
         print(f"accounts: {error}", file=sys.stderr)
         return 1
 
 
-def run(options: argparse.Namespace, settings: AccountsSettings) -> int:
+def run(options: argparse.Namespace, settings: CommandSettings) -> int:
     """The exit status of a command."""
     url = settings.database_url.get_secret_value()
     if options.command == "migrate":

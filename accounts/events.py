@@ -39,6 +39,7 @@ class RawEvent:
     content: str
     answers: int
     withheld: int
+    unanswered_milliseconds: int
 
 
 EVENT_FIELDS = tuple(field.name for field in fields(RawEvent))

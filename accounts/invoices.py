@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from accounts import audit
 from accounts.clock import SECOND_MS, month_bounds, now_ms
 from accounts.errors import Conflict
-from accounts.prices import PriceList
+from accounts.prices import UNANSWERED, PriceList
 from accounts.tables import Account, Invoice, UsageHour
 from accounts.usage import ModelUsage, per_model
 
@@ -69,8 +69,12 @@ def lines_of(usage: list[ModelUsage], prices: PriceList, month: str) -> tuple[Li
             "request": Decimal(used.requests),
             "instance": Decimal(used.instances),
             "megapixel": Decimal(used.pixels) / PIXELS_PER_MEGAPIXEL,
+            UNANSWERED: Decimal(used.unanswered_milliseconds) / SECOND_MS,
         }
         for unit, unit_price in period.of(used.model).items():
+            if not used.requests and unit != UNANSWERED:
+                # Nothing of it was answered: a line would only say so.
+                continue
             quantity = quantities[unit]
             charged = max(Decimal(0), quantity - unit_price.free)
             lines.append(
@@ -156,11 +160,18 @@ def issue_all(session: Session, month: str, prices: PriceList) -> list[Bill]:
     start, end = month_bounds(month)
     accounts = session.scalars(
         select(UsageHour.account_id)
-        .where(UsageHour.hour_ms >= start, UsageHour.hour_ms < end, UsageHour.requests > 0)
+        .where(
+            UsageHour.hour_ms >= start,
+            UsageHour.hour_ms < end,
+            (UsageHour.requests > 0) | (UsageHour.unanswered_milliseconds > 0),
+        )
         .distinct()
         .order_by(UsageHour.account_id)
     ).all()
-    return [issue(session, account_id, month, prices) for account_id in accounts]
+    drafts = [bill_so_far(session, account_id, month, prices) for account_id in accounts]
+    # Work that led to no answer is on the bill where the price list says so, and else no reason
+    # for one.
+    return [issue(session, draft.account_id, month, prices) for draft in drafts if draft.lines]
 
 
 def issued(session: Session, account_id: str) -> list[Bill]:

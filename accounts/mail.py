@@ -36,10 +36,17 @@ class Mailer(Protocol):
 
 
 class LogMailer:
-    """Prints mails; for development, where the reader of the log is the receiver."""
+    """Prints mails; for development, where the reader of the log is the receiver.
+
+    A log line a line of text, so that a link is followed by nothing that would be taken for a part
+    of it.
+    """
 
     def send(self, mail: Mail) -> None:
-        logger.info("mail to %s: %s\n%s", mail.to, mail.subject, mail.text)
+        logger.info("mail to %s: %s", mail.to, mail.subject)
+        for line in mail.text.splitlines():
+            if line:
+                logger.info("  %s", line)
 
 
 class SmtpMailer:

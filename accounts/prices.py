@@ -12,6 +12,8 @@ import yaml
 from accounts.clock import month_bounds
 
 UNITS = ("request", "instance", "megapixel")
+UNANSWERED = "unanswered_second"
+"""A unit that a list may leave out: work for requests that were given up or took too long."""
 EVERY_MODEL = "*"
 
 
@@ -89,7 +91,10 @@ def _period(item: dict[str, Any], place: str) -> Period:
     except ValueError:
         raise PriceListError(f"{place}.from: {first!r} is no month") from None
     models = {
-        name: {unit: _unit_price(units[unit], f"{place}.models.{name}.{unit}") for unit in UNITS}
+        name: {
+            unit: _unit_price(units[unit], f"{place}.models.{name}.{unit}")
+            for unit in (*UNITS, *([UNANSWERED] if UNANSWERED in units else []))
+        }
         for name, units in item["models"].items()
     }
     if EVERY_MODEL not in models:

@@ -12,20 +12,49 @@ from common.settings import Settings, without_prefix
 DATABASE_PATH = "build/accounts/accounts.db"
 
 
-class AccountsSettings(Settings):
+class DatabaseSettings(Settings):
     """Of every process that opens the database."""
 
-    old_names: ClassVar[dict[str, str]] = without_prefix(
-        "database_url",
+    old_names: ClassVar[dict[str, str]] = without_prefix("database_url")
+
+    database_url: SecretStr = Field(
+        SecretStr(f"sqlite:///{DATABASE_PATH}"),
+        description="`sqlite:////file` or `mysql+pymysql://user:password@host/name`",
+    )
+
+
+class EdgeSettings(DatabaseSettings):
+    """Of the check and the meter."""
+
+    account_in_flight: int = Field(
+        32, ge=1, description="requests that an account may have under way; the next one is a 429"
+    )
+
+
+class CommandSettings(DatabaseSettings):
+    """Of ``python -m accounts``."""
+
+    old_names: ClassVar[dict[str, str]] = DatabaseSettings.old_names | without_prefix(
+        "prices_file", "event_days"
+    )
+
+    prices_file: Path = Field(Path(__file__).with_name("prices.yaml"), description="the price list")
+    event_days: int = Field(
+        400, ge=62, description="raw events are kept that long; hourly usage and bills for good"
+    )
+
+
+class AccountsSettings(CommandSettings):
+    """Of the console, which alone sends mail."""
+
+    old_names: ClassVar[dict[str, str]] = CommandSettings.old_names | without_prefix(
         "development",
         "public_url",
-        "prices_file",
         "models",
         "rollout_url",
         "rollout_token_file",
         "rollout_ca_file",
         "session_hours",
-        "event_days",
         "login_attempts",
         "registration_attempts",
         "trusted_proxies",
@@ -40,10 +69,6 @@ class AccountsSettings(Settings):
         "oidc_client_secret",
     )
 
-    database_url: SecretStr = Field(
-        SecretStr(f"sqlite:///{DATABASE_PATH}"),
-        description="`sqlite:////file` or `mysql+pymysql://user:password@host/name`",
-    )
     development: bool = Field(
         False, description="mail is printed in the log, and cookies work without TLS"
     )
@@ -52,7 +77,6 @@ class AccountsSettings(Settings):
         pattern="^https?://[^/]+$",
         description="what people call the service; links in mails and curl commands begin with it",
     )
-    prices_file: Path = Field(Path(__file__).with_name("prices.yaml"), description="the price list")
     models: str = Field(
         "mnist fashion-mnist", description="names that the console offers, with spaces between"
     )
@@ -62,9 +86,6 @@ class AccountsSettings(Settings):
     rollout_token_file: Path | None = Field(None, description="bearer token to read it with")
     rollout_ca_file: Path | None = Field(None, description="certificates to trust there")
     session_hours: int = Field(12, ge=1, le=720, description="a login lasts that long")
-    event_days: int = Field(
-        400, ge=62, description="raw events are kept that long; hourly usage and bills for good"
-    )
     login_attempts: int = Field(
         10, ge=1, description="failed logins a client may have at one account in 15 minutes"
     )

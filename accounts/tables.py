@@ -125,6 +125,8 @@ class Event(Base):
     request_bytes: Mapped[int] = mapped_column(BigInteger)
     response_bytes: Mapped[int] = mapped_column(BigInteger)
     milliseconds: Mapped[int] = mapped_column(Integer)
+    unanswered_milliseconds: Mapped[int] = mapped_column(BigInteger)
+    """Of all attempts: work that led to no answer (given up, too slow, kept back)."""
     started_ms: Mapped[int] = mapped_column(BigInteger)
     completed_ms: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -149,6 +151,7 @@ class UsageHour(Base):
     request_bytes: Mapped[int] = mapped_column(BigInteger)
     response_bytes: Mapped[int] = mapped_column(BigInteger)
     milliseconds: Mapped[int] = mapped_column(BigInteger)
+    unanswered_milliseconds: Mapped[int] = mapped_column(BigInteger)
 
 
 class QuotaMonth(Base):

@@ -20,7 +20,9 @@ SIZES: dict[str, int] = {"hour": HOUR_MS, "day": DAY_MS}
 
 @dataclass(frozen=True)
 class UsageWindow:
-    """What was billed in a window; ``failures`` are attempts that were not."""
+    """What was billed in a window; ``failures`` are attempts that were not, and
+    ``unanswered_milliseconds`` is work for those that were given up, too slow, or kept back.
+    """
 
     start_ms: int
     key_id: str
@@ -33,6 +35,7 @@ class UsageWindow:
     request_bytes: int
     response_bytes: int
     milliseconds: int
+    unanswered_milliseconds: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class ModelUsage:
     requests: int
     instances: int
     pixels: int
+    unanswered_milliseconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def windows(
                     UsageHour.request_bytes,
                     UsageHour.response_bytes,
                     UsageHour.milliseconds,
+                    UsageHour.unanswered_milliseconds,
                 )
             ),
         )
@@ -121,12 +126,13 @@ def per_model(session: Session, account_id: str, start_ms: int, end_ms: int) -> 
             func.sum(UsageHour.requests),
             func.sum(UsageHour.instances),
             func.sum(UsageHour.pixels),
+            func.sum(UsageHour.unanswered_milliseconds),
         )
         .where(
             UsageHour.account_id == account_id,
             UsageHour.hour_ms >= start_ms,
             UsageHour.hour_ms < end_ms,
-            UsageHour.requests > 0,
+            (UsageHour.requests > 0) | (UsageHour.unanswered_milliseconds > 0),
         )
         .group_by(UsageHour.model)
         .order_by(UsageHour.model)

@@ -1,10 +1,11 @@
-"""JSON lines on standard output, one formatter for everything that runs."""
+"""Log lines on standard output: for people on a terminal, JSON elsewhere."""
 
 from __future__ import annotations
 
 import json
 import logging
 import logging.config
+import sys
 from datetime import datetime, timezone
 from typing import Any
 
@@ -49,20 +50,40 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class TextFormatter(logging.Formatter):
+    """One line for people: time of day, level where it is not INFO, logger, message, fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        text = f"{moment:%H:%M:%S} {level}{record.name}: {record.getMessage()}"
+        fields = [
+            f"{name}={value}"
+            for name in FIELDS
+            if (value := getattr(record, name, None)) is not None
+        ]
+        if fields:
+            text += f"  [{' '.join(fields)}]"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
 def configure_logging(level: str = "INFO") -> None:
     """Send every logger to standard output; must run before KServe's own set-up."""
     logging.captureWarnings(True)
+    kind = TextFormatter if sys.stdout.isatty() else JsonFormatter
     quiet = {"level": "WARNING", "handlers": ["stdout"], "propagate": False}
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"json": {"()": JsonFormatter}},
+            "formatters": {"line": {"()": kind}},
             "handlers": {
                 "stdout": {
                     "class": "logging.StreamHandler",
                     "stream": "ext://sys.stdout",
-                    "formatter": "json",
+                    "formatter": "line",
                 }
             },
             "root": {"level": level, "handlers": ["stdout"]},

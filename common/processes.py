@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import BinaryIO
@@ -23,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
+STDOUT = 1
 TAIL_LINES = 3
 
 
@@ -45,6 +48,7 @@ class Processes:
         self._logged = logged
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
+        self._parent = os.getppid()
 
     def __enter__(self) -> Processes:
         return self
@@ -83,26 +87,36 @@ class Processes:
             self._tell_watchdog(process.pid)
 
     def wait_for_port(self, name: str, port: int, seconds: float = READY_SECONDS) -> None:
-        """Wait until the process listens.
+        """Wait until the process listens; raises StartError as ``wait_until`` does."""
+        self.wait_until(name, lambda: listens(port), seconds)
+
+    def wait_for_url(self, name: str, url: str, seconds: float = READY_SECONDS) -> None:
+        """Wait until the URL answers 200; raises StartError as ``wait_until`` does."""
+        self.wait_until(name, lambda: answers(url), seconds)
+
+    def wait_until(
+        self, name: str, condition: Callable[[], bool], seconds: float = READY_SECONDS
+    ) -> None:
+        """Wait until something is so while the process runs.
 
         Raises:
-            StartError: it ended, or was not ready in time.
+            StartError: the process ended, or it was not so in time.
         """
         deadline = time.monotonic() + seconds
         while True:
-            with contextlib.suppress(OSError), socket.create_connection((LOCAL_HOST, port), 1):
+            found = condition()
+            code = self._running[name].poll()
+            # First: another process could be the one that answers, this one's port being taken.
+            if code is not None:
+                raise StartError(f"the {name} ended with status {code}{self.tail(name)}")
+            if found:
                 return
-            self._require_time(name, deadline, seconds)
-
-    def wait_for_url(self, name: str, url: str, seconds: float = READY_SECONDS) -> None:
-        """Wait until the URL answers 200.
-
-        Raises:
-            StartError: the process ended, or was not ready in time.
-        """
-        deadline = time.monotonic() + seconds
-        while not answers(url):
-            self._require_time(name, deadline, seconds)
+            self._require_listener()
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"the {name} was not ready within {seconds:.0f} s{self.tail(name)}"
+                )
+            time.sleep(0.05)
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
@@ -130,6 +144,19 @@ class Processes:
             if process.poll() is not None:
                 return name
         return None
+
+    def wait(self) -> None:
+        """Wait until one has ended by itself.
+
+        Raises:
+            StartError: saying which.
+            KeyboardInterrupt: as for Ctrl-C, where nobody is left to press it.
+        """
+        while (name := self.ended()) is None:
+            self._require_listener()
+            time.sleep(0.3)
+        code = self._running[name].returncode
+        raise StartError(f"the {name} ended with status {code}{self.tail(name)}")
 
     def stop(self) -> None:
         """Stop all, the last started first; interrupted (a second Ctrl-C), kill what is left."""
@@ -170,13 +197,14 @@ class Processes:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         return (self._log_folder / f"{name}.log").open("ab")
 
-    def _require_time(self, name: str, deadline: float, seconds: float) -> None:
-        code = self._running[name].poll()
-        if code is not None:
-            raise StartError(f"the {name} ended with status {code}{self.tail(name)}")
-        if time.monotonic() > deadline:
-            raise StartError(f"the {name} was not ready within {seconds:.0f} s{self.tail(name)}")
-        time.sleep(0.05)
+    def _require_listener(self) -> None:
+        """Raise KeyboardInterrupt where the terminal or the ``make`` that started this is gone.
+
+        Not everybody is told by a signal: make waits for what it started when it gets SIGHUP.
+        """
+        orphaned = bool(os.environ.get("MAKELEVEL")) and os.getppid() != self._parent
+        if orphaned or _hung_up(STDOUT):
+            raise KeyboardInterrupt
 
     def _start_watchdog(self) -> None:
         if self._watchdog is None:
@@ -237,6 +265,24 @@ def _interrupts_held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def _hung_up(descriptor: int) -> bool:
+    """Whether this was a terminal, and it has been closed."""
+    try:
+        termios.tcgetattr(descriptor)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of the loopback address."""
+    try:
+        socket.create_connection((LOCAL_HOST, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 def answers(url: str) -> bool:
     """Whether the URL answers 200."""
     try:
@@ -244,6 +290,15 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except (OSError, http.client.HTTPException):
         return False
+
+
+def say(text: str) -> None:
+    """Print a line at once; where the terminal is gone, nothing."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def environment_folder(name: str, folder: Path = ROOT) -> Path:

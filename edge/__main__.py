@@ -10,7 +10,7 @@ import sys
 import uvloop
 
 from accounts.database import open_database
-from accounts.settings import AccountsSettings
+from accounts.settings import EdgeSettings
 from common.logs import configure_logging
 from common.settings import SettingError, read_settings
 from edge.server import serve
@@ -22,14 +22,14 @@ def main() -> int:
     options = parser.parse_args()
     configure_logging()
     try:
-        settings = read_settings(AccountsSettings, os.environ)
+        settings = read_settings(EdgeSettings, os.environ)
     except SettingError as error:
         logging.getLogger("edge").error("%s", error)
         return 1
     # A thread switch must not make a check wait for long while rows are written.
     sys.setswitchinterval(0.002)
     engine = open_database(settings.database_url.get_secret_value(), pool_size=1)
-    uvloop.run(serve(engine, options.address))
+    uvloop.run(serve(engine, options.address, settings.account_in_flight))
     return 0
 
 

@@ -18,8 +18,10 @@ from accounts.keys import ALL_MODELS
 from accounts.secret_tokens import has_key_form, token_hash
 from common.routes import REQUEST_ID
 from edge.directory import Directory
-from edge.ledger import Admitted, Intent, KeyRecord, Ledger, LedgerDown
-from edge.pass_on import FIELD, Metered
+from edge.in_flight import InFlight
+from edge.ledger import Ledger, LedgerDown
+from edge.pass_on import ATTEMPT_FIELD, FIELD, Metered
+from edge.records import Admitted, Intent, KeyRecord
 from edge.route import find_route
 
 EXPECTED_CONTENT = "x-expected-content"
@@ -49,9 +51,10 @@ class Denied(Exception):
 class Check:
     """The one method of ``envoy.service.auth.v3.Authorization``, on serialised messages."""
 
-    def __init__(self, directory: Directory, ledger: Ledger) -> None:
+    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
         self._directory = directory
         self._ledger = ledger
+        self._in_flight = in_flight
 
     async def check(self, data: bytes, context: Any = None) -> bytes:
         """A serialised CheckRequest to a serialised CheckResponse."""
@@ -89,11 +92,37 @@ class Check:
                 {"retry-after": str(math.ceil(wait))},
             )
         request_id = headers["x-request-id"]
-        if not route.metered:
-            return _allowed(record, request_id, None)
-        if not REQUEST_ID.fullmatch(request_id):
+        if route.metered and not REQUEST_ID.fullmatch(request_id):
             raise Denied(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
         attempt_id = random.getrandbits(62)
+        if not self._in_flight.begin(record.account_id, attempt_id, now):
+            raise Denied(
+                429,
+                "too_many_in_flight",
+                f"an account may have {self._in_flight.max_per_account} requests under way",
+                {"retry-after": "1"},
+            )
+        if not route.metered:
+            return _allowed(record, request_id, attempt_id, None)
+        try:
+            metered, content = await self._admit(record, route.model, headers, attempt_id, now)
+        except BaseException:
+            self._in_flight.end(attempt_id)
+            raise
+        return _allowed(record, request_id, attempt_id, metered, content)
+
+    async def _admit(
+        self,
+        record: KeyRecord,
+        model: str,
+        headers: Mapping[str, str],
+        attempt_id: int,
+        now: float,
+    ) -> tuple[Metered, str]:
+        """An intent on record, and what content its request id belongs to, where that is known."""
+        request_id = headers["x-request-id"]
+        allowance = self._directory.allowance(record.family)
+        assert allowance is not None
         room = allowance.has_room(record.quota_requests, request_id, now)
         if room:
             # Before anything is waited for, so that requests at the same time cannot share a place.
@@ -104,7 +133,7 @@ class Check:
             request_id,
             attempt_id,
             record.key_id,
-            route.model,
+            model,
             length,
             now_ms(),
             room,
@@ -121,14 +150,14 @@ class Check:
             record.account_id,
             record.key_id,
             record.family,
-            route.model,
+            model,
             attempt_id,
             admission.admitted is Admitted.BILLED_BEFORE,
             intent.started_ms,
             length,
             request_id,
         )
-        return _allowed(record, request_id, metered, admission.content)
+        return metered, admission.content
 
     async def _authenticate(self, authorization: str) -> KeyRecord:
         scheme, _, key = authorization.partition(" ")
@@ -180,7 +209,11 @@ def _length(text: str) -> int:
 
 
 def _allowed(
-    record: KeyRecord, request_id: str, metered: Metered | None, content: str = ""
+    record: KeyRecord,
+    request_id: str,
+    attempt_id: int,
+    metered: Metered | None,
+    content: str = "",
 ) -> bytes:
     response = pb.CheckResponse()
     ok = response.ok_response
@@ -199,6 +232,7 @@ def _allowed(
         option.header.key = name
         option.header.value = value
     ok.headers_to_remove.extend(REMOVED_HEADERS)
+    response.dynamic_metadata.fields[ATTEMPT_FIELD].string_value = str(attempt_id)
     if metered is not None:
         response.dynamic_metadata.fields[FIELD].string_value = metered.as_text()
     data: bytes = response.SerializeToString()

@@ -12,8 +12,9 @@ import logging
 import time
 from collections import OrderedDict
 
-from edge.ledger import KeyRecord, Ledger, LedgerDown
+from edge.ledger import Ledger, LedgerDown
 from edge.rate import RateLimit
+from edge.records import KeyRecord
 
 REFRESH_SECONDS = 1.5
 OLDEST_SECONDS = 4.0

@@ -13,8 +13,10 @@ from grpc.aio import EOF
 from accounts.clock import now_ms
 from edge.check import REUSED_CODE, REUSED_MESSAGE
 from edge.directory import Directory
-from edge.ledger import Completed, Ledger, LedgerDown, Outcome
-from edge.pass_on import FIELD, NAMESPACE, Metered, read_metered
+from edge.in_flight import InFlight
+from edge.ledger import Ledger, LedgerDown
+from edge.pass_on import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
+from edge.records import Completed, Outcome
 
 OWN_HEADERS = (
     "x-model-name",
@@ -35,9 +37,10 @@ logger = logging.getLogger("edge.meter")
 class Meter:
     """The one method of ``envoy.service.ext_proc.v3.ExternalProcessor``."""
 
-    def __init__(self, directory: Directory, ledger: Ledger) -> None:
+    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
         self._directory = directory
         self._ledger = ledger
+        self._in_flight = in_flight
 
     async def process(self, context: Any) -> None:
         """One stream, which is one HTTP answer: serialised ProcessingRequests and -Responses."""
@@ -47,11 +50,15 @@ class Meter:
     async def answer(self, data: bytes) -> bytes:
         """A serialised ProcessingRequest of response headers to its ProcessingResponse."""
         request = pb.ProcessingRequest.FromString(data)
-        text = request.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value
+        fields = request.metadata_context.filter_metadata[NAMESPACE].fields
+        attempt, text = fields[ATTEMPT_FIELD].string_value, fields[FIELD].string_value
         headers = {
             item.key: (item.raw_value or item.value.encode()).decode("latin-1")
             for item in request.response_headers.headers.headers
         }
+        if attempt:
+            # Before anything is waited for: its end may be reported meanwhile.
+            self._in_flight.answered(int(attempt))
         if text:
             metered = read_metered(text)
             outcome = _outcome(metered, headers)

@@ -1,4 +1,4 @@
-"""What the check hands to the meter, by way of Envoy's dynamic metadata."""
+"""What the check hands to meter and log of endings, by way of Envoy's dynamic metadata."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "metered"
+ATTEMPT_FIELD = "attempt"
+"""Of everything that was let through, metered or not: the number of its attempt."""
 _SEPARATOR = " "
 
 

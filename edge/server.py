@@ -13,6 +13,8 @@ from sqlalchemy import Engine
 
 from edge.check import Check
 from edge.directory import Directory
+from edge.endings import Endings
+from edge.in_flight import InFlight
 from edge.ledger import Ledger
 from edge.meter import Meter
 
@@ -21,7 +23,7 @@ HEALTH = b"\x08\x01"
 """A serialised ``grpc.health.v1.HealthCheckResponse`` that says SERVING."""
 
 MAX_MESSAGE_BYTES = 256 << 10
-"""Envoy sends headers alone, of which it takes 60 KiB."""
+"""Envoy sends headers alone, of which it takes 60 KiB, and log entries in pieces of 16 KiB."""
 MAX_CALLS = 4096
 """Beyond it Envoy is refused at once, and answers 503."""
 
@@ -29,20 +31,29 @@ logger = logging.getLogger("edge.server")
 
 
 class EdgeServer:
-    """Check and meter on one port, with one ledger behind both."""
+    """Check, meter and log of endings on one port, with one ledger behind them.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        max_in_flight: requests that an account may have under way.
+    """
+
+    def __init__(self, engine: Engine, max_in_flight: int) -> None:
         self._ledger = Ledger(engine)
         self._directory = Directory(self._ledger)
         self._server = aio.server(
             options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        check = Check(self._directory, self._ledger)
-        meter = Meter(self._directory, self._ledger)
+        in_flight = InFlight(max_in_flight)
+        check = Check(self._directory, self._ledger, in_flight)
+        meter = Meter(self._directory, self._ledger, in_flight)
+        endings = Endings(self._directory, self._ledger, in_flight)
 
         async def process(_: object, context: object) -> None:
             await meter.process(context)
+
+        async def log(_: object, context: object) -> bytes:
+            return await endings.stream(context)
 
         async def healthy(_: bytes, __: object) -> bytes:
             await self._ledger.look_up([])
@@ -54,6 +65,9 @@ class EdgeServer:
             },
             "envoy.service.ext_proc.v3.ExternalProcessor": {
                 "Process": grpc.stream_stream_rpc_method_handler(process)
+            },
+            "envoy.service.accesslog.v3.AccessLogService": {
+                "StreamAccessLogs": grpc.stream_unary_rpc_method_handler(log)
             },
             "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(healthy)},
         }
@@ -78,12 +92,12 @@ class EdgeServer:
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
 
 
-async def serve(engine: Engine, address: str) -> None:
+async def serve(engine: Engine, address: str, max_in_flight: int) -> None:
     """Until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    server = EdgeServer(engine)
+    server = EdgeServer(engine, max_in_flight)
     await server.start(address)
     logger.info("the edge's check listens on %s", address)
     await ended.wait()

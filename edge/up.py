@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
+import shlex
 import sys
-import time
+import urllib.request
 from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from accounts.migration import migrate
 from accounts.settings import DATABASE_PATH
 from common.errors import StartError
 from common.ports import LOCAL_HOST, require_free
-from common.processes import ROOT, Processes, environment_folder, interruptible
+from common.processes import ROOT, Processes, environment_folder, interruptible, say
 from edge.envoy import EdgePorts
-from edge.processes import Edge, free_edge_ports
+from edge.processes import Edge, envoy_program, free_edge_ports
 
 FOLDER = ROOT / "build" / "edge"
 MODELS_SECONDS = 90.0
+SAMPLE = ROOT / "samples" / "seven.png"
 GREETING = """
 Ready: http://localhost:{port}
 
 Sign up there: mails are printed here. Make a key, and try it on the page or with curl.
-To make yourself an operator:
+To make yourself an operator, in another shell:
 
-  {python} -m accounts role you@example.org operator
+  {operator}
 
 Ctrl-C stops everything. What was recorded stays in {database};
 the models' log is build/edge/models.log.
@@ -33,31 +39,39 @@ the models' log is build/edge/models.log.
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vision up", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="of the page and the models")
-    parser.add_argument("--database", default=f"sqlite:///{DATABASE_PATH}")
+    parser.add_argument("--database", default=f"sqlite:///{ROOT / DATABASE_PATH}")
     options = parser.parse_args(arguments)
     try:
         with interruptible(), Processes(FOLDER, logged=("models",)) as processes:
             start(processes, options.port, options.database)
-            python = Path(sys.executable)
-            if python.is_relative_to(Path.cwd()):
-                python = python.relative_to(Path.cwd())
-            database = options.database.partition("///")[2]
-            print(GREETING.format(port=options.port, python=python, database=database), flush=True)
-            while (name := processes.ended()) is None:
-                time.sleep(0.3)
-            raise StartError(f"{name} ended")
+            greeting = GREETING.format(
+                port=options.port,
+                operator=operator_command(options.database),
+                database=options.database.partition("///")[2],
+            )
+            say(greeting)
+            processes.wait()
     except StartError as error:
         print(f"up: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped")
-        return 0
+        say("\nstopped")
+    return 0
+
+
+def operator_command(database_url: str) -> str:
+    """A line to paste, wherever that is: what makes a person an operator in this database."""
+    folder, url, python = (shlex.quote(str(part)) for part in (ROOT, database_url, sys.executable))
+    settings = f"VISION_DEVELOPMENT=true VISION_DATABASE_URL={url}"
+    return f"(cd {folder} && {settings} {python} -m accounts role you@example.org operator)"
 
 
 def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     """Start everything and wait until it answers; raises StartError."""
     require_free(port)
-    # The predictor takes the port after the transformer's.
+    require_free(port + 1, f"the transformer listens on the one after PORT={port}")
+    require_free(port + 2, f"the predictor listens on the second after PORT={port}")
+    envoy_program()
     ports = free_edge_ports(models=port + 1, edge=port)
     environment = {
         "VISION_DATABASE_URL": database_url,
@@ -65,7 +79,12 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
         "VISION_PUBLIC_URL": f"http://localhost:{port}",
         "VISION_TRUSTED_PROXIES": "1",
     }
-    migrate(database_url)
+    try:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        migrate(database_url)
+    except (OSError, SQLAlchemyError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise StartError(f"the database cannot be used: {reason}") from None
     processes.start("models", [str(models_python()), "-m", "local", "--port", str(port + 1)], {})
     console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
     processes.start("console", console, environment)
@@ -74,15 +93,40 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     edge.start("envoy")
     processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
     # The transformer is ready before the predictor is, and answers 503 until then.
-    for server in (ports.models, ports.models + 1):
-        url = f"http://{LOCAL_HOST}:{server}/v2/health/ready"
-        processes.wait_for_url("models", url, MODELS_SECONDS)
+    models = f"http://{LOCAL_HOST}:{ports.models}"
+    processes.wait_for_url("models", f"{models}/v2/health/ready", MODELS_SECONDS)
+    processes.wait_until("models", lambda: predicts(models), MODELS_SECONDS)
     return ports
 
 
+def predicts(url: str) -> bool:
+    """Whether every model answers a picture with a prediction."""
+    try:
+        with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
+            names = json.load(response)["models"]
+        for name in names:
+            request = urllib.request.Request(
+                f"{url}/v1/models/{name}:predict",
+                SAMPLE.read_bytes(),
+                {"content-type": "image/png"},
+            )
+            with urllib.request.urlopen(request, timeout=10):
+                pass
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
 def models_python() -> Path:
-    """The interpreter that ``make run`` uses."""
-    return environment_folder("transformer") / "bin" / "python"
+    """The interpreter that ``make run`` uses.
+
+    Raises:
+        StartError: it is not there.
+    """
+    python = environment_folder("transformer") / "bin" / "python"
+    if not python.exists():
+        raise StartError(f"{python} is missing; `make up` installs it")
+    return python
 
 
 if __name__ == "__main__":

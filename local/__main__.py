@@ -7,16 +7,26 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from artifact import ArtifactError, model_contract
+from artifact import (
+    ArtifactError,
+    Contract,
+    RevisionMissing,
+    model_contract,
+    open_revision,
+    revisions_of,
+)
+from client.http import PredictClient, PredictError
 from common.errors import StartError
 from common.ports import LOCAL_HOST
-from common.processes import ROOT, interruptible
+from common.processes import ROOT, interruptible, say
 from local.manifest import DEFAULT, Ports, manifests, model_names
 from local.service import LocalService, interpreters
-from tasks import find_task
+from tasks import TaskError, find_task
 
 SAMPLES = ROOT / "samples"
+ANSWER_SECONDS = 60.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,58 +38,135 @@ def main(arguments: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="NAME=REVISION",
-        help="hold another revision than the manifest's",
+        help="hold another revision than the manifest's, or one more model (make: REVISIONS)",
     )
-    parser.add_argument(
-        "--service", default=DEFAULT, choices=manifests(), help="which InferenceService to start"
-    )
+    parser.add_argument("--service", default=DEFAULT, help="which InferenceService to start")
     options = parser.parse_args(arguments)
-    chosen = dict(item.partition("=")[::2] for item in options.model)
-    ports = Ports(options.port, options.port + 1)
     try:
-        if not all(chosen.values()):
-            raise ValueError("--model takes NAME=REVISION")
-        service = LocalService(
-            ports, interpreters(), options.models, chosen, service=options.service
-        )
-    except ValueError as error:
-        print(f"run: {error}", file=sys.stderr)
-        return 1
-    try:
+        service = prepare(options)
         with interruptible(), service:
-            models = [*model_names(manifests()[options.service]), *chosen]
-            print(greeting(service.url, options.models, models), flush=True)
-            while (name := service.ended()) is None:
-                time.sleep(0.3)
-            raise StartError(f"the {name} ended")
-    except StartError as error:
+            models = [*model_names(manifests()[options.service]), *chosen(options.model)]
+            samples = samples_of(options.models, models)
+            ask(service.url, samples)
+            say(greeting(service.url, samples))
+            service.wait()
+    except (StartError, ValueError, ArtifactError) as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped")
-        return 0
+        say("\nstopped")
+    return 0
 
 
-def greeting(url: str, root: Path, models: Sequence[str]) -> str:
-    """How to try each model: a command with a picture that fits its task and labels.
+def chosen(pairs: Sequence[str]) -> dict[str, str]:
+    """Revisions by model name; raises ValueError."""
+    found = {}
+    for pair in pairs:
+        name, _, revision = pair.partition("=")
+        if not name or not revision:
+            raise ValueError(f"REVISIONS (--model): expected NAME=REVISION, got {pair!r}")
+        found[name] = revision
+    return found
+
+
+def prepare(options: argparse.Namespace) -> LocalService:
+    """The service, of which all that can be known beforehand has been checked.
+
+    Raises:
+        ValueError: a service, model or revision that is not there; the message lists what is.
+        ArtifactError: a card cannot be used.
+    """
+    if options.service not in manifests():
+        known = ", ".join(manifests())
+        raise ValueError(f"SERVICE={options.service} (--service) not found; available: {known}")
+    if not options.models.is_dir():
+        raise ValueError(f"the folder of models, {options.models}, is not there")
+    revisions = chosen(options.model)
+    service = LocalService(
+        Ports(options.port, options.port + 1),
+        interpreters(),
+        options.models,
+        revisions,
+        service=options.service,
+    )
+    for name, revision in revisions.items():
+        try:
+            open_revision(options.models, name, revision)
+        except RevisionMissing:
+            known = ", ".join(revisions_of(options.models, name)) or "none"
+            raise ValueError(
+                f"REVISIONS (--model) {name}={revision}: revision {revision!r} of {name} not found "
+                f"in {options.models}; available: {known}"
+            ) from None
+    return service
+
+
+class Sample(NamedTuple):
+    """How to try a model: the picture, relative to the repository, and what is asked.
+
+    Attributes:
+        missing: why there is no picture for it.
+    """
+
+    model: str
+    contract: Contract | None = None
+    picture: str = ""
+    missing: str = ""
+
+
+def samples_of(root: Path, models: Sequence[str]) -> list[Sample]:
+    """A picture that fits each model's task and labels.
 
     Args:
         root: folder of the models' cards.
     """
-    url = url.replace(LOCAL_HOST, "localhost")
     pictures = [path.name for path in SAMPLES.iterdir()]
-    lines = ["", "Ready. In another shell:", ""]
+    found = []
     for name in dict.fromkeys(models):
         try:
             contract = model_contract(root, name)
-            task = find_task(contract.task)
-            picture = f"{SAMPLES.name}/{task.sample(contract, pictures)}"
+            picture = find_task(contract.task).sample(contract, pictures)
+            found.append(Sample(name, contract, f"{SAMPLES.name}/{picture}"))
         except (ArtifactError, LookupError) as error:
-            lines += [f"  {name}: no sample ({error})", ""]
+            found.append(Sample(name, missing=str(error)))
+    return found
+
+
+def ask(url: str, samples: Sequence[Sample], seconds: float = ANSWER_SECONDS) -> None:
+    """Wait until every model gives an answer of its task to its sample.
+
+    Raises:
+        StartError: one does not in time, or answers something else.
+    """
+    deadline = time.monotonic() + seconds
+    for model, contract, picture, _ in samples:
+        if contract is None:
             continue
-        command = task.curl(f"{url}/v1/models/{name}:predict", picture, name)
+        task = find_task(contract.task)
+        question = task.question((ROOT / picture).read_bytes())
+        while True:
+            try:
+                with PredictClient(url) as client:
+                    task.read_answer(contract, client.ask(model, question).body)
+                break
+            except (PredictError, TaskError) as error:
+                starting = isinstance(error, PredictError) and error.status in (None, 503)
+                if not starting or time.monotonic() > deadline:
+                    raise StartError(f"{model} does not answer {picture}: {error}") from None
+            time.sleep(0.1)
+
+
+def greeting(url: str, samples: Sequence[Sample]) -> str:
+    """How to try each model: a command to paste."""
+    url = url.replace(LOCAL_HOST, "localhost")
+    lines = ["", f"Ready: {url}", "", "In another shell:", ""]
+    for model, contract, picture, missing in samples:
+        if contract is None:
+            lines += [f"  {model}: no sample ({missing})", ""]
+            continue
+        command = find_task(contract.task).curl(f"{url}/v1/models/{model}:predict", picture, model)
         lines += [*(f"  {line}" for line in command.splitlines()), ""]
-    lines += ["Ctrl-C stops it.", ""]
+    lines += ["Ctrl-C stops it."]
     return "\n".join(lines)
 
 

@@ -48,6 +48,8 @@ class LocalService:
         return f"http://{LOCAL_HOST}:{self.ports.predictor_http}"
 
     def __enter__(self) -> LocalService:
+        for name in ("predictor", "transformer"):
+            self.check(name)
         try:
             self.start("predictor")
             self.start("transformer")
@@ -65,18 +67,31 @@ class LocalService:
     ) -> None:
         self.stop()
 
-    def start(self, name: str) -> None:
-        """Start one component.
+    def check(self, name: str) -> None:
+        """See that one component could be started.
 
         Raises:
-            StartError: a port is taken, or its environment is not there.
+            StartError: its port is taken, or its environment is not there.
         """
-        require_free(self.ports.http if name == "transformer" else self.ports.predictor_http)
-        component = self._components[name]
+        if name == "predictor":
+            require_free(
+                self.ports.predictor_http,
+                f"the predictor listens on the one after PORT={self.ports.http}",
+            )
+        else:
+            require_free(self.ports.http)
         interpreter = self._interpreters[name]
         if not interpreter.exists():
-            raise StartError(f"{interpreter} is missing: the {name}'s environment is not installed")
-        self._processes.start(name, command_line(component, interpreter), component.environment)
+            raise StartError(
+                f"{interpreter} is missing: the {name}'s environment is not installed; "
+                "`make run` installs it"
+            )
+
+    def start(self, name: str) -> None:
+        """Start one component; raises StartError as ``check`` does."""
+        self.check(name)
+        command = command_line(self._components[name], self._interpreters[name])
+        self._processes.start(name, command, self._components[name].environment)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until every model of both servers is ready.
@@ -105,6 +120,10 @@ class LocalService:
     def ended(self) -> str | None:
         """The name of a component that has ended by itself, if one has."""
         return self._processes.ended()
+
+    def wait(self) -> None:
+        """Wait until one has ended by itself; see ``Processes.wait``."""
+        self._processes.wait()
 
     def stop(self) -> None:
         """Stop both, the transformer first: its requests in flight still need the predictor."""

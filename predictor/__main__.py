@@ -13,8 +13,8 @@ from predictor.engines import EngineOptions
 from predictor.engines.precision import usable_precision
 from predictor.loading import load_revision
 from predictor.model import PredictorModel
-from predictor.passes import Passes
 from predictor.settings import PredictorSettings
+from predictor.workers import WorkerPool
 from serving.arguments import ModelSelection, read_arguments, server_arguments
 from serving.quota import cpu_quota
 from serving.server import VisionServer, configure_logs
@@ -35,16 +35,16 @@ def main() -> int:
     except (SettingError, ValueError, OSError) as error:
         print(f"predictor: {error}", file=sys.stderr)
         return 2
-    with Passes(settings.torch_threads or max(1, round(cpu_quota()))) as passes:
+    with WorkerPool(settings.torch_threads or max(1, round(cpu_quota()))) as pool:
         root, device = Path(settings.model_root), settings.device
         how = EngineOptions(usable_precision(settings.precision, device), device)
         try:
             models = [
                 PredictorModel(
-                    passes.first(
+                    pool.run_on_first_worker(
                         load_revision, root, s.name, s.selector or "", settings.engine, how
                     ),
-                    passes,
+                    pool,
                     settings.max_instances,
                 )
                 for s in selections

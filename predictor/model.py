@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from artifact import TensorInput
 from predictor.loading import LoadedRevision
-from predictor.passes import Passes, PassQueue
+from predictor.workers import BatchQueue, WorkerPool
 from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
 from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
@@ -43,14 +43,14 @@ class PredictorModel(ServedModel):
 
     Args:
         loaded: the one revision that answers.
-        passes: where it computes; shared by all models.
+        pool: where it computes; shared by all models.
         max_instances: most rows in one request.
     """
 
-    def __init__(self, loaded: LoadedRevision, passes: Passes, max_instances: int) -> None:
+    def __init__(self, loaded: LoadedRevision, pool: WorkerPool, max_instances: int) -> None:
         super().__init__(loaded.card.name)
         self._loaded = loaded
-        self._queue = PassQueue(passes, loaded.session.run, loaded.max_instances_per_pass)
+        self._queue = BatchQueue(pool, loaded.session.run, loaded.max_instances_per_pass)
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest

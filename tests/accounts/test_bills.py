@@ -60,6 +60,7 @@ def hour(session, account, at_ms, **changes):
         "request_bytes": 5,
         "response_bytes": 5,
         "milliseconds": 100,
+        "unanswered_milliseconds": 0,
     }
     session.add(UsageHour(**{**row, **changes}))
     session.commit()
@@ -204,3 +205,31 @@ def test_names_that_paper_has_no_letters_for_are_printed_all_the_same(session, a
     account.email = "ада@example.org"
     session.commit()
     assert invoice_pdf(bill_so_far(session, account.id, month_of(now_ms()), prices))
+
+
+def test_what_was_given_up_is_billed_where_the_price_list_says_so(
+    session, account, prices, tmp_path
+):
+    start, _ = month_bounds("2026-03")
+    hour(session, account, start, unanswered_milliseconds=90_000)
+    hour(session, account, start, model="other", requests=0, unanswered_milliseconds=1500)
+    path = tmp_path / "priced.yaml"
+    path.write_text(
+        PRICES.replace(
+            'megapixel: {price: "0.1", free: 1}',
+            'megapixel: {price: "0.1", free: 1}\n        '
+            'unanswered_second: {price: "0.02", free: 60}',
+        )
+    )
+    silent = bill_so_far(session, account.id, "2026-03", prices)
+    assert [line.unit for line in silent.lines] == ["request", "instance", "megapixel"]
+    priced = bill_so_far(session, account.id, "2026-03", read_prices(path))
+    found = {(x.model, x.quantity, x.charged, x.amount_minor) for x in priced.lines[3:]}
+    assert found == {("mnist", "90", "30", 60), ("other", "1.5", "0", 0)}
+    assert priced.total_minor == silent.total_minor + 60
+
+
+def test_nobody_gets_a_bill_for_nothing(session, account, prices):
+    start, _ = month_bounds("2026-03")
+    hour(session, account, start, requests=0, unanswered_milliseconds=90_000)
+    assert issue_all(session, "2026-03", prices) == []

@@ -87,3 +87,16 @@ def test_without_a_server_mail_is_printed(caplog):
     assert isinstance(mailer, LogMailer)
     mailer.send(MAIL)
     assert "the link" in caplog.text
+
+
+def test_a_link_in_the_log_ends_where_it_ends(caplog):
+    with caplog.at_level(logging.INFO):
+        text = "Open\n\nhttp://h/verify?token=t\n\nIt holds."
+        LogMailer().send(Mail("ada@example.org", "Confirm", text))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "mail to ada@example.org: Confirm",
+        "  Open",
+        "  http://h/verify?token=t",
+        "  It holds.",
+    ]

@@ -40,6 +40,7 @@ def add_event(database, request_id, started_ms):
                 request_bytes=1,
                 response_bytes=1,
                 milliseconds=1,
+                unanswered_milliseconds=0,
                 started_ms=started_ms,
                 completed_ms=started_ms,
             )
@@ -97,7 +98,15 @@ def test_answers_of_the_model_server_are_compared_with_bills(database, tmp_path,
     add_event(database, "r1", now_ms())
     with database.write() as session:
         zeros = dict.fromkeys(
-            ("failures", "pixels", "request_bytes", "response_bytes", "milliseconds"), 0
+            (
+                "failures",
+                "pixels",
+                "request_bytes",
+                "response_bytes",
+                "milliseconds",
+                "unanswered_milliseconds",
+            ),
+            0,
         )
         place = {"account_id": "acc_1", "hour_ms": 0, "key_id": "k", "model": "m", "revision": "1"}
         session.add(UsageHour(**place, **zeros, requests=1, instances=1))
@@ -130,6 +139,7 @@ def test_bills_are_issued_once(database, capsys):
                 requests=2000,
                 instances=2000,
                 milliseconds=1,
+                unanswered_milliseconds=0,
                 **zeros,
             )
         )
@@ -142,9 +152,9 @@ def test_bills_are_issued_once(database, capsys):
 
 
 def test_a_wrong_setting_is_said_without_its_value(capsys, monkeypatch):
-    monkeypatch.setenv("VISION_DEVELOPMENT", "perhaps")
+    monkeypatch.setenv("VISION_EVENT_DAYS", "perhaps")
     monkeypatch.setenv("VISION_DATABASE_URL", "mysql+pymysql://u:hush@h/d")
     assert main(["reconcile"]) == 1
     said = capsys.readouterr().err
-    assert "VISION_DEVELOPMENT" in said
+    assert "VISION_EVENT_DAYS" in said
     assert "hush" not in said

@@ -8,16 +8,29 @@ import pytest
 from pydantic import SecretStr
 
 from accounts.__main__ import main
-from accounts.settings import AccountsSettings
+from accounts.settings import (
+    AccountsSettings,
+    CommandSettings,
+    DatabaseSettings,
+    EdgeSettings,
+)
 from common.settings import variable
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "accounts.md"
 
 
+FIELDS = {
+    **DatabaseSettings.model_fields,
+    **EdgeSettings.model_fields,
+    **CommandSettings.model_fields,
+    **AccountsSettings.model_fields,
+}
+
+
 def settings_table() -> str:
     rows = []
-    for name, field in AccountsSettings.model_fields.items():
+    for name, field in FIELDS.items():
         default = field.default
         if isinstance(default, SecretStr):
             default = default.get_secret_value()

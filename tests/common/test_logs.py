@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from common.logs import FIELDS, JsonFormatter, configure_logging
+from common.logs import FIELDS, JsonFormatter, TextFormatter, configure_logging
 
 
 def record(message: str, *args: object, **changes: Any) -> logging.LogRecord:
@@ -101,3 +102,35 @@ def test_warnings_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["level"] == "WARNING"
     assert "mind the gap" in found["message"]
+
+
+def test_a_terminal_gets_a_line_for_people() -> None:
+    made = record("body is not JSON", status=400, path="/v1/models/mnist:predict", revision=None)
+    text = TextFormatter().format(made)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d WARNING serving\.http: body is not JSON"
+        r"  \[path=/v1/models/mnist:predict status=400\]",
+        text,
+    )
+
+
+def test_a_terminal_shows_the_level_where_it_matters_and_the_traceback() -> None:
+    made = record("serving mnist")
+    made.levelno, made.levelname = logging.INFO, "INFO"
+    assert TextFormatter().format(made).endswith(" serving.http: serving mnist")
+    try:
+        raise KeyError("lost")
+    except KeyError:
+        text = TextFormatter().format(record("unexpected error", exc_info=sys.exc_info()))
+    assert text.splitlines()[0].endswith(" WARNING serving.http: unexpected error")
+    assert text.endswith("KeyError: 'lost'")
+
+
+@pytest.mark.usefixtures("restored")
+def test_the_format_follows_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    configure_logging("INFO")
+    logging.getLogger("serving").info("one")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d serving: one\n", capsys.readouterr().out)

@@ -32,7 +32,10 @@ def ask(browser, token):
 
 def used(browser, account_id, requests=3, month_offset_days=0):
     hour = (now_ms() - month_offset_days * DAY_MS) // 3_600_000 * 3_600_000
-    counts = dict.fromkeys(("failures", "request_bytes", "response_bytes", "milliseconds"), 0)
+    counts = dict.fromkeys(
+        ("failures", "request_bytes", "response_bytes", "milliseconds", "unanswered_milliseconds"),
+        0,
+    )
     row = {"account_id": account_id, "hour_ms": hour, "key_id": "k", "model": "mnist"}
     size = {"requests": requests, "instances": 2 * requests, "pixels": 784 * requests}
     with browser.service.database.write() as session:
@@ -128,6 +131,7 @@ def test_events_are_exported_in_pages(browser, ask, monkeypatch):
                     status=0,
                     instances=0,
                     milliseconds=0,
+                    unanswered_milliseconds=0,
                     started_ms=now_ms() - n * 10_000,
                     **zeros,
                 )

@@ -46,7 +46,10 @@ def console(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {"DATABASE_URL": f"sqlite:///{folder}/accounts.db", "DEVELOPMENT": "true"}
+    environment = {
+        "VISION_DATABASE_URL": f"sqlite:///{folder}/accounts.db",
+        "VISION_DEVELOPMENT": "true",
+    }
     command = [sys.executable, "-m", "console", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

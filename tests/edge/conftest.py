@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 
 from accounts.clock import now_ms
 from edge.directory import Directory
-from edge.ledger import Intent, Ledger, Outcome
+from edge.ledger import Ledger
+from edge.records import Intent, Outcome
 from tests.accounts.conftest import (  # noqa: F401
     account,
     engine,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
+from urllib.parse import parse_qsl
 
 from serving.content import content_digest
 
@@ -17,10 +19,34 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        body = self._chunks() if self.headers.get("transfer-encoding") else self._sized()
+        if body is None:
+            # The client went away.
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        content = content_digest(self.path, "", headers, body)
+        path, _, query = self.path.partition("?")
+        # So that a test can go away, or wait for too long.
+        time.sleep(float(dict(parse_qsl(query)).get("seconds", 0)))
+        content = content_digest(path, query, headers, body)
         self._answer(BODY, self.headers.get("x-request-id", ""), {"x-model-content": content})
+
+    def _sized(self) -> bytes | None:
+        size = int(self.headers.get("content-length", "0"))
+        body = self.rfile.read(size)
+        return body if len(body) == size else None
+
+    def _chunks(self) -> bytes | None:
+        parts = []
+        while line := self.rfile.readline():
+            size = int(line, 16)
+            part = self.rfile.read(size + 2)
+            if len(part) < size + 2:
+                break
+            if not size:
+                return b"".join(parts)
+            parts.append(part[:-2])
+        return None
 
     def do_GET(self) -> None:
         # Says what it was sent, so that a test can see what reaches a model.

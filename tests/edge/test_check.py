@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from envoy.service.accesslog.v3 import als_pb2 as als
 from envoy.service.auth.v3 import external_auth_pb2 as auth
 from envoy.service.ext_proc.v3 import external_processor_pb2 as proc
 from sqlalchemy import select
@@ -8,12 +9,15 @@ from sqlalchemy import select
 from accounts.clock import now_ms
 from accounts.events import reconcile
 from accounts.keys import KeyRequest, make_key, revoke_key, rotate_key
-from accounts.tables import Account, ApiKey, Event
+from accounts.tables import Account, ApiKey, Event, UsageHour
 from edge import directory as directory_module
 from edge.check import Check
+from edge.endings import Endings
+from edge.in_flight import BEING_READ, LOST_SECONDS, InFlight
 from edge.ledger import LedgerDown
 from edge.meter import Meter
-from edge.pass_on import FIELD, NAMESPACE
+from edge.pass_on import NAMESPACE
+from tests.accounts.conftest import add_account
 from tests.edge.conftest import CONTENT, OTHER_CONTENT
 
 PREDICT = "/v1/models/mnist:predict"
@@ -23,8 +27,10 @@ class Edge:
     """A check and a meter, asked as Envoy does."""
 
     def __init__(self, directory, ledger):
-        self.check = Check(directory, ledger)
-        self.meter = Meter(directory, ledger)
+        self.in_flight = InFlight(max_per_account=20)
+        self.check = Check(directory, ledger, self.in_flight)
+        self.meter = Meter(directory, ledger, self.in_flight)
+        self.endings = Endings(directory, ledger, self.in_flight)
 
     async def ask(self, key, request_id="r1", path=PREDICT, method="POST", **headers):
         request = auth.CheckRequest()
@@ -53,11 +59,20 @@ class Edge:
             if value is not None:
                 item = request.response_headers.headers.headers.add()
                 item.key, item.raw_value = name, value.encode()
-        text = answer.dynamic_metadata.fields[FIELD].string_value
-        metadata = request.metadata_context.filter_metadata[NAMESPACE]
-        metadata.fields[FIELD].string_value = text
+        request.metadata_context.filter_metadata[NAMESPACE].CopyFrom(answer.dynamic_metadata)
         data = await self.meter.answer(request.SerializeToString())
         return proc.ProcessingResponse.FromString(data)
+
+    async def log(self, answer, status=0, milliseconds=0):
+        """Report the end of a request, as Envoy's access log does; status 0: the client left."""
+        message = als.StreamAccessLogsMessage()
+        entry = message.http_logs.log_entry.add()
+        entry.response.response_code.value = status
+        entry.common_properties.duration.FromMilliseconds(milliseconds)
+        entry.common_properties.metadata.filter_metadata[NAMESPACE].CopyFrom(
+            answer.dynamic_metadata
+        )
+        await self.endings.take(message.SerializeToString())
 
 
 @pytest.fixture
@@ -276,3 +291,109 @@ async def test_what_cannot_be_recorded_does_not_leave(edge, ledger, session, acc
 async def test_an_answer_to_nobody_passes(edge):
     response = await edge.end(auth.CheckResponse(), "401")
     assert not response.HasField("immediate_response")
+
+
+async def test_a_client_that_goes_away_is_metered_and_not_billed(edge, session, account):
+    key = key_of(session, account)
+    await edge.log(await edge.ask(key.key), milliseconds=1500)
+    event = session.scalars(select(Event)).one()
+    assert (event.state, event.status, event.unanswered_milliseconds) == ("failed", 499, 1500)
+    window = session.scalars(select(UsageHour)).one()
+    assert (window.requests, window.failures, window.unanswered_milliseconds) == (0, 1, 1500)
+    session.rollback()
+    await edge.end(await edge.ask(key.key))
+    assert reconcile(session).billed == 1
+
+
+async def test_what_took_too_long_is_metered_once(edge, session, account):
+    answer = await edge.ask(key_of(session, account).key)
+    await edge.end(answer, "504")
+    await edge.log(answer, 504, 60_000)
+    window = session.scalars(select(UsageHour)).one()
+    assert window.failures == 1
+    assert 0 <= window.unanswered_milliseconds < 60_000
+
+
+async def test_the_end_of_an_answer_changes_nothing(edge, session, account):
+    answer = await edge.ask(key_of(session, account).key)
+    await edge.end(answer)
+    await edge.log(answer, 200, 10)
+    await edge.log(answer, 0, 10)
+    event = session.scalars(select(Event)).one()
+    assert (event.state, event.unanswered_milliseconds) == ("billed", 0)
+    assert session.scalars(select(UsageHour)).one().failures == 0
+
+
+async def test_an_attempt_given_up_beside_its_repeat_is_metered(edge, session, account):
+    key = key_of(session, account)
+    first, second = await edge.ask(key.key), await edge.ask(key.key)
+    await edge.log(first, milliseconds=700)
+    event = session.scalars(select(Event)).one()
+    assert (event.state, event.unanswered_milliseconds) == ("intent", 700)
+    session.rollback()
+    await edge.end(second)
+    event = session.scalars(select(Event)).one()
+    assert (event.state, event.unanswered_milliseconds) == ("billed", 700)
+
+
+async def test_a_repeat_that_is_given_up_gives_its_place_back(edge, session, account):
+    key = key_of(session, account)
+    await edge.end(await edge.ask(key.key))
+    for _ in range(20):
+        repeat = await edge.ask(key.key)
+        assert repeat.HasField("ok_response")
+        await edge.log(repeat)
+    assert session.scalars(select(Event)).one().answers == 1
+
+
+async def test_an_end_after_a_restart_tells_by_the_event(edge, session, account):
+    key = key_of(session, account)
+    answered, given_up = await edge.ask(key.key, "a"), await edge.ask(key.key, "b")
+    await edge.end(answered)
+    edge.in_flight.forget_all()
+    await edge.log(answered, 200)
+    await edge.log(given_up, milliseconds=9)
+    states = {e.request_id: (e.state, e.status) for e in session.scalars(select(Event))}
+    assert states == {"a": ("billed", 200), "b": ("failed", 499)}
+
+
+async def test_an_account_has_a_share_of_what_is_under_way(edge, session, account):
+    first, second = key_of(session, account), key_of(session, account)
+    other = key_of(session, add_account(session, "bob@example.org"))
+    through = [await edge.ask(first.key, f"r{n}") for n in range(10)]
+    looks = [await edge.ask(second.key, path="/v1/models/mnist", method="GET") for _ in range(10)]
+    assert all(answer.HasField("ok_response") for answer in through + looks)
+    refused = await edge.ask(second.key, "r99")
+    assert refused.denied_response.status.code == 429
+    assert "too_many_in_flight" in refused.denied_response.body
+    assert await edge.status(other.key) == 200
+    await edge.end(through[0])
+    assert await edge.status(first.key, "r99") == 200
+    assert await edge.status(first.key, "r100") == 429
+    await edge.log(looks[0], 200)
+    assert await edge.status(first.key, "r101") == 200
+    assert await edge.status(first.key, "r102") == 429
+
+
+async def test_answers_that_are_read_slowly_have_a_bound_too(edge, session, account):
+    key = key_of(session, account, rate_per_second=1000)
+    for number in range(BEING_READ * 20):
+        answer = await edge.ask(key.key, f"r{number}")
+        await edge.end(answer)
+    assert await edge.status(key.key, "more") == 429
+    await edge.log(answer, 200)
+    assert await edge.status(key.key, "more") == 200
+
+
+async def test_what_is_refused_takes_no_place(edge, session, account):
+    key = key_of(session, account, quota_requests=0, rate_per_second=100)
+    for number in range(50):
+        assert await edge.status(key.key, f"r{number}") == 429
+    assert edge.in_flight._attempts == {}
+
+
+def test_ends_that_are_never_heard_of_do_not_count_for_ever():
+    in_flight = InFlight(max_per_account=1)
+    assert in_flight.begin("a", 1, now=0.0)
+    assert not in_flight.begin("a", 2, now=100.0)
+    assert in_flight.begin("a", 3, now=LOST_SECONDS + 1)

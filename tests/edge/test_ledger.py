@@ -6,7 +6,8 @@ from sqlalchemy import select, text
 from accounts.clock import now_ms
 from accounts.events import reconcile
 from accounts.tables import Event, QuotaMonth, UsageHour
-from edge.ledger import Admission, Admitted, Completed, Ledger, LedgerDown, RepeatRule
+from edge.ledger import Ledger, LedgerDown
+from edge.records import Admission, Admitted, Completed, RepeatRule
 from tests.edge.conftest import CONTENT, OTHER_CONTENT, intent, outcome
 
 BILLED, REPEATED, FAILED, WITHHELD = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -69,17 +70,36 @@ def test_taken_port_is_named() -> None:
         port = holder.getsockname()[1]
         done = make("run", f"PORT={port}")
     assert done.returncode != 0
-    assert f"port {port} is taken; choose another with PORT=" in done.stderr
+    assert re.search(
+        rf"port {port} is taken by process \d+ \(.*\); choose another with PORT=", done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
 def test_missing_revision_is_named() -> None:
     done = make("run", f"PORT={free_row(3).start}", "REVISIONS=mnist=77")
     assert done.returncode != 0
-    text = done.stdout + done.stderr
-    assert "model mnist has no revision at" in text
-    assert "revisions under" in text
-    assert "Traceback" not in text
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert line.startswith(
+        "run: REVISIONS (--model) mnist=77: revision '77' of mnist not found in "
+    )
+    assert line.endswith("; available: 1")
+    assert done.stdout == ""
+
+
+def test_a_service_that_is_not_there_is_named_with_those_that_are() -> None:
+    done = make("run", "SERVICE=nosuch")
+    assert done.returncode != 0
+    assert "run: SERVICE=nosuch (--service) not found; available: " in done.stderr
+    assert "land-cover" in done.stderr
+
+
+def test_a_picture_s_name_may_have_a_space(service: LocalService, tmp_path: Path) -> None:
+    picture = tmp_path / "sp ace.png"
+    shutil.copy(ROOT / "samples" / "seven.png", picture)
+    done = make("predict", f"IMAGE={picture}", f"PORT={service.ports.http}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[0] == "7"
 
 
 def test_missing_python_is_named(tmp_path: Path) -> None:

@@ -69,14 +69,16 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     shutil.copytree(SHIPPED, root, dirs_exist_ok=True)
     good = open_revision(root, MODEL, "2")
+    # A program and golden answers belong to the weights that they were made from.
+    card = replace(good.card, exports=(), golden=None)
     torch.manual_seed(0)
     weights = {
         # Biases and batch norms stay as they are, or the answers would not even be finite.
         name: (torch.randn_like(tensor) * tensor.std() if tensor.ndim > 1 else tensor).contiguous()
         for name, tensor in load(good.read_weights()).items()
     }
-    write_revision(root, replace(good.card, revision=RUINED), save(weights))
-    write_revision(root, replace(good.card, revision=BROKEN), save({"x": torch.zeros(1)}))
+    write_revision(root, replace(card, revision=RUINED), save(weights))
+    write_revision(root, replace(card, revision=BROKEN), save({"x": torch.zeros(1)}))
     return root
 
 

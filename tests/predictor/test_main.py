@@ -64,8 +64,8 @@ def test_arguments_choose_revisions_and_folders(
     assert run(monkeypatch, *arguments) == 0
     assert revisions(FakeServer.started) == ["fashion-mnist/2", "mnist/2"]
     assert set(threads) == {1}
-    shared = {model._queue._passes for model in FakeServer.started or []}
-    assert [len(passes._workers) for passes in shared] == [3]
+    shared = {model._queue._pool for model in FakeServer.started or []}
+    assert [len(pool._workers) for pool in shared] == [3]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from predictor.engines.torch_session import TorchSession
 from predictor.loading import LoadedRevision
 from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batch
 from predictor.networks import Network
-from predictor.passes import Passes
 from predictor.programs import program_for
+from predictor.workers import WorkerPool
 from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
 from serving.model import Answered, HttpRequest
 from tasks import find_task
@@ -60,8 +60,8 @@ def network() -> Columns:
 
 @pytest.fixture
 def model(network: Columns) -> Iterator[PredictorModel]:
-    with Passes(1) as passes:
-        yield PredictorModel(loaded_with(network), passes, LIMIT)
+    with WorkerPool(1) as pool:
+        yield PredictorModel(loaded_with(network), pool, LIMIT)
 
 
 def images(*classes: int) -> NDArray[np.float32]:
@@ -463,8 +463,8 @@ async def test_a_colour_contract(network: Columns) -> None:
         make_contract(mode="RGB", mean=(0.5,) * 3, std=(0.5,) * 3), labels=("a", "b")
     )
     loaded = loaded_with(network, replace(CARD, contract=contract))
-    with Passes(1) as passes:
-        model = PredictorModel(loaded, passes, LIMIT)
+    with WorkerPool(1) as pool:
+        model = PredictorModel(loaded, pool, LIMIT)
         assert model.get_input_types()[0]["shape"] == [-1, 3, 28, 28]
         batch = np.zeros((2, 3, 28, 28), np.float32)
         await model.preprocess(model.read_grpc(grpc_request(batch)))
@@ -491,8 +491,8 @@ async def test_calls_that_arrive_during_a_pass_share_the_next_one(
 
 async def test_a_call_larger_than_a_pass_is_answered_whole(network: Columns) -> None:
     network.seconds = 0.02
-    with Passes(2) as passes:
-        model = PredictorModel(loaded_with(network), passes, 100)
+    with WorkerPool(2) as pool:
+        model = PredictorModel(loaded_with(network), pool, 100)
         batch = images(*(n % 10 for n in range(2 * PASS + 6)))
         answer, _ = await model(Payload(batch, None))
     assert set(network.threads) == {"inference-0", "inference-1"}

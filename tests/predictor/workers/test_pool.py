@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from predictor import passes as module
-from predictor.passes import Passes, PassQueue
+from predictor.workers import BatchQueue, WorkerPool, batch_queue, worker
+from predictor.workers import pool as module
 from serving.errors import DeadlineExceeded
 from tests.waiting import until
 
@@ -50,7 +50,7 @@ class Doubling:
         return False
 
 
-def submit(queue: PassQueue, *batches: list[int]) -> list[asyncio.Task[NDArray[Any]]]:
+def submit(queue: BatchQueue, *batches: list[int]) -> list[asyncio.Task[NDArray[Any]]]:
     return [asyncio.create_task(queue.submit(np.array(batch))) for batch in batches]
 
 
@@ -60,10 +60,10 @@ async def answers(network: Doubling, tasks: list[asyncio.Task[NDArray[Any]]]) ->
 
 
 async def busy(
-    passes: Passes, network: Doubling
-) -> tuple[PassQueue, list[asyncio.Task[NDArray[Any]]]]:
+    pool: WorkerPool, network: Doubling
+) -> tuple[BatchQueue, list[asyncio.Task[NDArray[Any]]]]:
     """A queue, and the task of its first pass, which has begun."""
-    queue = PassQueue(passes, network, ROWS)
+    queue = BatchQueue(pool, network, ROWS)
     tasks = submit(queue, [1])
     await until(lambda: network.sizes == [1])
     return queue, tasks
@@ -75,16 +75,16 @@ def network() -> Doubling:
 
 
 @pytest.fixture
-async def passes(network: Doubling) -> AsyncIterator[Passes]:
-    with Passes(2) as made:
+async def pool(network: Doubling) -> AsyncIterator[WorkerPool]:
+    with WorkerPool(2) as made:
         yield made
         network.let_go()
 
 
 async def test_what_waits_when_a_pass_ends_is_the_next_one(
-    passes: Passes, network: Doubling
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue, tasks = await busy(passes, network)
+    queue, tasks = await busy(pool, network)
     tasks += submit(queue, [2], [3, 4])
     await asyncio.sleep(0.02)
     tasks += submit(queue, [5], [6])
@@ -101,9 +101,9 @@ async def test_what_waits_when_a_pass_ends_is_the_next_one(
 
 
 async def test_the_next_pass_begins_without_the_event_loop(
-    passes: Passes, network: Doubling
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue, tasks = await busy(passes, network)
+    queue, tasks = await busy(pool, network)
     tasks += submit(queue, [2])
     await asyncio.sleep(0)
     network.let_go()
@@ -115,10 +115,10 @@ async def test_the_next_pass_begins_without_the_event_loop(
 
 
 async def test_small_calls_that_would_wait_for_long_are_helped_by_the_spare_thread(
-    passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, network: Doubling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue, tasks = await busy(passes, network)
-    queue.took(ROWS, ROWS * 10.0)  # a row takes ten seconds
+    queue, tasks = await busy(pool, network)
+    queue.record_duration(ROWS, ROWS * 10.0)  # a row takes ten seconds
     tasks += submit(queue, [2])
     await until(lambda: network.sizes == [1, 1])
     assert [name for name, _ in network.begun] == ["inference-0", "inference-1"]
@@ -127,7 +127,7 @@ async def test_small_calls_that_would_wait_for_long_are_helped_by_the_spare_thre
     network.gates[1].set()
     await until(lambda: len(network.begun) == 3)
     assert network.begun[2] == ("inference-1", [3, 4])  # half a pass
-    monkeypatch.setattr(module, "HELP_SECONDS", 1e9)
+    monkeypatch.setattr(module, "SPARE_HELP_SECONDS", 1e9)
     network.let_go()
     expected = [[2], [4], [6], [8], [10], [12, 14, 16]]
     assert await answers(network, tasks) == expected
@@ -135,10 +135,10 @@ async def test_small_calls_that_would_wait_for_long_are_helped_by_the_spare_thre
 
 
 async def test_what_the_first_thread_is_about_to_do_is_left_to_it(
-    passes: Passes, network: Doubling
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
-    queue.took(ROWS, ROWS * module.HELP_SECONDS / 10)
+    queue = BatchQueue(pool, network, ROWS)
+    queue.record_duration(ROWS, ROWS * module.SPARE_HELP_SECONDS / 10)
     tasks = submit(queue, [1])
     await until(lambda: network.sizes == [1])
     tasks += submit(queue, [2], [3])
@@ -151,14 +151,14 @@ async def test_what_the_first_thread_is_about_to_do_is_left_to_it(
 
 
 def test_what_a_row_takes_is_learnt_from_passes_that_are_not_small() -> None:
-    with Passes(1) as passes:
-        queue = PassQueue(passes, Doubling(), ROWS)
-        queue.took(1, 5.0)
-        assert queue._seconds_a_row == 0
-        queue.took(2, 2.0)
-        assert queue._seconds_a_row == 1
-        queue.took(4, 8.0)
-        assert queue._seconds_a_row == pytest.approx(1 + module.NEWEST)
+    with WorkerPool(1) as pool:
+        queue = BatchQueue(pool, Doubling(), ROWS)
+        queue.record_duration(1, 5.0)
+        assert queue._seconds_per_row == 0
+        queue.record_duration(2, 2.0)
+        assert queue._seconds_per_row == 1
+        queue.record_duration(4, 8.0)
+        assert queue._seconds_per_row == pytest.approx(1 + batch_queue.NEWEST_WEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -168,20 +168,20 @@ def test_what_a_row_takes_is_learnt_from_passes_that_are_not_small() -> None:
 def test_threads_have_processors_of_their_own_where_nobody_else_has_them(
     found: set[int], threads: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: found, raising=False)
-    assert module._own_processors(threads) == expected
-    monkeypatch.delattr(module.os, "sched_getaffinity")
-    assert module._own_processors(threads) == []
+    monkeypatch.setattr(worker.os, "sched_getaffinity", lambda pid: found, raising=False)
+    assert worker.own_processors(threads) == expected
+    monkeypatch.delattr(worker.os, "sched_getaffinity")
+    assert worker.own_processors(threads) == []
 
 
 def test_each_thread_is_on_its_processor() -> None:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system binds no threads")
     own = os.sched_getaffinity(0)
-    with Passes(len(own)) as passes:
+    with WorkerPool(len(own)) as pool:
         (first, *_) = sorted(own, reverse=True)
         expected = {first} if len(own) > 1 else own
-        assert passes.first(os.sched_getaffinity, 0) == expected
+        assert pool.run_on_first_worker(os.sched_getaffinity, 0) == expected
     assert os.sched_getaffinity(0) == own
 
 
@@ -191,16 +191,16 @@ def test_it_computes_where_it_may_not_choose_its_processor(
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(module, "_own_processors", lambda threads: [0, 1])
-    monkeypatch.setattr(module.os, "sched_setaffinity", refuse, raising=False)
-    with Passes(2) as passes:
-        assert passes.first(pow, 2, 3) == 8
+    monkeypatch.setattr(module, "own_processors", lambda threads: [0, 1])
+    monkeypatch.setattr(worker.os, "sched_setaffinity", refuse, raising=False)
+    with WorkerPool(2) as pool:
+        assert pool.run_on_first_worker(pow, 2, 3) == 8
 
 
-async def test_a_full_piece_takes_a_thread_beside_the_small_ones(
-    passes: Passes, network: Doubling
+async def test_a_full_chunk_takes_a_thread_beside_the_small_ones(
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
+    queue = BatchQueue(pool, network, ROWS)
     small = submit(queue, [1])
     await until(lambda: network.sizes == [1])
     large = submit(queue, [2, 3, 4, 5])
@@ -210,9 +210,9 @@ async def test_a_full_piece_takes_a_thread_beside_the_small_ones(
 
 
 async def test_a_large_call_is_cut_and_its_rest_finds_company(
-    passes: Passes, network: Doubling
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, ROWS)
+    queue = BatchQueue(pool, network, ROWS)
     tasks = submit(queue, list(range(10)))
     await until(lambda: len(network.begun) == 2)
     tasks += submit(queue, [10], [11])
@@ -226,8 +226,8 @@ async def test_a_large_call_is_cut_and_its_rest_finds_company(
 
 
 async def test_full_and_small_passes_take_turns_on_a_single_thread(network: Doubling) -> None:
-    with Passes(1) as passes:
-        queue = PassQueue(passes, network, ROWS)
+    with WorkerPool(1) as pool:
+        queue = BatchQueue(pool, network, ROWS)
         tasks = submit(queue, [0])
         await until(lambda: network.sizes == [1])
         tasks += submit(queue, list(range(12)), [1, 2, 3], [4, 5], [6])
@@ -238,8 +238,8 @@ async def test_full_and_small_passes_take_turns_on_a_single_thread(network: Doub
 
 async def test_networks_take_turns(network: Doubling) -> None:
     other = Doubling()
-    with Passes(1) as passes:
-        first, second = PassQueue(passes, network, 1), PassQueue(passes, other, 1)
+    with WorkerPool(1) as pool:
+        first, second = BatchQueue(pool, network, 1), BatchQueue(pool, other, 1)
         tasks = submit(first, [1])
         await until(lambda: network.sizes == [1])
         tasks += submit(first, [2], [3]) + submit(second, [4], [5])
@@ -255,8 +255,8 @@ async def test_networks_take_turns(network: Doubling) -> None:
     assert order == [1, 4, 2, 5, 3]
 
 
-async def test_who_has_stopped_waiting_is_left_out(passes: Passes, network: Doubling) -> None:
-    queue, tasks = await busy(passes, network)
+async def test_who_has_stopped_waiting_is_left_out(pool: WorkerPool, network: Doubling) -> None:
+    queue, tasks = await busy(pool, network)
     gone, *rest = submit(queue, [2], [3])
     await asyncio.sleep(0)
     gone.cancel()
@@ -266,12 +266,12 @@ async def test_who_has_stopped_waiting_is_left_out(passes: Passes, network: Doub
 
 
 async def test_who_has_waited_too_long_is_refused(
-    passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, network: Doubling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue, tasks = await busy(passes, network)
+    queue, tasks = await busy(pool, network)
     late = submit(queue, [2])
     await asyncio.sleep(0.01)
-    monkeypatch.setattr(module, "WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(batch_queue, "MAX_WAIT_SECONDS", 0.001)
     network.let_go()
     with pytest.raises(DeadlineExceeded):
         await late[0]
@@ -280,10 +280,10 @@ async def test_who_has_waited_too_long_is_refused(
 
 
 async def test_bytes_are_bounded_too(
-    passes: Passes, network: Doubling, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, network: Doubling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PASS_BYTES", 16)
-    queue, tasks = await busy(passes, network)
+    monkeypatch.setattr(batch_queue, "MAX_BATCH_BYTES", 16)
+    queue, tasks = await busy(pool, network)
     tasks += submit(queue, [2], [3], [4], [5, 6, 7])
     await asyncio.sleep(0.01)
     assert await answers(network, tasks) == [[2], [4], [6], [8], [10, 12, 14]]
@@ -291,9 +291,9 @@ async def test_bytes_are_bounded_too(
 
 
 async def test_a_fault_is_everybodys_in_the_pass_and_frees_the_thread(
-    passes: Passes, network: Doubling
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue, tasks = await busy(passes, network)
+    queue, tasks = await busy(pool, network)
     tasks += submit(queue, [2], [-1], [3, 4, 5])
     await asyncio.sleep(0.01)
     await until(lambda: network.let_go() or all(task.done() for task in tasks))
@@ -306,8 +306,8 @@ async def test_a_fault_is_everybodys_in_the_pass_and_frees_the_thread(
 
 
 async def test_of_a_call_that_fails_nothing_more_is_computed(network: Doubling) -> None:
-    with Passes(1) as passes:
-        queue = PassQueue(passes, network, 1)
+    with WorkerPool(1) as pool:
+        queue = BatchQueue(pool, network, 1)
         (failing,) = submit(queue, [-1, 1, 2])
         await until(lambda: network.let_go() or failing.done())
         with pytest.raises(ValueError, match="below zero"):
@@ -320,24 +320,24 @@ async def test_of_a_call_that_fails_nothing_more_is_computed(network: Doubling) 
 
 
 async def test_one_after_the_other_stays_on_the_first_thread(
-    passes: Passes, network: Doubling
+    pool: WorkerPool, network: Doubling
 ) -> None:
-    queue = PassQueue(passes, network, 1)
+    queue = BatchQueue(pool, network, 1)
     for number in range(5):
         (task,) = submit(queue, [number])
         await answers(network, [task])
-        await until(lambda: passes._workers[0].idle)
+        await until(lambda: pool._workers[0].idle)
     assert {name for name, _ in network.begun} == {"inference-0"}
 
 
-def test_the_first_thread_does_what_comes_before(passes: Passes) -> None:
-    assert passes.first(lambda: threading.current_thread().name) == "inference-0"
-    assert passes.first(pow, 2, 3) == 8
+def test_the_first_thread_does_what_comes_before(pool: WorkerPool) -> None:
+    assert pool.run_on_first_worker(lambda: threading.current_thread().name) == "inference-0"
+    assert pool.run_on_first_worker(pow, 2, 3) == 8
     with pytest.raises(ZeroDivisionError):
-        passes.first(lambda: 1 // 0)
+        pool.run_on_first_worker(lambda: 1 // 0)
 
 
-async def test_what_has_been_answered_is_not_kept(passes: Passes) -> None:
+async def test_what_has_been_answered_is_not_kept(pool: WorkerPool) -> None:
     seen: list[weakref.ref[Any]] = []
 
     def network(rows: NDArray[Any]) -> NDArray[Any]:
@@ -345,17 +345,17 @@ async def test_what_has_been_answered_is_not_kept(passes: Passes) -> None:
         seen.append(weakref.ref(found))
         return found
 
-    queue = PassQueue(passes, network, ROWS)
+    queue = BatchQueue(pool, network, ROWS)
     await queue.submit(np.array([1]))
     await asyncio.sleep(0.01)  # the turn of the loop that has brought the answer holds it, too
-    await until(lambda: passes._workers[0].idle)
+    await until(lambda: pool._workers[0].idle)
     gc.collect()
     assert [reference() for reference in seen] == [None]
 
 
-def test_a_thread_survives_the_end_of_the_loop(passes: Passes, network: Doubling) -> None:
+def test_a_thread_survives_the_end_of_the_loop(pool: WorkerPool, network: Doubling) -> None:
     async def leave() -> None:
-        queue = PassQueue(passes, network, ROWS)
+        queue = BatchQueue(pool, network, ROWS)
         (task,) = submit(queue, [1])
         await until(lambda: network.sizes == [1])
         task.cancel()
@@ -364,18 +364,18 @@ def test_a_thread_survives_the_end_of_the_loop(passes: Passes, network: Doubling
     thread.start()
     thread.join()
     network.let_go()
-    assert passes.first(pow, 2, 2) == 4
+    assert pool.run_on_first_worker(pow, 2, 2) == 4
 
 
 async def test_the_end_waits_for_what_is_being_done(network: Doubling) -> None:
-    passes = Passes(3)
-    queue = PassQueue(passes, network, ROWS)
+    pool = WorkerPool(3)
+    queue = BatchQueue(pool, network, ROWS)
     (task,) = submit(queue, [1])
     await until(lambda: network.sizes == [1])
-    closing = threading.Thread(target=passes.close)
+    closing = threading.Thread(target=pool.close)
     closing.start()
     await asyncio.sleep(0.01)
     assert closing.is_alive()
     assert await answers(network, [task]) == [[2]]
     closing.join(5)
-    assert not any(worker.thread.is_alive() for worker in passes._workers)
+    assert not any(worker.thread.is_alive() for worker in pool._workers)

@@ -1,0 +1,92 @@
+"""Envoy's access log service: how did every admitted request end, answered or not?
+
+The meter hears of answers alone. A client that goes away, and an Envoy that gives up, leave no
+answer; what they cost is metered here.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from envoy.data.accesslog.v3 import accesslog_pb2
+from envoy.service.accesslog.v3 import als_pb2
+from grpc.aio import EOF
+
+from edge.directory import Directory
+from edge.in_flight import InFlight
+from edge.ledger import Ledger, LedgerDown
+from edge.pass_on import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
+from edge.records import Abandonment, Outcome
+
+CLIENT_GONE = 499
+"""The status of an event whose client went away before it had one; nginx's number for it."""
+
+logger = logging.getLogger("edge.endings")
+
+
+class Endings:
+    """The one method of ``envoy.service.accesslog.v3.AccessLogService``."""
+
+    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
+        self._directory = directory
+        self._ledger = ledger
+        self._in_flight = in_flight
+
+    async def stream(self, context: Any) -> bytes:
+        """All that one worker of an Envoy has to say, until it stops."""
+        try:
+            while (data := await context.read()) is not EOF:
+                await self.take(data)
+        finally:
+            self._in_flight.forget_all()
+        response: bytes = als_pb2.StreamAccessLogsResponse().SerializeToString()
+        return response
+
+    async def take(self, data: bytes) -> None:
+        """A serialised StreamAccessLogsMessage."""
+        for entry in als_pb2.StreamAccessLogsMessage.FromString(data).http_logs.log_entry:
+            await self._end(entry)
+
+    async def _end(self, entry: accesslog_pb2.HTTPAccessLogEntry) -> None:
+        fields = entry.common_properties.metadata.filter_metadata[NAMESPACE].fields
+        attempt = fields[ATTEMPT_FIELD].string_value
+        if not attempt.isdecimal():
+            # It was not admitted.
+            return
+        known = self._in_flight.end(int(attempt))
+        text = fields[FIELD].string_value
+        if not text or (known is not None and known.answered):
+            return
+        metered = read_metered(text)
+        allowance = self._directory.allowance(metered.family)
+        if allowance is not None:
+            allowance.closed(metered.request_id, metered.attempt_id, False)
+        ending = Abandonment(_outcome(metered, entry), metered.attempt_id, known is not None)
+        try:
+            await self._ledger.abandon(ending)
+        except LedgerDown:
+            # It stays an intent, and becomes unknown: listed, not billed.
+            logger.warning("an unanswered request could not be recorded")
+
+
+def _outcome(metered: Metered, entry: accesslog_pb2.HTTPAccessLogEntry) -> Outcome:
+    duration = entry.common_properties.duration
+    received = entry.request.request_body_bytes
+    return Outcome(
+        account_id=metered.account_id,
+        request_id=metered.request_id,
+        key_id=metered.key_id,
+        family=metered.family,
+        model=metered.model,
+        revision="",
+        status=entry.response.response_code.value or CLIENT_GONE,
+        billed=False,
+        instances=0,
+        pixels=0,
+        # What has arrived, where a length was only promised.
+        request_bytes=received if metered.request_bytes < 0 else metered.request_bytes,
+        response_bytes=entry.response.response_body_bytes,
+        milliseconds=duration.ToMilliseconds(),
+        reserved=metered.reserved,
+    )

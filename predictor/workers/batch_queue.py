@@ -1,0 +1,193 @@
+"""The requests to one model, first come, first served, and how they become batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.errors import DeadlineExceeded
+
+if TYPE_CHECKING:
+    from predictor.workers.pool import WorkerPool
+
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+"""A batch in, as many rows out; called in a worker's thread."""
+
+Stop = Callable[[int], bool]
+"""Have the run in the thread of that identity end; False where that is not possible."""
+
+MAX_BATCH_BYTES = 64 << 20
+"""Of chunks of different requests that are put together."""
+
+MAX_WAIT_SECONDS = 30.0
+"""A chunk that has waited longer is refused: whoever sent it has given up by then."""
+
+NEWEST_WEIGHT = 0.2
+"""Of the newest batch in the moving average of seconds per row."""
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Rows of one request, at most as many as a batch holds."""
+
+    rows: NDArray[Any]
+    arrived: float
+    future: asyncio.Future[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Chunks that are computed together.
+
+    Attributes:
+        rows: of all chunks.
+        expected_seconds: 0 where nobody knows yet.
+    """
+
+    queue: BatchQueue
+    chunks: Sequence[Chunk]
+    rows: int
+    expected_seconds: float
+
+    def run(self) -> None:
+        """Compute in this thread, and have the event loop hand out the answers."""
+        parts = [chunk.rows for chunk in self.chunks]
+        found: NDArray[Any] | Exception
+        try:
+            found = self.queue.run(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        except Exception as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            self.chunks[0].future.get_loop().call_soon_threadsafe(self._hand_out, found)
+
+    def _hand_out(self, found: NDArray[Any] | Exception) -> None:
+        start = 0
+        for chunk in self.chunks:
+            end = start + len(chunk.rows)
+            if not chunk.future.done():
+                if isinstance(found, Exception):
+                    chunk.future.set_exception(found)
+                else:
+                    chunk.future.set_result(found[start:end])
+            start = end
+
+
+class BatchQueue:
+    """What waits for one model. All but ``submit`` is called with the pool's lock held.
+
+    Full chunks, each a batch by itself, and partial ones, which share a batch, wait apart: so a
+    large request never delays small ones by more than one batch.
+
+    Args:
+        pool: whose threads compute.
+        max_instances: of one batch. Requests with fewer share one; larger ones are cut.
+        stop: see ``Stop``; None where a run cannot be stopped.
+    """
+
+    def __init__(
+        self, pool: WorkerPool, run: Run, max_instances: int, stop: Stop | None = None
+    ) -> None:
+        self.run = run
+        self.max_instances = max_instances
+        self.stop = stop
+        self._pool = pool
+        self._full: deque[Chunk] = deque()
+        self._partial: deque[Chunk] = deque()
+        self._partial_rows = 0
+        self._seconds_per_row = 0.0
+        pool.register(self)
+
+    async def submit(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """The model's answer to a request of at least one row.
+
+        Raises:
+            DeadlineExceeded: it has waited, or been computed, too long.
+            Exception: what the engine raised.
+        """
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        chunks = [
+            Chunk(batch[start : start + self.max_instances], now, loop.create_future())
+            for start in range(0, len(batch), self.max_instances)
+        ]
+        self._pool.add(self, chunks)
+        if len(chunks) == 1:
+            return await chunks[0].future
+        try:
+            return np.concatenate(await asyncio.gather(*(chunk.future for chunk in chunks)))
+        finally:
+            # Where one chunk has failed, or the client has left, the others need not be computed.
+            for chunk in chunks:
+                chunk.future.cancel()
+
+    def is_full(self, chunk: Chunk) -> bool:
+        """Whether a chunk is a batch by itself."""
+        return len(chunk.rows) == self.max_instances
+
+    def push(self, chunk: Chunk) -> None:
+        if self.is_full(chunk):
+            self._full.append(chunk)
+        else:
+            self._partial.append(chunk)
+            self._partial_rows += len(chunk.rows)
+
+    def take_full(self) -> Batch | None:
+        return self._take(self._full, self.max_instances)
+
+    def take_partial(self, max_rows: int) -> Batch | None:
+        """Partial chunks together; one that is larger than ``max_rows`` goes alone."""
+        return self._take(self._partial, max_rows)
+
+    def partial_seconds(self) -> float:
+        """What the partial chunks that wait are expected to take together."""
+        return self._partial_rows * self._seconds_per_row
+
+    def record_duration(self, rows: int, seconds: float) -> None:
+        """Learn from a batch; what a row costs in a small one says little."""
+        if 2 * rows >= self.max_instances:
+            known = self._seconds_per_row or seconds / rows
+            self._seconds_per_row = known + NEWEST_WEIGHT * (seconds / rows - known)
+
+    def _take(self, waiting: deque[Chunk], max_rows: int) -> Batch | None:
+        """The next batch from ``waiting``, without chunks that nobody waits for any more."""
+        chunks: list[Chunk] = []
+        rows = size_bytes = 0
+        while waiting:
+            chunk = waiting[0]
+            count, size = len(chunk.rows), chunk.rows.nbytes
+            wanted = _is_wanted(chunk)
+            too_many = rows + count > max_rows or size_bytes + size > MAX_BATCH_BYTES
+            # The first chunk is taken whatever its size: what exceeds a limit goes alone.
+            if wanted and chunks and too_many:
+                break
+            waiting.popleft()
+            if waiting is self._partial:
+                self._partial_rows -= count
+            if wanted:
+                chunks.append(chunk)
+                rows += count
+                size_bytes += size
+        return Batch(self, chunks, rows, rows * self._seconds_per_row) if chunks else None
+
+
+def _is_wanted(chunk: Chunk) -> bool:
+    """Whether somebody waits for a chunk; who has waited too long is refused here."""
+    if chunk.future.done():
+        return False
+    if chunk.arrived >= time.monotonic() - MAX_WAIT_SECONDS:
+        return True
+    with contextlib.suppress(RuntimeError):
+        chunk.future.get_loop().call_soon_threadsafe(_refuse, chunk.future)
+    return False
+
+
+def _refuse(future: asyncio.Future[NDArray[Any]]) -> None:
+    if not future.done():
+        future.set_exception(DeadlineExceeded("the request has waited too long"))
