@@ -137,7 +137,7 @@ import predictor.__main__
 from predictor.loading import load_revision
 for name in ("mnist", "fashion-mnist"):
     assert load_revision(Path("models"), name, "1").engine == "onnxruntime"
-print(sorted(name for name in ("torch", "pandas", "onnx") if name in sys.modules))
+print(sorted(name for name in ("torch", "onnx") if name in sys.modules))
 """
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
