@@ -27,6 +27,7 @@ where = $(call option,namespace,$(NAMESPACE)) $(call option,service,$(SERVICE)) 
 why = $(call option,why,$(WHY))
 written = $(call option,overlay,manifests/overlays/$(OVERLAY)) $(why)
 test_environments = predictor transformer edge
+QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_kubectl or needs_mariadb)
 
 .DEFAULT_GOAL := help
 .PHONY: help run up predict evaluate train test test-quick test-kills test-cluster bench lint lock clean \
@@ -52,7 +53,11 @@ train:  ## train PRESET (or MODEL) with SEEDS and write a revision
 	@$(call vision,training) train --preset $(or $(PRESET),$(MODEL)) --seeds $(SEEDS) $(ARGS)
 
 test:  ## all tests that need no cluster
-	@$(call python,training,$(test_environments)) pytest $(ARGS)
+	@mkdir -p build; $(call python,training,$(test_environments)) pytest --cov --cov-report= $(ARGS); status=$$?; \
+	  $(VENVS)/training/bin/python .ci/coverage_by_folder.py; exit $$status
+
+test-quick:  ## what needs no program, no data and no second: under a minute
+	@$(call python,training) pytest -m '$(QUICK)' $(ARGS)
 
 test-kills:  ## kill every process 20 times and reconcile the bills
 	@export KILLS=20; $(call python,training,$(test_environments)) pytest tests/edge/test_kill.py

@@ -31,6 +31,8 @@ from predictor.networks import build_network
 from serving.rendering import failures
 
 ROOT = Path(__file__).parent.parent
+
+pytest_plugins = ["tests.needs"]
 SHIPPED = ROOT / "models"
 
 ARCHITECTURE = Architecture(
@@ -183,9 +185,11 @@ def find_data() -> Path | None:
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The real data sets; skips where they are not."""
+    from tests.needs import missing
+
     folder = find_data()
     if folder is None:
-        pytest.skip("the real data sets are neither in DATA, nor in data/, nor in ../shared/data")
+        missing("data", "the real data sets are neither in DATA, data/ nor ../shared/data")
     return folder
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
-import pytest
+
+from tests.needs import missing
 
 PROGRAMS = ("/usr/sbin/mariadbd", "/usr/sbin/mysqld")
 PASSWORD = "tests-only"
@@ -92,7 +93,7 @@ def running(folder: Path) -> Iterator[MariaDb]:
     """A server under ``folder``; skips where the package is not installed."""
     program = next((p for p in PROGRAMS if Path(p).exists()), None)
     if program is None:
-        pytest.skip("mariadb-server is not installed")
+        missing("mariadb", "mariadb-server is not installed")
     server = MariaDb(program, folder)
     try:
         yield server

@@ -33,6 +33,7 @@ from edge.processes import envoy_program
 from edge.up import start
 from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
+from tests.needs import missing
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
@@ -119,11 +120,11 @@ def site(folder: Path) -> Iterator[str]:
     """Everything that ``make up`` starts."""
     for program in (CHROMIUM, DRIVER):
         if not program.exists():
-            pytest.skip(f"{program} is not installed")
+            missing("browser", f"{program} is not installed")
     try:
         envoy_program()
     except StartError as error:
-        pytest.skip(str(error))
+        missing("envoy", str(error))
     port = free_row(4).start
     with Processes(folder / "logs") as processes:
         start(processes, port, f"sqlite:///{folder}/accounts.db")

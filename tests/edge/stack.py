@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-import pytest
 from sqlalchemy.orm import Session
 
 from accounts.database import open_database
@@ -26,6 +25,7 @@ from edge.processes import Edge, envoy_program, free_edge_ports
 from local.service import LocalService, free_ports, interpreters
 from tests.accounts.conftest import add_account
 from tests.conftest import SHIPPED
+from tests.needs import missing
 
 people = itertools.count()
 
@@ -129,7 +129,7 @@ def _edge(folder: Path, database_url: str, models_port: int) -> Iterator[Stack]:
     try:
         envoy_program()
     except StartError as error:
-        pytest.skip(str(error))
+        missing("envoy", str(error))
     migrate(database_url)
     with Processes(folder / "logs") as processes:
         stack = Stack(folder, database_url, processes, free_edge_ports(models_port))

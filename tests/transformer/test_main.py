@@ -10,6 +10,7 @@ import pytest
 
 import transformer.__main__ as entry
 from tests.conftest import ROOT
+from tests.needs import missing
 from transformer.classification.model import ClassificationModel
 from transformer.hop import HopSettings, PredictorHop
 
@@ -60,7 +61,7 @@ def test_the_transformer_imports_no_torch_where_there_is_one() -> None:
 
 def test_the_transformers_own_environment_has_no_torch() -> None:
     if not ENVIRONMENT.exists():
-        pytest.skip(f"{ENVIRONMENT} is not there: `make run` builds it")
+        missing("environments", f"{ENVIRONMENT} is not there: `make run` builds it")
     found = report(ENVIRONMENT)
     assert found["installed"] == []
     assert found["imported"] == []

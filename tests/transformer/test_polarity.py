@@ -96,19 +96,16 @@ def all_images(data: Path) -> NDArray[np.uint8]:
     return np.concatenate([part.images for found in sets for part in (found.train, found.test)])
 
 
-@pytest.mark.data
 def test_no_real_picture_is_taken_for_a_negative(all_images: NDArray[np.uint8]) -> None:
     assert len(all_images) == 140_000
     assert not restated(all_images).any()
 
 
-@pytest.mark.data
 def test_hardly_a_negative_is_missed(all_images: NDArray[np.uint8]) -> None:
     missed = sum(int((~restated(255 - part)).sum()) for part in np.array_split(all_images, 14))
     assert missed <= 5
 
 
-@pytest.mark.data
 def test_the_rule_as_restated_is_the_one_that_serves(all_images: NDArray[np.uint8]) -> None:
     picked = np.linspace(0, len(all_images) - 1, SAMPLE, dtype=int)
     both = np.concatenate([all_images[picked], 255 - all_images[picked]])

@@ -64,7 +64,6 @@ def test_every_intensity_equals_torchvision(name: str) -> None:
     assert same_bits(to_tensor(values, spec), reference(Image.fromarray(values), spec))
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_real_pictures_equal_torchvision_to_the_last_bit(name: str, data: Path) -> None:
     from training.data import load_data

@@ -19,7 +19,6 @@ SMALL = (
 PRESETS = sorted(path.stem for path in SegmentationTask.presets.glob("*.yaml"))
 
 
-@pytest.mark.data
 def test_a_dry_run_is_one_batch_of_everything(tmp_path: Path, data: Path) -> None:
     places = [f"--models={tmp_path / 'models'}", f"--runs={tmp_path / 'runs'}", f"--data={data}"]
     options = ["--preset=land-cover", SMALL, "--threads=1", "--crop=64", "--dry-run"]
@@ -54,7 +53,6 @@ def test_there_is_no_parent_to_start_from(capsys: pytest.CaptureFixture[str]) ->
     assert "parent: a segmenter is trained from scratch only" in capsys.readouterr().err
 
 
-@pytest.mark.data
 def test_what_is_gone_on_from_must_be_there(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

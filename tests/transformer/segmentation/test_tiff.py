@@ -95,7 +95,6 @@ def test_jpeg_strips(photometric: str) -> None:
     assert np.abs(found - values.transpose(1, 2, 0)).max() <= 4
 
 
-@pytest.mark.data
 def test_real_files_as_rasterio_reads_them(data: Path) -> None:
     for path in sorted((data / "geotiff").glob("*.tif")):
         with rasterio.open(path) as file:
