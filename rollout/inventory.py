@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.kubernetes import INFERENCE_SERVICE, Cluster
+from common.kubernetes import INFERENCE_SERVICE, Cluster, KubernetesError, ObjectNotFoundError
 from rollout.errors import NotFoundError
 from rollout.inferenceservice import InferenceService
 
@@ -19,7 +19,12 @@ def find_service(cluster: Cluster, model: str | None) -> str:
     Raises:
         NotFoundError: there is none, or there are several.
     """
-    services = services_of(cluster)
+    try:
+        services = services_of(cluster)
+    except KubernetesError as error:
+        if isinstance(error, ObjectNotFoundError):
+            raise  # there is no KServe
+        raise KubernetesError(f"{error}; name one, SERVICE=…", error.code) from None
     found = [s for s in services if model is None or model in s.models]
     what = f"that holds {model}" if model else "with --model arguments"
     if not found:

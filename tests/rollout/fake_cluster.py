@@ -96,7 +96,8 @@ class FakeCluster:
         route_first: Knative reconciles the Route before the Configuration, as it may.
         behaviours: by predictor argument such as ``--model=mnist=2``, or by image.
         writes: every write that was accepted: method, plural, name.
-        asked: resource and verb of every request, as a Role names them.
+        asked: resource, verb and name of every request, as a Role names them; lists and what is
+            created have no name.
         before_write: called with method, plural, name before a write is looked at.
     """
 
@@ -107,7 +108,7 @@ class FakeCluster:
         self.paused: set[str] = set()
         self.behaviours: dict[str, Behaviour] = {}
         self.writes: list[tuple[str, str, str]] = []
-        self.asked: set[tuple[str, str]] = set()
+        self.asked: set[tuple[str, str, str]] = set()
         self.authorization = ""
         self.before_write: Callable[[str, str, str], None] = lambda *_: None
         self.job_result: Callable[[Document], str] = lambda _job: "{}"
@@ -395,7 +396,8 @@ class FakeCluster:
         part = more[0] if more and more[0] else ""
         verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
         verb = verbs.get(method) or ("get" if name else "list")
-        self.asked.add((f"{rest[2]}/{part}" if part else rest[2], verb))
+        resource = f"{rest[2]}/{part}" if part else rest[2]
+        self.asked.add((resource, verb, "" if verb == "create" and not part else name))
         if plural == "events":
             involved = query["fieldSelector"].partition("=")[2]
             items = [e for e in self.store.all("events") if e["involved"] == involved]

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from artifact import open_revision
 from rollout.gate import Comparison, Measured
 from rollout.labelled import LabelledSet
-from tests.conftest import ROOT
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import Behaviour, Document, FakeCluster
 from tests.rollout.fake_gateway import FakeGateway, Quality, gateway_server
@@ -290,28 +288,3 @@ def test_somebody_elses_change_ends_it(
     fake.tick = tick  # type: ignore[method-assign]
     assert run(shell) == 5
     assert "somebody else changed" in shell.err
-
-
-@pytest.mark.usefixtures("plain")
-def test_the_account_for_rollouts_has_the_rights_that_they_take_and_no_more(
-    shell: Shell, fake: FakeCluster, gateway: FakeGateway, gate: Gate
-) -> None:
-    fake.behaviours["--model=mnist=2"] = Behaviour("crash", log="boom")
-    assert run(shell) == 0, shell.err
-    options, shell.extra = shell.extra, []
-    assert shell("rollback") == 0, shell.err
-    assert shell("canary", "mnist", "2") == 6
-    fake.paused.add("_configuration")
-    assert shell("canary", "mnist", "3", "--timeout", "5") == 7
-    assert shell("history") == 0
-    shell.extra = options
-    path = ROOT / "manifests" / "components" / "rollout" / "rbac.yaml"
-    roles = [d for d in yaml.safe_load_all(path.read_text()) if d["kind"] == "Role"]
-    granted = {
-        (resource, verb)
-        for role in roles
-        for rule in role["rules"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert fake.asked == granted
