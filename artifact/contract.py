@@ -40,6 +40,11 @@ class TensorInput:
         raise NotImplementedError
 
     @property
+    def max_shape(self) -> tuple[int, int, int]:
+        """Of the largest instance."""
+        return self.shape
+
+    @property
     def wanted_shape(self) -> str:
         """The shape of a batch, for people."""
         return f"(n, {', '.join(str(n) for n in self.shape)})"

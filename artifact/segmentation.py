@@ -54,6 +54,10 @@ class RasterInput(TensorInput):
         return (len(self.bands), -1, -1)
 
     @property
+    def max_shape(self) -> tuple[int, int, int]:
+        return (len(self.bands), self.tile, self.tile)
+
+    @property
     def wanted_shape(self) -> str:
         return (
             f"(n, {len(self.bands)}, h, w), h and w multiples of {self.multiple} up to {self.tile}"

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from artifact import TensorInput
 from predictor.loading import LoadedRevision
 from predictor.workers import BatchQueue, WorkerPool
-from serving.errors import ContractRefused, InvalidRequest, MalformedRequest, TooLarge
+from serving.errors import ContractRefused, InvalidRequest, TooLarge
+from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
+
+OTHER_VALUES = 256
+"""Values of a request besides its tensor: names, parameters, outputs."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class PredictorModel(ServedModel):
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest
+        self._json_limits = json_limits(loaded.card.contract.input, max_instances)
         self.ready = True
 
     def start(self) -> None:
@@ -89,10 +94,7 @@ class PredictorModel(ServedModel):
 
     def read_v1(self, request: HttpRequest) -> Payload:
         """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""
-        try:
-            document = orjson.loads(request.body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedRequest(f"the body is not JSON: {error}") from None
+        document = self._json_limits.read(request.body)
         if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
             raise InvalidRequest("the body must be an object with an array 'instances'")
         unknown = set(document) - {"instances", CONTRACT_DIGEST}
@@ -100,6 +102,8 @@ class PredictorModel(ServedModel):
             raise InvalidRequest(f"the body has an unknown field {min(unknown)!r}")
         if not document["instances"]:
             raise InvalidRequest("there are no instances")
+        if not holds_numbers_only(document["instances"]):
+            raise ContractRefused("instances must hold numbers")
         try:
             batch = np.asarray(document["instances"])
         except ValueError:
@@ -111,7 +115,7 @@ class PredictorModel(ServedModel):
             return Payload(self._as_declared(batch), _digest_of(document))
 
     def read_v2(self, request: HttpRequest) -> Payload:
-        parsed = read_infer_request(request)
+        parsed = read_infer_request(request, json_limits=self._json_limits)
         return Payload(
             self._numbers(parsed.inputs[0]), _digest_of(parsed.parameters), parsed, parsed.id
         )
@@ -192,6 +196,19 @@ class PredictorModel(ServedModel):
             if batch.dtype.kind == "f" or batch.min() < 0 or batch.max() > limit:
                 raise ContractRefused(f"instances must hold whole numbers from 0 to {limit}")
         return batch.astype(kind)
+
+
+def json_limits(spec: TensorInput, max_instances: int) -> JsonLimits:
+    """What JSON a request of so many of the largest instances can be.
+
+    Twice of it is read, so that what is a little over a limit is told which one that is.
+    """
+    channels, height, width = spec.max_shape
+    return JsonLimits(
+        DEFAULT_LIMITS.max_bytes,
+        OTHER_VALUES + 2 * max_instances * channels * height * width,
+        OTHER_VALUES + 2 * max_instances * (1 + channels * (1 + height)),
+    )
 
 
 def check_batch(batch: NDArray[Any], spec: TensorInput, max_instances: int) -> None:

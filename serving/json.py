@@ -78,5 +78,21 @@ class JsonLimits:
             raise MalformedRequest(f"the body is not JSON: {error}") from None
 
 
+def holds_numbers_only(values: list[Any]) -> bool:
+    """Whether nested lists hold numbers (or booleans) and nothing else.
+
+    To be asked before numpy is: of texts it makes an array in which each takes as much as the
+    longest, four bytes a character.
+    """
+    pending = [values]
+    while pending:
+        kinds = set(map(type, current := pending.pop()))
+        if not kinds <= {int, float, bool, list}:
+            return False
+        if list in kinds:
+            pending += [item for item in current if isinstance(item, list)]
+    return True
+
+
 DEFAULT_LIMITS = JsonLimits(max_bytes=32 << 20, max_values=1 << 20, max_containers=1 << 16)
 """Where nothing is known of the model: some 40 MB of Python's objects."""

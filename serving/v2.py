@@ -22,7 +22,7 @@ import orjson
 from numpy.typing import NDArray
 
 from serving.errors import InvalidRequest, MalformedRequest
-from serving.json import DEFAULT_LIMITS, JsonLimits
+from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import HttpRequest, Reply
 
 JSON_LENGTH = "inference-header-content-length"
@@ -86,6 +86,8 @@ class Tensor:
 
     def _values(self, kind: np.dtype[Any], data: list[Any]) -> NDArray[Any]:
         """JSON numbers as ``kind``; refused where that would change one."""
+        if not holds_numbers_only(data):
+            raise InvalidRequest(f"input {self.name!r}: data must be numbers of {self.datatype}")
         try:
             values = np.asarray(data)
         except ValueError:
