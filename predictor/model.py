@@ -54,7 +54,9 @@ class PredictorModel(ServedModel):
     def __init__(self, loaded: LoadedRevision, pool: WorkerPool, max_instances: int) -> None:
         super().__init__(loaded.card.name)
         self._loaded = loaded
-        self._queue = BatchQueue(pool, loaded.session.run, loaded.max_instances_per_pass)
+        self._queue = BatchQueue(
+            pool, loaded.session.run, loaded.max_instances_per_pass, loaded.session.stop
+        )
         self._max_instances = max_instances
         self._contract = loaded.card.contract
         self._contract_digest = loaded.card.contract.digest

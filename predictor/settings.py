@@ -18,6 +18,9 @@ class PredictorSettings(ServerSettings):
     torch_threads: int = Field(
         0, ge=0, description="forward passes at once; 0: the processors of the cgroup's quota"
     )
+    max_pass_seconds: float = Field(
+        30.0, gt=0, description="time that a forward pass may take before its requests get 504"
+    )
     engine: str = Field(
         "auto",
         min_length=1,

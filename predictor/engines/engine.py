@@ -44,6 +44,13 @@ class Session(Protocol):
         Computes in the calling thread: the worker pool has one for each processor.
         """
 
+    def stop(self, thread: int) -> bool:
+        """Have the run in the thread of that identity fail soon; called from another thread.
+
+        Returns:
+            False where this engine cannot.
+        """
+
 
 class Engine(Protocol):
     """Loads revisions.

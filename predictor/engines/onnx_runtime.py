@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from threading import get_ident
 from typing import Any
 
 from numpy.typing import NDArray
 
 from artifact import Contract, Export, Revision
 from predictor.engines.engine import EngineError, EngineOptions, Session
+
+SILENT = 4
+"""Log level "fatal": what is wrong is raised, and logged as everything else."""
 
 
 class OnnxRuntimeEngine:
@@ -64,7 +68,7 @@ class OnnxSession:
         # One thread for each pass: the worker pool computes several side by side.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what is wrong is raised, and logged as everything else
+        options.log_severity_level = SILENT
         # External data would be looked for in the folder that the server runs in; there is none.
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", os.devnull
@@ -85,14 +89,29 @@ class OnnxSession:
             )
         self._input, self._outputs = inputs[0], outputs[:1]
         self._size_bytes = len(program)
+        self._run_options = onnxruntime.RunOptions
+        self._running: dict[int, Any] = {}
 
     @property
     def memory_bytes(self) -> int:
         return self._size_bytes
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        found: NDArray[Any] = self._session.run(self._outputs, {self._input: batch})[0]
+        # Anew for each run: one that was told to stop would stop the next run, too.
+        options = self._run_options()
+        options.log_severity_level = SILENT
+        self._running[get_ident()] = options
+        try:
+            found: NDArray[Any] = self._session.run(self._outputs, {self._input: batch}, options)[0]
+        finally:
+            del self._running[get_ident()]
         return found
+
+    def stop(self, thread: int) -> bool:
+        options = self._running.get(thread)
+        if options is not None:
+            options.terminate = True
+        return True
 
 
 def _export(revision: Revision) -> Export | None:

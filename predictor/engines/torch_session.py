@@ -42,6 +42,9 @@ class TorchSession:
             found: NDArray[Any] = self.program(rows).cpu().numpy()
         return found
 
+    def stop(self, thread: int) -> bool:
+        return False
+
 
 def load_program(revision: Revision) -> Program:
     """The program of a revision on the CPU, in float32, batch norm folded.

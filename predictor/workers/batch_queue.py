@@ -43,19 +43,21 @@ class Chunk:
     future: asyncio.Future[NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Batch:
     """Chunks that are computed together.
 
     Attributes:
         rows: of all chunks.
         expected_seconds: 0 where nobody knows yet.
+        overdue: it has taken too long: its requests are refused, whatever comes of it.
     """
 
     queue: BatchQueue
     chunks: Sequence[Chunk]
     rows: int
     expected_seconds: float
+    overdue: bool = False
 
     def run(self) -> None:
         """Compute in this thread, and have the event loop hand out the answers."""
@@ -65,6 +67,15 @@ class Batch:
             found = self.queue.run(parts[0] if len(parts) == 1 else np.concatenate(parts))
         except Exception as error:
             found = error
+        if not self.overdue:
+            self._deliver(found)
+
+    def refuse(self, error: Exception) -> None:
+        """Answer everybody with an error while this is still being computed."""
+        self.overdue = True
+        self._deliver(error)
+
+    def _deliver(self, found: NDArray[Any] | Exception) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             self.chunks[0].future.get_loop().call_soon_threadsafe(self._hand_out, found)
 

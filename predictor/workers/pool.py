@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
 from predictor.workers.batch_queue import Batch, BatchQueue, Chunk
 from predictor.workers.worker import Task, Worker, own_processors
+from serving.errors import DeadlineExceeded
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger("predictor")
 
 SPARE_HELP_SECONDS = 0.007
 """Expected wait of partial chunks from which on the spare worker helps with them, half a batch at a
 time. Below it, event loops make better use of its processor. Fitted on two cores of an AMD EPYC
 with both servers on them; see benchmarks/NOTES.md."""
+
+
+MAX_BATCH_SECONDS = 30.0
+
+LOOKS_PER_LIMIT = 4
+"""A pass is noticed a quarter of the limit late at most; an idle predictor wakes as seldom."""
 
 
 class WorkerPool:
@@ -31,9 +41,11 @@ class WorkerPool:
 
     Args:
         workers: batches at once.
+        max_batch_seconds: time that one forward pass may take; then it is stopped, where its
+            engine can, and its requests are refused in any case.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, max_batch_seconds: float = MAX_BATCH_SECONDS) -> None:
         self._lock = Lock()
         self._queues: deque[BatchQueue] = deque()
         self._closed = False
@@ -48,6 +60,10 @@ class WorkerPool:
             )
             for n in range(workers)
         ]
+        self._max_batch_seconds = max_batch_seconds
+        self._ended = Event()
+        self._watch = Thread(target=self._watch_batches, name="inference-watch", daemon=True)
+        self._watch.start()
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -63,6 +79,8 @@ class WorkerPool:
                 worker.wake()
         for worker in self._workers:
             worker.thread.join()
+        self._ended.set()
+        self._watch.join()
 
     def run_on_first_worker(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do something in the first thread, whose memory and caches then are warm; waits for it."""
@@ -103,6 +121,31 @@ class WorkerPool:
         ends = min(worker.busy_until for worker in self._workers if not worker.spare)
         wait = max(0.0, ends - time.monotonic()) + queue.partial_seconds()
         return wait > SPARE_HELP_SECONDS
+
+    def _watch_batches(self) -> None:
+        """Look now and then for batches that take too long, until the end."""
+        while not self._ended.wait(self._max_batch_seconds / LOOKS_PER_LIMIT):
+            limit = time.monotonic() - self._max_batch_seconds
+            with self._lock:
+                # Under the lock no worker goes on to another batch: what is stopped is what is
+                # overdue. A batch is told again until its thread has noticed.
+                for worker in self._workers:
+                    if worker.batch is not None and worker.began < limit:
+                        self._stop(worker, worker.batch)
+
+    def _stop(self, worker: Worker, batch: Batch) -> None:
+        stop, thread = batch.queue.stop, worker.thread.ident
+        stopped = stop is not None and thread is not None and stop(thread)
+        if not batch.overdue:
+            logger.error(
+                "a forward pass of %d rows took more than %g s and %s",
+                batch.rows,
+                self._max_batch_seconds,
+                "is stopped" if stopped else "cannot be stopped by its engine",
+            )
+            batch.refuse(
+                DeadlineExceeded(f"the forward pass took more than {self._max_batch_seconds:g} s")
+            )
 
     def _take(self, worker: Worker) -> Batch | Task | None:
         """What that worker does next; None for its end, or where there is nothing to do."""

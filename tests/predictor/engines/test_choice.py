@@ -96,6 +96,9 @@ class Constant:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         return np.full((len(batch), 10), 0.1, np.float32)
 
+    def stop(self, thread: int) -> bool:
+        return False
+
 
 def test_a_package_adds_an_engine(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> None:
     point = EntryPoint("constant", f"{__name__}:Constant", registry.ENGINES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,16 @@ from artifact import ArtifactError, DigestMismatch, RevisionMissing
 from predictor.engines.engine import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.loading import load_revision
+from predictor.workers import BatchQueue, WorkerPool
+from serving.errors import DeadlineExceeded
 from tests.conftest import SHIPPED, make_contract
-from tests.predictor.exports import EVEN, even_program, golden_answers, write_exported
+from tests.predictor.exports import (
+    EVEN,
+    endless_program,
+    even_program,
+    golden_answers,
+    write_exported,
+)
 
 CONTRACT = make_contract()
 
@@ -40,6 +49,42 @@ def test_threads_share_a_session() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(loaded.session.run, batches))
     assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True))
+
+
+def test_a_run_can_be_stopped_and_the_next_one_is_not() -> None:
+    session = OnnxSession(endless_program(), CONTRACT)
+    batch = np.zeros((1, 1, 28, 28), np.float32)
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            session.run(batch)
+        except Exception as error:
+            failed.append(error)
+
+    for _ in range(2):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert thread.ident is not None
+        assert session.stop(thread.ident)
+        thread.join(20)
+        assert not thread.is_alive()
+    assert len(failed) == 2
+    assert session.stop(0)  # nothing runs there
+
+
+async def test_a_pass_without_an_end_is_refused_and_frees_its_worker() -> None:
+    session = OnnxSession(endless_program(), CONTRACT)
+    quick = OnnxSession(even_program(), CONTRACT)
+    batch = np.zeros((1, 1, 28, 28), np.float32)
+    with WorkerPool(1, max_batch_seconds=0.2) as pool:
+        endless = BatchQueue(pool, session.run, 8, session.stop)
+        other = BatchQueue(pool, quick.run, 8, quick.stop)
+        with pytest.raises(DeadlineExceeded, match=r"took more than 0\.2 s"):
+            await endless.submit(batch)
+        assert (await other.submit(batch)).shape == (1, 10)
 
 
 @pytest.mark.parametrize(

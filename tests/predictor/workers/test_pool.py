@@ -379,3 +379,33 @@ async def test_the_end_waits_for_what_is_being_done(network: Doubling) -> None:
     assert await answers(network, [task]) == [[2]]
     closing.join(5)
     assert not any(worker.thread.is_alive() for worker in pool._workers)
+
+
+async def test_a_batch_that_takes_too_long_is_refused_where_it_cannot_be_stopped(
+    network: Doubling, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WorkerPool(1, max_batch_seconds=0.05) as pool:
+        queue = BatchQueue(pool, network, ROWS)
+        (late,) = submit(queue, [1])
+        with pytest.raises(DeadlineExceeded, match="the forward pass took more than"):
+            await late
+        assert len(network.begun) == 1  # it is still being computed
+        (after,) = submit(queue, [2])
+        assert await answers(network, [after]) == [[4]]
+    assert caplog.text.count("cannot be stopped") == 1
+
+
+async def test_a_batch_is_stopped_once_it_takes_too_long(network: Doubling) -> None:
+    stopped: list[int] = []
+
+    def stop(thread: int) -> bool:
+        stopped.append(thread)
+        network.let_go()
+        return True
+
+    with WorkerPool(2, max_batch_seconds=0.05) as pool:
+        queue = BatchQueue(pool, network, ROWS, stop)
+        with pytest.raises(DeadlineExceeded):
+            await queue.submit(np.array([1]))
+        first = pool.run_on_first_worker(threading.get_ident)
+    assert stopped[0] == first
