@@ -27,6 +27,10 @@ class TorchSession:
 
     def __init__(self, program: Program, device: str = "cpu") -> None:
         self._device = torch.device(device)
+        if self._device.type == "cuda":
+            # Ten bits of mantissa are no float32: the answers would not be the CPU's.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
         self.program = program.to(self._device)
 
     @property

@@ -134,17 +134,20 @@ class WorkerPool:
                         self._stop(worker, worker.batch)
 
     def _stop(self, worker: Worker, batch: Batch) -> None:
+        first = not batch.overdue
+        if first:
+            # Before it is stopped: what it answers or how it fails is nobody's any more.
+            batch.refuse(
+                DeadlineExceeded(f"the forward pass took more than {self._max_batch_seconds:g} s")
+            )
         stop, thread = batch.queue.stop, worker.thread.ident
         stopped = stop is not None and thread is not None and stop(thread)
-        if not batch.overdue:
+        if first:
             logger.error(
                 "a forward pass of %d rows took more than %g s and %s",
                 batch.rows,
                 self._max_batch_seconds,
                 "is stopped" if stopped else "cannot be stopped by its engine",
-            )
-            batch.refuse(
-                DeadlineExceeded(f"the forward pass took more than {self._max_batch_seconds:g} s")
             )
 
     def _take(self, worker: Worker) -> Batch | Task | None:

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from artifact import Architecture, Revision, open_revision
 from predictor import registry
-from predictor.engines import EngineError, EngineOptions, load_session
+from predictor.engines import EngineError, EngineOptions, load_session, torch_session
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.engines.torch_session import TorchSession
 from predictor.loading import load_revision
+from predictor.programs import Program
 from tests.conftest import ROOT, SHIPPED
 from tests.predictor.exports import even_program, write_exported
 
@@ -78,6 +80,47 @@ def test_a_network_that_only_its_export_knows_is_served(tmp_path: Path) -> None:
     unknown = Architecture("of-somebody-else", {})
     write_exported(tmp_path, even_program(), architecture=unknown)
     assert load_revision(tmp_path, "mnist", "1").engine == "onnxruntime"
+
+
+def test_without_a_gpu_a_gpu_is_refused_by_every_engine(
+    exported: Revision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for engine in ("auto", "torch"):
+        with pytest.raises(EngineError, match=r"mnist/1: .*torch: there is no CUDA device \(torch"):
+            load_session(exported, engine, EngineOptions(device="cuda"))
+    with pytest.raises(EngineError, match="onnxruntime: computes on the CPU, not on cuda"):
+        load_session(exported, "auto", EngineOptions(device="cuda"))
+
+
+def test_with_a_gpu_torch_computes_on_it(
+    exported: Revision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``meta`` stands for the GPU: a device of torch's that every machine has."""
+    asked: list[str] = []
+
+    def session(program: Program, device: str) -> TorchSession:
+        asked.append(device)
+        return TorchSession(program, "meta")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch_session, "TorchSession", session)
+    name, loaded = load_session(exported, "auto", EngineOptions(device="cuda"))
+    assert (name, asked) == ("torch", ["cuda"])
+    assert isinstance(loaded, TorchSession)
+    program = loaded.program
+    assert {t.device.type for t in (*program.parameters(), *program.buffers())} == {"meta"}
+    assert program(torch.zeros(2, 1, 28, 28, device="meta")).shape == (2, 10)
+
+
+def test_a_tile_is_answered_on_the_device_that_it_is_on() -> None:
+    """Nothing on the way makes a tensor on the CPU."""
+    loaded = load_revision(SHIPPED, "land-cover", "1").session
+    assert isinstance(loaded, TorchSession)
+    program = loaded.program.to("meta")
+    with torch.inference_mode():
+        found = program(torch.zeros(1, 3, 64, 96, dtype=torch.uint8, device="meta"))
+    assert (found.device.type, found.shape) == ("meta", (1, 6, 64, 96))
 
 
 class Constant:
