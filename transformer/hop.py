@@ -7,6 +7,7 @@ connections are kept alive and shared by all models.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 from collections.abc import Mapping
@@ -59,12 +60,14 @@ NAME_SECONDS = 10
 
 CONNECT_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5
-WAKE_PAUSE_SECONDS = 0.1
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 1.0
+SAY_SECONDS = 5.0
+"""Between two log lines that say what is waited for."""
 
 LARGE_BYTES = 1 << 20
 """A body from this size on is written in parts, so that the event loop gets its turns."""
 
-LIVE_PATH, READY_PATH = "/v2/health/live", "/v2/health/ready"
+READY_PATH = "/v2/health/ready"
 READY_SECONDS = 2.0
 UNREACHABLE = "the predictor cannot be reached"
 
@@ -83,6 +86,9 @@ _BY_STATUS: dict[int, tuple[type[ServingError], str]] = {
     503: (Unavailable, UNREACHABLE),
     504: (DeadlineExceeded, "the predictor did not answer in time"),
 }
+
+
+logger = logging.getLogger("transformer.hop")
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,8 @@ class PredictorHop:
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._woken = False
+        self._reached = False
+        self._reaching = asyncio.Lock()
 
     @property
     def settings(self) -> HopSettings:
@@ -137,27 +144,33 @@ class PredictorHop:
     def max_message_bytes(self) -> int:
         return self._settings.max_message_bytes
 
-    async def wake(self) -> None:
-        """Make the predictor start, where it is scaled to zero, before the first request needs it.
+    async def reach(self) -> None:
+        """Wait until the predictor has said once that it is ready.
 
-        Whoever wakes the transformer is about to need both, and their starts would else follow
-        each other. Once, whatever becomes of it: it is a favour, not a check.
+        The call wakes one that is scaled to zero, before the first request needs it: whoever wakes
+        the transformer is about to need both, and their starts would else follow each other.
+        Afterwards nobody is asked any more, so that it can go to zero again.
         """
-        if self._woken:
-            return
-        self._woken = True
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._settings.timeout_seconds
-        while loop.time() < give_up:
-            try:
-                reply = await self._once("GET", LIVE_PATH, b"", {}, give_up)
-                if reply.status not in RETRIED:
+        async with self._reaching:
+            pause, said = FIRST_PAUSE_SECONDS, loop.time()
+            while not self._reached:
+                deadline = loop.time() + self._settings.timeout_seconds
+                try:
+                    reply = await self._once("GET", READY_PATH, b"", {}, deadline)
+                    self._reached = reply.status == HTTPStatus.OK
+                    found = f"status {reply.status}"
+                except ServingError as error:
+                    found = error.message
+                except _DisconnectedError:
+                    found = UNREACHABLE
+                if self._reached or self._closed:
                     return
-            except (Unavailable, _DisconnectedError):
-                pass
-            except ServingError:
-                return
-            await asyncio.sleep(WAKE_PAUSE_SECONDS)
+                if loop.time() - said >= SAY_SECONDS:
+                    said = loop.time()
+                    logger.info("not ready yet, %s: %s", self._base, found)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
     async def is_ready(self) -> bool:
         """Whether the predictor says that it is; a probe that may keep it awake."""

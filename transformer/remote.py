@@ -17,8 +17,8 @@ T = TypeVar("T")
 class RemoteModel(ServedModel):
     """A model whose network is the predictor's.
 
-    It is ready as soon as it has its contract: asking the predictor would keep that from
-    scaling to zero.
+    It is ready once the predictor has been, and from then on: to ask it again and again would keep
+    it from scaling to zero.
 
     Args:
         name: of the model, also to the predictor.
@@ -36,14 +36,15 @@ class RemoteModel(ServedModel):
         self._hop = hop
         self._executor = executor
         self._settings = settings
-        self.ready = True
+        self.ready = not settings.wake_predictor
 
     def start(self) -> None:
         """Nothing to do: there is nothing to load."""
 
     async def started(self) -> None:
-        if self._settings.wake_predictor:
-            await self._hop.wake()
+        if not self.ready:
+            await self._hop.reach()
+            self.ready = True
 
     async def close(self) -> None:
         await self._hop.close()

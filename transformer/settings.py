@@ -54,5 +54,6 @@ class TransformerSettings(ServerSettings):
         32, ge=1, description="most instances of different requests in one call; 1: none share one"
     )
     wake_predictor: bool = Field(
-        True, description="call the predictor once at start, so that both wake at the same time"
+        True,
+        description="be ready once the predictor is, which wakes both together; off: ready at once",
     )

@@ -111,14 +111,14 @@ class Predictor:
         self.requests.append(read_infer_request(HttpRequest(await request.read(), headers)))
         return await self.script(self.requests[-1])
 
-    async def live(self, request: web.Request) -> web.Response:
+    async def ready(self, request: web.Request) -> web.Response:
         self.woken += 1
         return web.Response(status=self.woken_status)
 
     async def start(self) -> None:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post(INFER, self.infer)
-        app.router.add_get("/v2/health/live", self.live)
+        app.router.add_get("/v2/health/ready", self.ready)
         self.runner = web.AppRunner(
             app, keepalive_timeout=self.keep_alive_seconds, shutdown_timeout=0.01
         )
@@ -250,10 +250,10 @@ async def test_a_server_that_closes_idle_connections_fails_no_call(
 ) -> None:
     """However the end of a connection and the next call meet, the call is made once more."""
     await predictor.stop()
-    predictor.keep_alive_seconds = 0.02
+    predictor.keep_alive_seconds = 0.05
     await predictor.start()
-    hop = connect(attempts=1)
-    for pause in np.linspace(0.015, 0.025, 40):
+    hop = connect(attempts=3)
+    for pause in np.linspace(0.04, 0.06, 20):
         await infer(hop)
         await asyncio.sleep(pause)
     assert len(predictor.connections) > 1
@@ -522,31 +522,54 @@ async def test_closing_an_unused_hop_is_harmless(connect: Connect) -> None:
     await connect().close()
 
 
-async def test_the_predictor_is_woken_once(connect: Connect, predictor: Predictor) -> None:
+async def test_the_predictor_is_reached_once_and_left_alone_afterwards(
+    connect: Connect, predictor: Predictor
+) -> None:
     hop = connect()
-    await hop.wake()
-    await hop.wake()
+    await asyncio.gather(hop.reach(), hop.reach())
+    await hop.reach()
     assert predictor.woken == 1
     assert (await infer(hop))[1].revision == "7"
 
 
-async def test_a_predictor_that_is_not_there_yet_is_waited_for(
-    connect: Connect, predictor: Predictor
+@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_a_predictor_that_is_not_ready_yet_is_waited_for(
+    connect: Connect, predictor: Predictor, status: int
 ) -> None:
+    predictor.woken_status = status
+    reaching = asyncio.create_task(connect().reach())
+    while predictor.woken < 2:
+        await asyncio.sleep(0.01)
+    assert not reaching.done()
+    predictor.woken_status = 200
+    await asyncio.wait_for(reaching, 20)
+
+
+async def test_a_predictor_that_is_not_there_yet_is_waited_for(
+    connect: Connect, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("transformer.hop.SAY_SECONDS", 0.05)
+    caplog.set_level("INFO", "transformer.hop")
     hop = connect()
     await predictor.stop()
-    waking = asyncio.create_task(hop.wake())
-    await asyncio.sleep(0.2)
+    reaching = asyncio.create_task(hop.reach())
+    while not caplog.records:
+        await asyncio.sleep(0.01)
+    assert "the predictor cannot be reached" in caplog.text
     await predictor.start()
-    await asyncio.wait_for(waking, 5)
+    await asyncio.wait_for(reaching, 20)
     assert predictor.woken == 1
 
 
-async def test_a_predictor_that_never_wakes_is_no_error(
+async def test_a_probe_of_the_predictor_says_what_it_says(
     connect: Connect, predictor: Predictor
 ) -> None:
+    hop = connect()
+    assert await hop.is_ready()
+    predictor.woken_status = 503
+    assert not await hop.is_ready()
     await predictor.stop()
-    await connect(timeout_seconds=0.1).wake()
+    assert not await hop.is_ready()
 
 
 @pytest.mark.parametrize("text", ["3\r\nset-cookie: a", "3 4", "é", "7" * 300])

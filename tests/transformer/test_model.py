@@ -36,6 +36,10 @@ class FakeHop(PredictorHop):
         super().__init__(HopSettings("unused:1", 1, 1, 8 << 20))
         self.calls: list[tuple[str, str, NDArray[np.float32], dict[str, str]]] = []
         self.closed = 0
+        self.reached = 0
+
+    async def reach(self) -> None:
+        self.reached += 1
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
@@ -276,15 +280,16 @@ async def test_an_answer_that_does_not_fit_the_labels(
         model.write_v1(answer)
 
 
-async def test_readiness_does_not_ask_the_predictor(
+async def test_a_model_is_ready_once_the_predictor_has_been(
     model: ClassificationModel, hop: FakeHop
 ) -> None:
-    model.require_ready()
-    assert model.ready
-    assert hop.calls == []
-    model.ready = False
     with pytest.raises(Unavailable):
         model.require_ready()
+    await model.started()
+    model.require_ready()
+    await model.started()
+    assert hop.reached == 1
+    assert hop.calls == []
 
 
 async def test_closing_closes_the_hop(model: ClassificationModel, hop: FakeHop) -> None:
@@ -302,20 +307,13 @@ def test_metadata_describes_input_and_outputs(model: ClassificationModel) -> Non
     ]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-async def test_the_predictor_is_woken_at_start_where_it_is_wanted(
-    hop: FakeHop, monkeypatch: pytest.MonkeyPatch, wanted: bool
-) -> None:
-    woken = []
-
-    async def wake() -> None:
-        woken.append(True)
-
-    monkeypatch.setattr(hop, "wake", wake)
-    settings = SETTINGS.model_copy(update={"wake_predictor": wanted})
+async def test_who_does_not_want_to_wait_for_the_predictor_is_ready_at_once(hop: FakeHop) -> None:
+    settings = SETTINGS.model_copy(update={"wake_predictor": False})
     with ThreadPoolExecutor(1) as executor:
-        await ClassificationModel("mnist", CONTRACT, hop, executor, settings).started()
-    assert woken == [True] * wanted
+        model = ClassificationModel("mnist", CONTRACT, hop, executor, settings)
+        assert model.ready
+        await model.started()
+    assert hop.reached == 0
 
 
 async def test_a_canary_is_dealt_out_finely_from_the_first_request_on(
