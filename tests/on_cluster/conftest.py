@@ -95,6 +95,10 @@ class Deployment:
     def document(self) -> dict[str, Any]:
         return self.cluster.get(INFERENCE_SERVICE, "vision")
 
+    def patch(self, predictor: dict[str, Any]) -> None:
+        """Change the predictor's spec as a person does with kubectl: behind the rollout."""
+        self.cluster.patch(INFERENCE_SERVICE, "vision", {"spec": {"predictor": predictor}})
+
     def pods(self, component: str) -> list[dict[str, Any]]:
         return self.cluster.find(POD, {"component": component})
 
@@ -109,7 +113,7 @@ def deployment(cluster: Cluster, cards: Path) -> Iterator[Deployment]:
     started = time.monotonic()
     for part in (first, [d for d in documents if d not in first]):
         kubectl("apply", "--server-side", "-f", "-", given=yaml.safe_dump_all(part))
-    wait_ready(cluster)
+    wait_ready(cluster, "vision")
     seconds = time.monotonic() - started
     status = cluster.get(INFERENCE_SERVICE, "vision")["status"]
     gateway = os.environ.get("GATEWAY") or find_gateway(cluster)
@@ -159,11 +163,11 @@ def config_map(revision: Revision) -> dict[str, Any]:
     }
 
 
-def wait_ready(cluster: Cluster) -> None:
+def wait_ready(cluster: Cluster, name: str) -> None:
     """Until the Ready condition is true; ``kubectl wait`` can hang on one that is."""
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
-        status = cluster.get(INFERENCE_SERVICE, "vision").get("status") or {}
+        status = cluster.get(INFERENCE_SERVICE, name).get("status") or {}
         conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
         if conditions.get("Ready") == "True" and status.get("url"):
             return
@@ -253,12 +257,13 @@ class Shell:
 
     cards: Path
     capture: pytest.CaptureFixture[str]
+    service: str = "vision"
     out: str = ""
     err: str = ""
 
     def __call__(self, command: str, *arguments: str) -> int:
         self.capture.readouterr()
-        common = ["--namespace", NAMESPACE, "--service", "vision", "--cards", str(self.cards)]
+        common = ["--namespace", NAMESPACE, "--service", self.service, "--cards", str(self.cards)]
         try:
             return main([command, *arguments, *common])
         finally:
