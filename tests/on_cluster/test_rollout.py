@@ -1,4 +1,4 @@
-"""Canary, promotion, rollback and unattended rollouts on a real cluster, under a load of real images."""
+"""Canary, promotion, rollback and unattended rollouts on a real cluster, under a steady load."""
 
 from __future__ import annotations
 
