@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     role.add_argument("role", choices=ROLES)
     bills = commands.add_parser("invoices", help="issue the bills of a month that is over")
     bills.add_argument("month", nargs="?", help="such as 2026-11; the last one if not given")
+    taken_back = commands.add_parser("void", help="take a bill back; its month can be issued anew")
+    taken_back.add_argument("number", type=int)
     compare = commands.add_parser(
         "reconcile", help="compare billed events with windows; 1 if they differ"
     )
@@ -70,18 +72,28 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
     elif options.command == "invoices":
         month = options.month or month_of(month_bounds(month_of(now_ms()))[0] - 1)
         prices = read_prices(settings.prices_file)
-        with database.write() as session:
-            for bill in invoices.issue_all(session, month, prices):
+        with database.read() as session:
+            accounts = invoices.accounts_to_bill(session, month, prices)
+        for account_id in accounts:
+            # One at a time: the ledger waits for the write lock meanwhile.
+            with database.write() as session:
+                bill = invoices.issue(session, account_id, month, prices)
                 print(bill.number, bill.account_id, bill.shown(bill.total_minor))
+    elif options.command == "void":
+        with database.write() as session:
+            print(f"bill {options.number} of {invoices.void(session, options.number)} is void")
     elif options.command == "reconcile":
         with database.read() as session:
+            behind = invoices.behind_usage(session)
             found: list[events.Reconciliation | AnswerReconciliation] = [events.reconcile(session)]
             if options.answers:
                 found.append(reconcile_answers(session, read_answers(options.answers)))
         for part in found:
             for name, value in asdict(part).items():
                 print(f"{name:20} {value}")
-        return int(not all(part.agrees for part in found))
+        if behind:
+            print("bills_behind_usage  ", *behind)
+        return int(bool(behind) or not all(part.agrees for part in found))
     else:
         before = now_ms() - settings.event_days * DAY_MS
         with database.write() as session:

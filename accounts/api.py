@@ -5,11 +5,10 @@ somebody else can act in a person's name here.
 """
 
 # Without postponed annotations: FastAPI could not resolve those that name what is in a function.
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -17,7 +16,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from accounts import events, invoices, keys, usage
-from accounts.clock import DAY_MS, month_bounds, month_of, now_ms
+from accounts.clock import DAY_MS, MAX_MS, month_bounds, month_of, now_ms
+from accounts.csv_text import csv_lines
 from accounts.errors import NotAllowed, NotLoggedIn, Refused
 from accounts.invoice_pdf import invoice_pdf
 from accounts.people import Login
@@ -79,15 +79,8 @@ def bill_response(bill: invoices.Bill, form: str) -> Response:
 
 def events_as_csv(found: Iterator[events.RawEvent]) -> Iterator[str]:
     """A header, then a line an event."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(events.EVENT_FIELDS)
-    for event in found:
-        writer.writerow(asdict(event).values())
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+    rows = (asdict(event).values() for event in found)
+    return csv_lines(chain([events.EVENT_FIELDS], rows))
 
 
 def api(service: Service) -> APIRouter:
@@ -112,8 +105,8 @@ def api(service: Service) -> APIRouter:
         return login
 
     Operator = Annotated[Login, Depends(operator)]
-    From = Annotated[int | None, Query(alias="from")]
-    To = Annotated[int | None, Query(alias="to")]
+    From = Annotated[int | None, Query(alias="from", ge=0, le=MAX_MS)]
+    To = Annotated[int | None, Query(alias="to", ge=0, le=MAX_MS)]
 
     def span(start: int | None, end: int | None) -> tuple[int, int]:
         end = now_ms() + DAY_MS if end is None else end
@@ -259,7 +252,7 @@ def bill_of(service: Service, account_id: str, month: str) -> invoices.Bill:
     if month > present:
         raise Refused("that month is to come", "month")
     with service.database.read() as session:
-        if not invoices.is_over(month):
+        if not invoices.is_over(session, month):
             return invoices.bill_so_far(session, account_id, month, service.prices)
         known = invoices.find_issued(session, account_id, month)
     if known is not None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timezone
 
 SECOND_MS = 1000
 HOUR_MS = 3600 * SECOND_MS
 DAY_MS = 24 * HOUR_MS
+MONTH = re.compile(r"(?:19[789]|2[0-9]{2})[0-9]-(?:0[1-9]|1[0-2])")
+"""From 1970 on, in ASCII digits."""
+MAX_MS = 32_503_680_000_000
+"""The first moment of the year 3000."""
 
 
 def now_ms() -> int:
@@ -30,6 +35,9 @@ def month_bounds(month: str) -> tuple[int, int]:
     Raises:
         ValueError: not of the form ``2026-11``.
     """
-    first = datetime.strptime(month, "%Y-%m").replace(tzinfo=timezone.utc)
+    if not MONTH.fullmatch(month):
+        # Exactly one way to write a month: 2026-1 would be another bill for it.
+        raise ValueError(f"{month[:20]!r} is no month such as 2026-11")
+    first = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=timezone.utc)
     after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
     return int(first.timestamp()) * SECOND_MS, int(after.timestamp()) * SECOND_MS

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
+
+from accounts.clock import now_ms
 
 BUSY_SECONDS = 10.0
 
@@ -77,6 +79,14 @@ def back_up(engine: Engine, file: Path) -> None:
             source.backup(copy)
     finally:
         raw.close()
+
+
+def database_now_ms(session: Session) -> int:
+    """The database's clock. SQLite has none but this machine's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return now_ms()
+    seconds = session.execute(text("SELECT UNIX_TIMESTAMP(NOW(3))")).scalar_one()
+    return int(seconds * 1000)
 
 
 class Database:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -14,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from accounts import audit
 from accounts.clock import SECOND_MS, month_bounds, now_ms
-from accounts.errors import Conflict
+from accounts.csv_text import csv_lines
+from accounts.database import database_now_ms
+from accounts.errors import Conflict, NoSuchThing
 from accounts.prices import UNANSWERED, PriceList
 from accounts.tables import Account, Invoice, UsageHour
 from accounts.usage import ModelUsage, per_model
@@ -108,23 +108,25 @@ def bill_so_far(session: Session, account_id: str, month: str, prices: PriceList
     )
 
 
-def is_over(month: str) -> bool:
-    """Whether everything that will be billed in a month has been committed."""
-    return now_ms() >= month_bounds(month)[1] + CLOSING_SECONDS * SECOND_MS
+def is_over(session: Session, month: str) -> bool:
+    """Whether everything that will be billed in a month has been committed.
+
+    By this machine's clock and by the database's: one that runs ahead closes no month.
+    """
+    closed = month_bounds(month)[1] + CLOSING_SECONDS * SECOND_MS
+    return min(now_ms(), database_now_ms(session)) >= closed
 
 
-def require_over(month: str) -> None:
+def require_over(session: Session, month: str) -> None:
     """Raises Conflict if the month goes on."""
-    if not is_over(month):
+    if not is_over(session, month):
         raise Conflict(f"{month} is not over yet")
 
 
 def find_issued(session: Session, account_id: str, month: str) -> Bill | None:
     """The bill of a month as it was issued, if it was."""
-    known = session.scalar(
-        select(Invoice).where(Invoice.account_id == account_id, Invoice.month == month)
-    )
-    return None if known is None else _stored(known)
+    row = _find(session, account_id, month)
+    return None if row is None or _is_of_the_future(row) else _stored(row)
 
 
 def issue(session: Session, account_id: str, month: str, prices: PriceList) -> Bill:
@@ -133,15 +135,19 @@ def issue(session: Session, account_id: str, month: str, prices: PriceList) -> B
     Raises:
         Conflict: the month is not over yet.
     """
-    known = find_issued(session, account_id, month)
+    require_over(session, month)
+    known = _find(session, account_id, month)
     if known is not None:
-        return known
-    require_over(month)
+        if not _is_of_the_future(known):
+            return _stored(known)
+        # Issued while a clock was ahead, perhaps before the month was over.
+        _void(session, known)
     draft = bill_so_far(session, account_id, month, prices)
     row = Invoice(
         account_id=account_id,
         month=month,
         issued_ms=now_ms(),
+        voided_ms=0,
         currency=draft.currency,
         total_minor=draft.total_minor,
         document="",
@@ -154,9 +160,56 @@ def issue(session: Session, account_id: str, month: str, prices: PriceList) -> B
     return bill
 
 
-def issue_all(session: Session, month: str, prices: PriceList) -> list[Bill]:
-    """The bills of everybody who used something in a month; raises Conflict."""
-    require_over(month)
+def void(session: Session, number: int) -> str:
+    """Take a bill back that was wrong; its number stays, and the month can be issued anew.
+
+    Returns:
+        Its month.
+
+    Raises:
+        NoSuchThing: there is no such bill, or it is void already.
+    """
+    row = session.get(Invoice, number, with_for_update=True)
+    if row is None or row.voided_ms:
+        raise NoSuchThing(f"there is no bill {number} that counts")
+    _void(session, row)
+    return row.month
+
+
+def behind_usage(session: Session) -> list[int]:
+    """Numbers of bills that say fewer requests than the windows of their month: usage was recorded
+    after they were issued, as it is when a clock was wrong. Void them, and issue them anew.
+    """
+    found = []
+    for row in session.scalars(select(Invoice).where(Invoice.voided_ms == 0)):
+        used = per_model(session, row.account_id, *month_bounds(row.month))
+        billed = {x.model: Decimal(x.quantity) for x in _stored(row).lines if x.unit == "request"}
+        if any(billed.get(item.model, 0) < item.requests for item in used):
+            found.append(row.number)
+    return found
+
+
+def _find(session: Session, account_id: str, month: str) -> Invoice | None:
+    return session.scalar(
+        select(Invoice).where(
+            Invoice.account_id == account_id, Invoice.month == month, Invoice.voided_ms == 0
+        )
+    )
+
+
+def _void(session: Session, row: Invoice) -> None:
+    row.voided_ms = now_ms()
+    session.flush()
+    audit.record(session, "invoice voided", row.account_id, audit.SHELL, str(row.number))
+
+
+def _is_of_the_future(row: Invoice) -> bool:
+    return row.issued_ms > now_ms() + CLOSING_SECONDS * SECOND_MS
+
+
+def accounts_to_bill(session: Session, month: str, prices: PriceList) -> list[str]:
+    """Everybody who used something in a month that is over; raises Conflict."""
+    require_over(session, month)
     start, end = month_bounds(month)
     accounts = session.scalars(
         select(UsageHour.account_id)
@@ -171,39 +224,28 @@ def issue_all(session: Session, month: str, prices: PriceList) -> list[Bill]:
     drafts = [bill_so_far(session, account_id, month, prices) for account_id in accounts]
     # Work that led to no answer is on the bill where the price list says so, and else no reason
     # for one.
-    return [issue(session, draft.account_id, month, prices) for draft in drafts if draft.lines]
+    return [draft.account_id for draft in drafts if draft.lines]
 
 
 def issued(session: Session, account_id: str) -> list[Bill]:
     """An account's bills, newest first."""
     rows = session.scalars(
-        select(Invoice).where(Invoice.account_id == account_id).order_by(Invoice.month.desc())
+        select(Invoice)
+        .where(Invoice.account_id == account_id, Invoice.voided_ms == 0)
+        .order_by(Invoice.month.desc())
     )
-    return [_stored(row) for row in rows]
+    return [_stored(row) for row in rows if not _is_of_the_future(row)]
 
 
 def as_csv(bill: Bill) -> str:
     """One row a line, and the total in the last; amounts in minor units (RFC 4180)."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(
-        ["model", "unit", "quantity", "free", "charged", "unit_price", "amount_minor", "currency"]
-    )
+    titles = ("model", "unit", "quantity", "free", "charged", "unit_price", "amount_minor")
+    rows: list[tuple[object, ...]] = [(*titles, "currency")]
     for line in bill.lines:
-        writer.writerow(
-            [
-                line.model,
-                line.unit,
-                line.quantity,
-                line.free,
-                line.charged,
-                line.unit_price,
-                line.amount_minor,
-                bill.currency,
-            ]
-        )
-    writer.writerow(["total", "", "", "", "", "", bill.total_minor, bill.currency])
-    return buffer.getvalue()
+        values = asdict(line)
+        rows.append((*(values[title] for title in titles), bill.currency))
+    rows.append(("total", "", "", "", "", "", bill.total_minor, bill.currency))
+    return "".join(csv_lines(rows))
 
 
 def _stored(row: Invoice) -> Bill:

@@ -144,7 +144,14 @@ class OpenIdProvider:
         except (JoseError, ValueError) as error:
             logger.warning("an identity token is refused: %s", error)
             raise Refused("the provider's answer is not valid") from None
-        return dict(decoded.claims)
+        claims = dict(decoded.claims)
+        # Whom the token was made for, where it has several readers (OpenID Connect Core, 3.1.3.7).
+        party, audience = claims.get("azp"), claims.get("aud")
+        several = isinstance(audience, list) and len(audience) > 1
+        if party != self._client_id and (several or party is not None):
+            logger.warning("an identity token is refused: it was made for another client")
+            raise Refused("the provider's answer is not valid")
+        return claims
 
     def _ask(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
         try:

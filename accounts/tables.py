@@ -165,15 +165,20 @@ class QuotaMonth(Base):
 
 
 class Invoice(Base):
-    """A month's bill as it was issued; never changed afterwards."""
+    """A month's bill as it was issued; never changed afterwards, but perhaps taken back."""
 
     __tablename__ = "invoices"
-    __table_args__ = (UniqueConstraint("account_id", "month"), BINARY_TEXT)
+    __table_args__ = (
+        UniqueConstraint("account_id", "month", "voided_ms", name="one_bill_per_month"),
+        BINARY_TEXT,
+    )
 
     number: Mapped[int] = mapped_column(SERIAL, primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     month: Mapped[str] = mapped_column(String(7))
     issued_ms: Mapped[int] = mapped_column(BigInteger)
+    voided_ms: Mapped[int] = mapped_column(BigInteger)
+    """0 where it counts."""
     currency: Mapped[str] = mapped_column(String(3))
     total_minor: Mapped[int] = mapped_column(BigInteger)
     document: Mapped[str] = mapped_column(Text)

@@ -55,6 +55,8 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
+        # A redirect to the path without its slash would be made of the Host that a client sends.
+        redirect_slashes=False,
     )
     visits = Visits(service)
     pages = Pages(service, visits)

@@ -9,9 +9,20 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from accounts.clock import DAY_MS, HOUR_MS, month_bounds, month_of, now_ms
-from accounts.errors import Conflict
+from accounts.csv_text import csv_lines
+from accounts.errors import Conflict, NoSuchThing
 from accounts.invoice_pdf import invoice_pdf
-from accounts.invoices import as_csv, bill_so_far, issue, issue_all, issued, lines_of
+from accounts.invoices import (
+    accounts_to_bill,
+    as_csv,
+    behind_usage,
+    bill_so_far,
+    find_issued,
+    issue,
+    issued,
+    lines_of,
+    void,
+)
 from accounts.prices import PriceListError, read_prices
 from accounts.tables import Invoice, UsageHour
 from accounts.usage import ModelUsage, per_account, per_model, per_revision, windows
@@ -182,9 +193,9 @@ def test_a_bill_outlives_its_account(session, account, prices):
 
 def test_everybody_who_used_something_gets_a_bill(session, account, prices):
     month = month_of(now_ms() - 40 * DAY_MS)
-    assert issue_all(session, month, prices) == []
+    assert accounts_to_bill(session, month, prices) == []
     hour(session, account, now_ms() - 40 * DAY_MS)
-    assert [b.account_id for b in issue_all(session, month, prices)] == [account.id]
+    assert accounts_to_bill(session, month, prices) == [account.id]
 
 
 def test_all_forms_say_the_same(session, account, prices):
@@ -232,4 +243,69 @@ def test_what_was_given_up_is_billed_where_the_price_list_says_so(
 def test_nobody_gets_a_bill_for_nothing(session, account, prices):
     start, _ = month_bounds("2026-03")
     hour(session, account, start, requests=0, unanswered_milliseconds=90_000)
-    assert issue_all(session, "2026-03", prices) == []
+    assert accounts_to_bill(session, "2026-03", prices) == []
+
+
+@pytest.mark.parametrize(
+    "month", ["2026-1", "2026-13", "0001-01", "1969-12", "2026-٠١", " 2026-01", "2026-01-01", ""]
+)
+def test_there_is_one_way_to_write_a_month(month):
+    with pytest.raises(ValueError, match="is no month"):
+        month_bounds(month)
+
+
+def test_a_clock_that_is_ahead_closes_no_month(session, account, prices, monkeypatch):
+    """Of this machine, where the database has a clock of its own."""
+    if session.get_bind().dialect.name == "sqlite":
+        pytest.skip("SQLite has no clock but this machine's: see the next test")
+    hour(session, account, now_ms())
+    ahead = month_bounds(month_of(now_ms()))[1] + 3 * DAY_MS
+    monkeypatch.setattr("accounts.invoices.now_ms", lambda: ahead)
+    with pytest.raises(Conflict):
+        issue(session, account.id, month_of(now_ms()), prices)
+
+
+def test_a_bill_of_a_clock_that_was_ahead_is_replaced(session, account, prices, monkeypatch):
+    month = month_of(now_ms() - 40 * DAY_MS)
+    early, end = month_bounds(month)
+    for place in ("accounts.invoices", "accounts.database"):
+        monkeypatch.setattr(f"{place}.now_ms", lambda: end + 3 * DAY_MS)
+    hour(session, account, early)
+    wrong = issue(session, account.id, month, prices)
+    # The clock is right again, and the month goes on.
+    for place in ("accounts.invoices", "accounts.database"):
+        monkeypatch.setattr(f"{place}.now_ms", lambda: end - DAY_MS)
+    assert find_issued(session, account.id, month) is None
+    assert issued(session, account.id) == []
+    with pytest.raises(Conflict):
+        issue(session, account.id, month, prices)
+    hour(session, account, end - 1, key_id="later")
+    for place in ("accounts.invoices", "accounts.database"):
+        monkeypatch.setattr(f"{place}.now_ms", lambda: end + DAY_MS)
+    right = issue(session, account.id, month, prices)
+    assert right.number > wrong.number
+    assert right.total_minor > wrong.total_minor
+    assert issued(session, account.id) == [right]
+
+
+def test_a_bill_that_says_too_little_is_named_and_taken_back(session, account, prices):
+    month = month_of(now_ms() - 40 * DAY_MS)
+    hour(session, account, now_ms() - 40 * DAY_MS)
+    first = issue(session, account.id, month, prices)
+    assert behind_usage(session) == []
+    hour(session, account, now_ms() - 40 * DAY_MS, key_id="late")
+    assert behind_usage(session) == [first.number]
+    assert void(session, first.number) == month
+    with pytest.raises(NoSuchThing):
+        void(session, first.number)
+    second = issue(session, account.id, month, prices)
+    assert second.total_minor == 2 * first.total_minor
+    assert behind_usage(session) == []
+    assert issued(session, account.id) == [second]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_cell_is_run_as_a_formula(name):
+    (line,) = csv_lines([[name, -1, "a=1"]])
+    (row,) = csv.reader(io.StringIO(line, newline=""))
+    assert row == [f"'{name}", "-1", "a=1"]

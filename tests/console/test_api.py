@@ -3,6 +3,7 @@ import io
 import json
 
 import pytest
+from sqlalchemy import event
 
 from accounts.clock import DAY_MS, month_of, now_ms
 from accounts.people import OPERATOR, set_role
@@ -40,6 +41,29 @@ def used(browser, account_id, requests=3, month_offset_days=0):
     size = {"requests": requests, "instances": 2 * requests, "pixels": 784 * requests}
     with browser.service.database.write() as session:
         session.add(UsageHour(**row, revision="1", **counts, **size))
+
+
+def add_events(browser, owner, request_ids):
+    """Intents, each ten seconds older than the one before."""
+    zeros = dict.fromkeys(("attempt_id", "pixels", "request_bytes", "response_bytes"), 0)
+    zeros |= dict.fromkeys(("answers", "withheld", "status", "instances", "milliseconds"), 0)
+    with browser.service.database.write() as session:
+        session.add_all(
+            Event(
+                account_id=owner,
+                request_id=request_id,
+                attempts=1,
+                content="",
+                state="intent",
+                key_id="k",
+                model="mnist",
+                revision="",
+                unanswered_milliseconds=0,
+                started_ms=now_ms() - number * 10_000,
+                **zeros,
+            )
+            for number, request_id in enumerate(request_ids)
+        )
 
 
 def test_the_life_of_a_key(ask):
@@ -113,30 +137,8 @@ def test_a_past_months_bill_is_issued_once_and_stays(browser, ask):
 def test_events_are_exported_in_pages(browser, ask, monkeypatch):
     monkeypatch.setattr("accounts.events.PAGE", 10)
     account_id = ask("GET", "/account").json()["id"]
-    zeros = dict.fromkeys(("attempt_id", "pixels", "request_bytes", "response_bytes"), 0)
-    with browser.service.database.write() as session:
-        for owner in (account_id, "acc_other"):
-            session.add_all(
-                Event(
-                    account_id=owner,
-                    request_id=f"r{n}",
-                    attempts=1,
-                    content="",
-                    answers=0,
-                    withheld=0,
-                    state="intent",
-                    key_id="k",
-                    model="mnist",
-                    revision="",
-                    status=0,
-                    instances=0,
-                    milliseconds=0,
-                    unanswered_milliseconds=0,
-                    started_ms=now_ms() - n * 10_000,
-                    **zeros,
-                )
-                for n in range(25)
-            )
+    for owner in (account_id, "acc_other"):
+        add_events(browser, owner, [f"r{n}" for n in range(25)])
     lines = ask("GET", "/events").text.splitlines()
     assert len({json.loads(line)["request_id"] for line in lines}) == len(lines) == 25
     assert len(ask("GET", "/events?form=csv").text.splitlines()) == 26
@@ -177,3 +179,41 @@ def test_password_and_closing(browser, ask):
 def test_logging_out_ends_the_session(ask):
     assert ask("DELETE", "/sessions/current").status_code == 204
     assert ask("GET", "/account").status_code == 401
+
+
+def test_a_request_id_is_no_formula_in_an_export(browser, ask):
+    account_id = ask("GET", "/account").json()["id"]
+    add_events(browser, account_id, ['=HYPERLINK("https://evil.example")'])
+    (row,) = csv.DictReader(io.StringIO(ask("GET", "/events?form=csv").text))
+    assert row["request_id"].startswith("'=HYPERLINK")
+    assert json.loads(ask("GET", "/events").text)["request_id"].startswith("=HYPERLINK")
+
+
+def test_a_full_disk_is_a_503_and_says_so(browser, token):
+    """As SQLite says it, which here may have no more pages than it has."""
+
+    def full(connection, _):
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    engine = browser.service.database._writers.kw["bind"]
+    event.listen(engine, "connect", full)
+    engine.dispose()
+    body = {"email": EMAIL, "password": PASSWORD}
+    answers = []
+    while len(answers) < 200 and (not answers or answers[-1].status_code != 503):
+        answers.append(browser.http.post(f"{API}/sessions", json=body))
+    last = answers[-1]
+    assert {answer.status_code for answer in answers} <= {201, 503}
+    assert (last.status_code, last.json()["code"]) == (503, "unavailable")
+    assert int(last.headers["retry-after"]) > 0
+    # What only reads goes on.
+    headers = {"authorization": f"Bearer {token}"}
+    assert browser.http.get(f"{API}/account", headers=headers).status_code == 200
+
+
+def test_no_redirect_is_made_of_the_host_that_a_client_sends(browser):
+    for path in ("/login/", "/keys/", "/api/v1/account/", "/static", "/static/"):
+        answer = browser.http.get(path, headers={"host": "evil.example"})
+        assert "evil.example" not in answer.headers.get("location", ""), path
+        assert answer.status_code in (303, 401, 404), (path, answer.status_code)

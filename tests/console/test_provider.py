@@ -106,6 +106,9 @@ def test_the_code_is_bound_to_the_browser(visitor, provider):
         {"email_verified": False},
         {"email_verified": "true"},
         {"email": ""},
+        {"aud": ["vision", "another"]},
+        {"aud": ["vision", "another"], "azp": "another"},
+        {"azp": "another"},
     ],
     ids=json.dumps,
 )
@@ -113,6 +116,11 @@ def test_what_is_not_proven_is_refused(visitor, provider, claims):
     provider.claims |= claims
     assert log_in(visitor, provider).status_code == 400
     assert visitor.http.get("/keys").status_code == 303
+
+
+def test_a_token_for_several_is_taken_if_it_was_made_for_us(visitor, provider):
+    provider.claims |= {"aud": ["vision", "another"], "azp": "vision"}
+    assert log_in(visitor, provider).headers["location"] == "/keys"
 
 
 def test_another_key_or_state_is_refused(visitor, provider):
