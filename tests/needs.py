@@ -70,6 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ())) - _parameters(item)
         found = [needs for name, needs in FIXTURES.items() if name in fixtures]
         found += [needs for path, needs in FOLDERS.items() if item.nodeid.startswith(path)]
+        found += [("mariadb",)] if item.name.endswith(("[mariadb]", "-mariadb]")) else []
+        found += [("mariadb",)] if "[mariadb-" in item.name else []
         for need in {need for needs in found for need in needs}:
             item.add_marker(f"needs_{need}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ def test_the_cuda_build_is_announced_before_it_is_downloaded(
     def failing(*_: object) -> None:
         raise InstallError("stopped by the test")
 
+    made = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(room.subprocess, "run", lambda *_, **__: made)
     monkeypatch.setattr(room, "has_cuda_builds", lambda: True)
     monkeypatch.setattr(room, "pip", failing)
     assert main(["predictor", "--venvs", str(tmp_path), "--torch-index", index]) == 1
