@@ -90,7 +90,7 @@ class BodyLimit:
 
 
 async def _answer(send: Send, refused: _RefusedError) -> None:
-    body = json.dumps({"error": str(refused), "code": refused.code}).encode()
+    body = json.dumps({"error": str(refused), "code": refused.code}).encode() + b"\n"
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -45,7 +45,7 @@ class Denied(Exception):
         self.status = status
         self.code = code
         self.headers = {"content-type": "application/json", **(headers or {})}
-        self.body = json.dumps({"error": message, "code": code})
+        self.body = json.dumps({"error": message, "code": code}) + "\n"
 
 
 class Check:

@@ -120,7 +120,7 @@ def _replaced(status: int, code: str, message: str) -> bytes:
     response = pb.ProcessingResponse()
     refusal = response.immediate_response
     refusal.status.code = status
-    refusal.body = json.dumps({"error": message, "code": code}).encode()
+    refusal.body = json.dumps({"error": message, "code": code}).encode() + b"\n"
     option = refusal.headers.set_headers.add()
     option.header.key = "content-type"
     option.header.raw_value = b"application/json"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
 
@@ -16,7 +15,14 @@ from predictor.loading import LoadedRevision
 from predictor.workers import BatchQueue, WorkerPool
 from serving.errors import ContractRefused, InvalidRequest, TooLarge
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
-from serving.model import CONTRACT_DIGEST, Answered, HttpRequest, Reply, ServedModel
+from serving.model import (
+    CONTRACT_DIGEST,
+    Answered,
+    HttpRequest,
+    Reply,
+    ServedModel,
+    json_reply,
+)
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
 
 OTHER_VALUES = 256
@@ -147,7 +153,7 @@ class PredictorModel(ServedModel):
             "model_version": answer.answered.revision,
             "model_digest": answer.answered.digest,
         }
-        return Reply(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+        return json_reply(document)
 
     def write_v2(self, answer: Answer) -> Reply:
         assert answer.payload.request is not None

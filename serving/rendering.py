@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import orjson
 from fastapi.exceptions import RequestValidationError
 from kserve import errors as kserve_errors
 from starlette.exceptions import HTTPException
@@ -25,7 +24,7 @@ from serving.errors import (
     Unsupported,
 )
 from serving.logs import LogRateLimiter
-from serving.model import Reply
+from serving.model import Reply, json_reply
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -101,7 +100,7 @@ def log_failure(
 
 
 def error_reply(error: ServingError) -> Reply:
-    return Reply(orjson.dumps(error.as_json()))
+    return json_reply(error.as_json())
 
 
 async def send_reply(send: Send, status: int, reply: Reply, headers: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from serving.errors import InvalidRequest, MalformedRequest
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
-from serving.model import HttpRequest, Reply
+from serving.model import HttpRequest, Reply, json_reply
 
 JSON_LENGTH = "inference-header-content-length"
 
@@ -242,9 +242,9 @@ def write_infer_response(
         "parameters": parameters,
         "outputs": described,
     }
-    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     if not blobs:
-        return Reply(head)
+        return json_reply(document)
+    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return Reply(
         b"".join([head, *blobs]), "application/octet-stream", {JSON_LENGTH: str(len(head))}
     )

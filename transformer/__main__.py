@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from kserve.model_server import app as kserve_application
 from pydantic import ValidationError
 
 from artifact import ArtifactError, model_contract
@@ -21,6 +22,7 @@ from serving.arguments import (
 )
 from serving.quota import cpu_quota
 from serving.server import VisionServer, configure_logs
+from transformer.front_page import FrontPage
 from transformer.hop import HopSettings, PredictorHop
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
@@ -72,6 +74,7 @@ def main() -> int:
         logging.getLogger("transformer").critical("%s", error)
         return 1
     also_ready = hop.is_ready if options.enable_predictor_health_check else None
+    kserve_application.add_middleware(FrontPage, models=[s.name for s in selections])
     VisionServer(settings, options, also_ready).start(models)
     return 0
 

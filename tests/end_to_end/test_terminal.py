@@ -17,7 +17,7 @@ import pytest
 from common.ports import free_row
 from common.processes import listens
 from tests.conftest import ROOT
-from tests.end_to_end.conftest import people
+from tests.end_to_end.conftest import call, people
 from tests.waiting import wait_until
 
 
@@ -103,6 +103,16 @@ def test_a_terminal_is_shown_lines_for_people(terminal: Terminal, port: int) -> 
     assert f"Ready: http://localhost:{port}" in lines
     assert any(re.fullmatch(r"\d\d:\d\d:\d\d serving: serving .*mnist.*", line) for line in lines)
     assert not any(line.startswith("{") for line in lines)
+    browser = {"accept": "text/html,*/*;q=0.8"}
+    page = call(f"http://localhost:{port}/", headers=browser)
+    assert b"/v1/models/mnist:predict" in page.body
+    assert call(f"http://localhost:{port}/docs", headers=browser).status == 200
+    url = f"http://localhost:{port}/v1/models/mnist:predict"
+    picture = (ROOT / "samples" / "seven.png").read_bytes()
+    for body, kind, status in ((picture, "image/png", 200), (b"{}", "application/json", 422)):
+        answer = call(url, body, kind)
+        assert answer.status == status
+        assert answer.body.endswith(b"}\n")
     terminal.type("\x03")
     terminal.wait()
     assert "stopped" in terminal.shown

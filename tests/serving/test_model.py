@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from serving.errors import Unavailable
-from serving.model import Answered, HttpRequest, revision_headers
+from serving.model import Answered, HttpRequest, json_reply, revision_headers
 from tests.serving.fake import SumModel
 
 
@@ -34,3 +35,10 @@ def test_a_model_that_is_not_ready_says_so() -> None:
     SumModel().require_ready()
     with pytest.raises(Unavailable, match="model sum is not ready"):
         SumModel(ready=False).require_ready()
+
+
+def test_a_json_answer_ends_its_line() -> None:
+    reply = json_reply({"shape": np.array([1, 2])}, {"x-model-revision": "1"})
+    assert reply.body == b'{"shape":[1,2]}\n'
+    assert (reply.media_type, reply.size) == ("application/json", len(reply.body))
+    assert reply.headers == {"x-model-revision": "1"}

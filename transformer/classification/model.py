@@ -8,12 +8,11 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from artifact import Contract, ImageInput
 from serving.batching import Batcher
-from serving.model import Answered, HttpRequest, Reply
+from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
 from transformer.classification.answers import Classification
 from transformer.classification.assembly import Plain, assemble
@@ -186,7 +185,7 @@ class ClassificationModel(RemoteModel):
             "model_name": self.name,
             "model_version": answer.answered.revision,
         }
-        return Reply(orjson.dumps(document), headers=self._headers(answer))
+        return json_reply(document, self._headers(answer))
 
     def write_v2(self, answer: Answer) -> Reply:
         request = answer.batch.payload.request

@@ -10,12 +10,11 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from serving.model import Answered, HttpRequest, Reply
+from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
 from transformer.hop import PredictorHop
 from transformer.image import FORMATS
@@ -29,7 +28,6 @@ from transformer.segmentation.answers import (
 )
 from transformer.segmentation.bands import BandReader
 from transformer.segmentation.payload import (
-    JSON,
     NPY,
     PNG,
     TIFF,
@@ -238,7 +236,7 @@ class SegmentationModel(RemoteModel):
             return Reply(body, TIFF, headers)
         if wanted.output == PNG:
             return Reply(self._overlay(answer), PNG, headers)
-        return Reply(orjson.dumps(self._document(answer, wanted)), JSON, headers)
+        return json_reply(self._document(answer, wanted), headers)
 
     def _overlay(self, answer: Answer) -> bytes:
         raster = open_raster(answer.opened.payload.image, self._limits)
