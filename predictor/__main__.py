@@ -35,7 +35,7 @@ def main() -> int:
     except (SettingError, ValueError, OSError) as error:
         print(f"predictor: {error}", file=sys.stderr)
         return 2
-    workers = settings.torch_threads or max(1, round(cpu_quota()))
+    workers = settings.workers or max(1, round(cpu_quota()))
     with WorkerPool(workers, settings.max_pass_seconds) as pool:
         root, device = Path(settings.model_root), settings.device
         how = EngineOptions(usable_precision(settings.precision, device), device)

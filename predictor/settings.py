@@ -11,11 +11,10 @@ from serving.settings import ServerSettings
 
 
 class PredictorSettings(ServerSettings):
-    old_names: ClassVar[dict[str, str]] = ServerSettings.old_names | without_prefix(
-        "torch_threads", "precision"
-    )
+    old_names: ClassVar[dict[str, str]] = ServerSettings.old_names | without_prefix("precision")
+    old_names |= {"workers": "TORCH_THREADS"}
 
-    torch_threads: int = Field(
+    workers: int = Field(
         0, ge=0, description="forward passes at once; 0: the processors of the cgroup's quota"
     )
     max_pass_seconds: float = Field(

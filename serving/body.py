@@ -6,9 +6,9 @@ import asyncio
 import io
 import re
 
-from serving.admission import Admission
 from serving.errors import RequestTimeoutError, TooLarge
 from serving.interruption import DisconnectedError, Interruption, Receive
+from serving.scheduling.admission import Admission
 
 MAX_SECONDS = 60.0
 """For a whole body."""

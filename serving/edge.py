@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, cast
 from kserve.model_repository import ModelRepository
 
 from common.routes import REQUEST_ID, Route, find_route
-from serving.admission import Admission
 from serving.body import BodyReader, declared_bytes
 from serving.content import CONTENT, METERED, metered_headers, require_expected
 from serving.errors import (
@@ -31,9 +30,10 @@ from serving.errors import (
 from serving.interruption import DisconnectedError, DisconnectWatch, Interruption, Receive
 from serving.metrics import TALLY
 from serving.model import Answered, HttpRequest, Reply, ServedModel, revision_headers
-from serving.refusals import Refusals
 from serving.rendering import Send, error_reply, log_failure, send_error, send_reply, shown_error
 from serving.routing import is_of_kserve
+from serving.scheduling.admission import Admission
+from serving.scheduling.refusals import Refusals
 from serving.settings import ServerSettings
 
 Scope = MutableMapping[str, Any]

@@ -21,11 +21,11 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from serving.admission import Admission
 from serving.errors import ERROR_CODE, Internal, ServingError
 from serving.metrics import TALLY
 from serving.model import Answered
 from serving.rendering import failures, shown_error
+from serving.scheduling.admission import Admission
 from serving.settings import ServerSettings
 
 IDENTITY_ONLY = 1

@@ -23,13 +23,13 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from common.logs import configure_logging
-from serving.admission import Admission
 from serving.edge import Edge
 from serving.errors import Forbidden, UnknownModel
 from serving.grpc import GrpcServer, Servicer
 from serving.model import ServedModel
 from serving.quota import cpu_quota
 from serving.rendering import RENDERED, render_error
+from serving.scheduling.admission import Admission
 from serving.settings import ServerSettings
 
 GC_THRESHOLD = 20_000

@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from common.settings import Settings, without_prefix
-from serving.admission import Admission
-from serving.polling import BusyPoll, affordable_seconds
+from serving.scheduling.admission import Admission
+from serving.scheduling.polling import BusyPoll, affordable_seconds
 
 
 class ServerSettings(Settings):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
@@ -47,6 +47,9 @@ FORWARDABLE = re.compile(r"[\x20-\x7e]{1,512}")
 
 NAMEABLE = re.compile(r"[\x21-\x7e]{0,256}")
 """What revision and digest may be made of: they become headers."""
+
+MAX_REQUEST_ID_CHARACTERS = 128
+"""Of the request ids that one call names, commas included: what a server takes as one."""
 
 CONNECTIONS = 128
 """Open at once; more calls wait for one. A model has 32 calls under way at most."""
@@ -108,6 +111,23 @@ class HopSettings:
     max_message_bytes: int
     use_ssl: bool = False
     authority: str = ""
+
+
+def headers_of_all(headers: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
+    """What is forwarded of requests that share a call: a single one's headers as they are.
+
+    A trace cannot have several parents, so of several only the request ids go on.
+    """
+    if len(headers) == 1:
+        return headers[0]
+    found = [item["x-request-id"] for item in headers if "x-request-id" in item]
+    named = ""
+    for request_id in found:
+        longer = f"{named},{request_id}" if named else request_id
+        if len(longer) > MAX_REQUEST_ID_CHARACTERS:
+            break
+        named = longer
+    return {"x-request-id": named}
 
 
 class _Reply(NamedTuple):

@@ -21,9 +21,9 @@ class TransformerSettings(ServerSettings):
         "default_top_k",
         "predictor_timeout_seconds",
         "predictor_attempts",
-        "batch_instances",
         "wake_predictor",
     )
+    old_names |= {"max_batch_size": "BATCH_INSTANCES"}
 
     max_image_bytes: int = Field(
         16 << 20, ge=64, description="largest encoded image, after base64 is undone"
@@ -50,8 +50,14 @@ class TransformerSettings(ServerSettings):
     predictor_max_bytes: int = Field(
         32 << 20, ge=1024, description="most bytes of one call to the predictor, and of its answer"
     )
-    batch_instances: int = Field(
+    max_batch_size: int = Field(
         32, ge=1, description="most instances of different requests in one call; 1: none share one"
+    )
+    max_queue_delay_seconds: float = Field(
+        0.02,
+        ge=0,
+        le=10,
+        description="longest time that a request waits for others to share a call",
     )
     wake_predictor: bool = Field(
         True,

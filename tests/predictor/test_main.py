@@ -31,7 +31,7 @@ def threads(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[int]:
     monkeypatch.setattr(entry, "configure_logs", lambda settings, options: None)
     monkeypatch.setattr(torch, "set_num_threads", found.append)
     monkeypatch.setenv("VISION_MODEL_ROOT", str(small_root))
-    for name in ("VISION_TORCH_THREADS", "VISION_MAX_INSTANCES", "VISION_LOG_LEVEL"):
+    for name in ("VISION_WORKERS", "VISION_MAX_INSTANCES", "VISION_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     return found
 
@@ -58,7 +58,7 @@ def test_it_holds_both_models_by_default(
 def test_arguments_choose_revisions_and_folders(
     monkeypatch: pytest.MonkeyPatch, small_root: Path, threads: list[int]
 ) -> None:
-    monkeypatch.setenv("VISION_TORCH_THREADS", "3")
+    monkeypatch.setenv("VISION_WORKERS", "3")
     folder = small_root / "mnist" / "2"
     arguments = ["--model=fashion-mnist=2", f"--model=mnist={folder}"]
     assert run(monkeypatch, *arguments) == 0
@@ -73,7 +73,7 @@ def test_arguments_choose_revisions_and_folders(
     [
         (["--model=mnist"], {}, 2, "--model=mnist: which revision?"),
         (["--model=mnist=1", "--model=mnist=2"], {}, 2, "--model=mnist is given 2 times"),
-        ([], {"VISION_TORCH_THREADS": "-1"}, 2, "VISION_TORCH_THREADS='-1'"),
+        ([], {"VISION_WORKERS": "-1"}, 2, "VISION_WORKERS='-1'"),
         ([], {"VISION_MAX_INSTANCES": "x"}, 2, "VISION_MAX_INSTANCES='x'"),
         (["--model=mnist=9"], {}, 1, "revisions under"),
         (["--model=land-cover=1"], {}, 1, "land-cover"),

@@ -14,10 +14,10 @@ from kserve import errors as kserve_errors
 from starlette.exceptions import HTTPException
 
 from serving import body, errors, interruption, rendering
-from serving.admission import Admission
 from serving.edge import INLINE_BYTES, Edge
 from serving.model import HttpRequest, Reply
 from serving.rendering import send_reply, shown_error
+from serving.scheduling.admission import Admission
 from serving.settings import ServerSettings
 from tests.serving.fake import DIGEST, SumModel, client_of, repository, sample
 

@@ -7,9 +7,9 @@ import pytest
 from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from serving.admission import Admission
 from serving.errors import ERROR_CODE, Internal, Overloaded
 from serving.grpc import Servicer
+from serving.scheduling.admission import Admission
 from serving.server import ClosedDataPlane, ClosedRepository
 from tests.serving.fake import SumModel, repository, sample
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from common.routes import REQUEST_ID
 from serving.errors import (
     ERROR_CODE,
     BadPredictorAnswer,
@@ -27,7 +28,7 @@ from serving.errors import (
 from serving.model import Answered, HttpRequest
 from serving.v2 import JSON_LENGTH, InferRequest, read_infer_request
 from tests.conftest import make_contract
-from transformer.hop import CONTRACT_DIGEST, HopSettings, PredictorHop
+from transformer.hop import CONTRACT_DIGEST, HopSettings, PredictorHop, headers_of_all
 
 CONTRACT = make_contract()
 BATCH = np.arange(2 * 28 * 28, dtype=np.float32).reshape(2, 1, 28, 28)
@@ -578,3 +579,18 @@ async def test_a_revision_that_cannot_be_a_header(
 ) -> None:
     predictor.script = answering(lambda: response(model_version=text))
     await refused(connect(), BadPredictorAnswer)
+
+
+def test_a_single_requests_headers_go_on_as_they_are() -> None:
+    headers = {"x-request-id": "a", "traceparent": "00-1-2-01"}
+    assert headers_of_all([headers]) == headers
+
+
+def test_of_several_requests_the_first_ids_go_on() -> None:
+    headers = [{"x-request-id": str(n), "traceparent": "00-1-2-01"} for n in range(20)]
+    assert headers_of_all(headers) == {"x-request-id": ",".join(str(n) for n in range(20))}
+    headers = [{"x-request-id": f"{n:036}"} for n in range(20)]
+    (named,) = headers_of_all(headers).values()
+    assert named == ",".join(f"{n:036}" for n in range(3))
+    assert REQUEST_ID.fullmatch(named), "the predictor takes it as it is"
+    assert headers_of_all([{}, {}]) == {"x-request-id": ""}

@@ -16,11 +16,11 @@ from PIL import Image, ImageOps
 from artifact import Contract
 from serving.errors import BadPredictorAnswer, MalformedRequest, TooLarge, Unavailable
 from serving.model import Answered, HttpRequest
+from serving.scheduling.policy import SURE_CALLS
 from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
 from transformer.classification.model import ClassificationModel
 from transformer.classification.preprocess import Prepared
-from transformer.gathering import SURE_CALLS
 from transformer.hop import HopSettings, PredictorHop
 from transformer.image import load_image
 from transformer.settings import TransformerSettings
@@ -196,8 +196,8 @@ async def test_requests_at_once_share_a_call_and_keep_their_own_rows(
     model: ClassificationModel, hop: FakeHop
 ) -> None:
     for _ in range(SURE_CALLS):
-        model._gathering.saw("sha256:abc")
-    model._batcher.limits = model._gathering.limits
+        model._policy.observe("sha256:abc")
+    model._batcher.limits = model._policy.limits
     wanted = [[1], [2, 3], [4], [5, 6, 7]]
     requests = [{"instances": [text(column(n)) for n in row]} for row in wanted]
     answers = await asyncio.gather(
@@ -214,9 +214,9 @@ async def test_where_two_revisions_answer_two_requests_share_a_call(
     model: ClassificationModel, hop: FakeHop
 ) -> None:
     for _ in range(SURE_CALLS):
-        model._gathering.saw("sha256:abc")
-    model._gathering.saw("sha256:canary")
-    model._batcher.limits = model._gathering.limits
+        model._policy.observe("sha256:abc")
+    model._policy.observe("sha256:canary")
+    model._batcher.limits = model._policy.limits
     await asyncio.gather(*(call_v1(model, {"instances": [text(seven())]}) for _ in range(100)))
     assert len(hop.calls) == 50
 

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import Contract, ImageInput
-from serving.batching import Batcher
 from serving.model import Answered, HttpRequest, Reply, json_reply
+from serving.scheduling.batching import Batcher
+from serving.scheduling.policy import BatchPolicy
 from serving.v2 import write_infer_response
 from transformer.classification.answers import Classification
 from transformer.classification.assembly import Plain, assemble
 from transformer.classification.payload import Payload, PayloadReader
 from transformer.classification.polarity import Polarity
 from transformer.classification.preprocess import MARGIN, GreyTable, Prepared, prepare
-from transformer.gathering import Gathering, headers_of_all
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorHop, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
 from transformer.remote import RemoteModel
 from transformer.settings import TransformerSettings
@@ -86,9 +86,11 @@ class ClassificationModel(RemoteModel):
         if spec.mode == "L" and spec.width * spec.height <= settings.max_image_pixels:
             self._table = GreyTable(spec)
         self._instance_bytes = 4 * math.prod(spec.shape)
-        self._gathering = Gathering(settings.batch_instances, hop.max_message_bytes)
+        self._policy = BatchPolicy(
+            settings.max_batch_size, settings.max_queue_delay_seconds, hop.max_message_bytes
+        )
         self._batcher: Batcher[Call, Share] = Batcher(
-            self._call, self._gathering.limits, settings.predictor_timeout_seconds
+            self._call, self._policy.limits, settings.predictor_timeout_seconds
         )
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -157,8 +159,8 @@ class ClassificationModel(RemoteModel):
         batch, polarities = assemble(items, self._spec, self._table)
         headers = headers_of_all([call.headers for call in calls])
         outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
-        self._gathering.saw(answered.digest)
-        self._batcher.limits = self._gathering.limits
+        self._policy.observe(answered.digest)
+        self._batcher.limits = self._policy.limits
         shares = []
         start = 0
         for call in calls:

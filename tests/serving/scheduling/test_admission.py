@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from serving import admission
-from serving.admission import FLOOR, MEMORY_SECONDS, STALL_SECONDS, WINDOW_SECONDS, Admission
 from serving.errors import ERROR_CODE, Overloaded
+from serving.scheduling import admission
+from serving.scheduling.admission import (
+    FLOOR,
+    MEMORY_SECONDS,
+    STALL_SECONDS,
+    WINDOW_SECONDS,
+    Admission,
+)
 
 
 class Clock:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from serving.refusals import PER_TURN, Refusals
+from serving.scheduling.refusals import PER_TURN, Refusals
 
 
 async def test_a_few_per_turn_and_in_order() -> None:

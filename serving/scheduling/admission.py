@@ -11,7 +11,7 @@ import time
 from collections import deque
 
 from serving.errors import Overloaded
-from serving.polling import BusyPoll
+from serving.scheduling.polling import BusyPoll
 
 FLOOR = 64
 """Requests that are always admitted: less than this is no queue, and says nothing of the speed."""

@@ -9,9 +9,10 @@ import pytest
 import uvloop
 
 from predictor.settings import PredictorSettings
-from serving import polling, settings
-from serving.admission import Admission
-from serving.polling import BusyPoll, affordable_seconds
+from serving import settings
+from serving.scheduling import polling
+from serving.scheduling.admission import Admission
+from serving.scheduling.polling import BusyPoll, affordable_seconds
 from transformer.settings import TransformerSettings
 
 MOMENT = 0.02

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from serving.batching import Batcher, BatchLimits
 from serving.errors import DeadlineExceeded
+from serving.scheduling.batching import Batcher, BatchLimits
 from tests.waiting import until
 
 LIMITS = BatchLimits(
-    calls=1, most_calls=1, requests=100, instances=100, size_bytes=100, hold_seconds=60
+    calls=1, max_calls=1, requests=100, instances=100, size_bytes=100, max_delay_seconds=60
 )
 
 
@@ -103,7 +103,7 @@ async def test_batches_are_bounded(
 
 
 async def test_full_batches_leave_beyond_the_usual_calls_up_to_a_bound(work: Work) -> None:
-    batcher = Batcher(work, limits(most_calls=3, requests=2), 60)
+    batcher = Batcher(work, limits(max_calls=3, requests=2), 60)
     tasks = submit(batcher, 0)
     await turns()
     tasks += submit(batcher, *range(1, 8))
@@ -119,7 +119,7 @@ async def test_full_batches_leave_beyond_the_usual_calls_up_to_a_bound(work: Wor
 
 
 async def test_enough_may_be_less_than_a_full_batch(work: Work) -> None:
-    batcher = Batcher(work, limits(most_calls=3, instances=10, enough=3), 60)
+    batcher = Batcher(work, limits(max_calls=3, instances=10, enough=3), 60)
     tasks = submit(batcher, 0)
     await turns()
     tasks += submit(batcher, 1, 2)
@@ -133,7 +133,7 @@ async def test_enough_may_be_less_than_a_full_batch(work: Work) -> None:
 
 
 async def test_plenty_does_not_wait_for_the_end_of_the_turn(work: Work) -> None:
-    batcher = Batcher(work, limits(most_calls=2, instances=3, plenty=2), 60)
+    batcher = Batcher(work, limits(max_calls=2, instances=3, plenty=2), 60)
     tasks = submit(batcher, *range(5))
     ended = asyncio.Event()
     asyncio.get_running_loop().call_soon(ended.set)
@@ -177,7 +177,7 @@ async def test_the_next_batch_leaves_before_the_last_one_is_answered(work: Work)
 
 
 async def test_nobody_is_held_for_longer_than_the_limit(work: Work) -> None:
-    batcher = Batcher(work, limits(most_calls=2, hold_seconds=0.05), 60)
+    batcher = Batcher(work, limits(max_calls=2, max_delay_seconds=0.05), 60)
     tasks = submit(batcher, 0)
     await turns()
     started = asyncio.get_running_loop().time()
@@ -187,7 +187,7 @@ async def test_nobody_is_held_for_longer_than_the_limit(work: Work) -> None:
     assert work.batches == [[0], [1, 2]]
     tasks += submit(batcher, 3)
     await asyncio.sleep(0.1)
-    assert len(work.batches) == 2  # never more than most_calls
+    assert len(work.batches) == 2  # never more than max_calls
     work.let_go()
     await until(lambda: len(work.batches) == 3)
     work.let_go()

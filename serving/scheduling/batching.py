@@ -27,23 +27,23 @@ class BatchLimits:
 
     Attributes:
         calls: batches under way above which items gather.
-        most_calls: batches under way at once, full ones and those that were held included.
+        max_calls: batches under way at once, full ones and those that were held included.
         requests: items in a batch.
         instances: instances in a batch.
         size_bytes: bytes in a batch.
         enough: instances that need not gather more; 0 for a full batch.
         plenty: instances that do not even wait for the end of the turn that has read them; 0 for
             none. A turn can take as long as a batch does.
-        hold_seconds: longest time that an item gathers others while there are ``calls`` but
-            not ``most_calls``.
+        max_delay_seconds: longest time that an item gathers others while there are ``calls`` but
+            not ``max_calls``.
     """
 
     calls: int
-    most_calls: int
+    max_calls: int
     requests: int
     instances: int
     size_bytes: int
-    hold_seconds: float = 0.0
+    max_delay_seconds: float = 0.0
     enough: int = 0
     plenty: int = 0
 
@@ -113,19 +113,19 @@ class Batcher(Generic[Item, Result]):
                 self._under_way.add(asyncio.get_running_loop().create_task(self._do(batch)))
         if not self._waiting or self._timer is not None:
             return
-        if len(self._under_way) < self.limits.most_calls:
+        if len(self._under_way) < self.limits.max_calls:
             self._timer = asyncio.get_running_loop().call_later(
-                self.limits.hold_seconds, self._held
+                self.limits.max_delay_seconds, self._held
             )
 
     def _may_send(self) -> bool:
         limits, under_way = self.limits, len(self._under_way)
         if under_way < limits.calls:
             return True
-        return under_way < limits.most_calls and (
+        return under_way < limits.max_calls and (
             self._instances >= (limits.enough or limits.instances)
             or len(self._waiting) >= limits.requests
-            or time.monotonic() - self._waiting[0].arrived >= limits.hold_seconds
+            or time.monotonic() - self._waiting[0].arrived >= limits.max_delay_seconds
         )
 
     def _held(self) -> None:
