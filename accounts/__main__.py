@@ -59,9 +59,9 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
     """The exit status of a command."""
     url = settings.database_url.get_secret_value()
     if options.command == "migrate":
-        migrate(url)
+        migrate(url, ca_file=settings.database_ca_file)
         return 0
-    engine = open_database(url)
+    engine = open_database(url, ca_file=settings.database_ca_file)
     if options.command == "backup":
         back_up(engine, options.file)
         return 0

@@ -17,12 +17,16 @@ from accounts.clock import now_ms
 BUSY_SECONDS = 10.0
 
 
-def open_database(url: str, pool_size: int = 5) -> Engine:
+def open_database(url: str, pool_size: int = 5, ca_file: Path | None = None) -> Engine:
     """An engine on ``sqlite:////folder/file.db`` or ``mysql+pymysql://user:password@host/name``.
 
     On SQLite every transaction takes the write lock when it begins: a reader that turns writer
     half-way cannot wait for the lock and would fail instead. Readers say ``read_only`` in their
     execution options and take none.
+
+    Args:
+        ca_file: certificates; with it MariaDB and MySQL are spoken to by TLS alone, and their
+            certificate and name are verified.
 
     Raises:
         ValueError: another kind of database.
@@ -43,7 +47,12 @@ def open_database(url: str, pool_size: int = 5) -> Engine:
             pool_recycle=1800,
             # Two transactions that look for different new rows must not lock each other's gaps.
             isolation_level="READ COMMITTED",
-            connect_args={"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
+            connect_args={
+                "connect_timeout": 5,
+                "read_timeout": 30,
+                "write_timeout": 30,
+                **({"ssl": {"ca": str(ca_file), "check_hostname": True}} if ca_file else {}),
+            },
         )
     raise ValueError(f"{parsed.get_backend_name()} is none of sqlite, mysql, mariadb")
 

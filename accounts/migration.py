@@ -10,13 +10,14 @@ from alembic.config import Config
 FOLDER = Path(__file__).parent / "migrations"
 
 
-def migrate(url: str, revision: str = "head") -> None:
-    """Bring the tables of the database at ``url`` up to a revision."""
-    command.upgrade(alembic_config(url), revision)
+def migrate(url: str, revision: str = "head", ca_file: Path | None = None) -> None:
+    """Bring the tables of the database at ``url`` up to a revision; see ``open_database``."""
+    command.upgrade(alembic_config(url, ca_file), revision)
 
 
-def alembic_config(url: str) -> Config:
+def alembic_config(url: str, ca_file: Path | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.attributes["url"] = url
+    config.attributes["ca_file"] = ca_file
     return config

@@ -51,7 +51,8 @@ def client_name(address: str) -> str:
 
 def build_service(settings: AccountsSettings, mailer: Mailer | None = None) -> Service:
     """Raises PriceListError if the price list cannot be used."""
-    database = Database(open_database(settings.database_url.get_secret_value()))
+    url = settings.database_url.get_secret_value()
+    database = Database(open_database(url, ca_file=settings.database_ca_file))
     outbox = Outbox(database, mailer or mailer_for(settings), MailWriter(settings))
     people = People(settings, database, Passwords(settings.password_hashes), outbox)
     return Service(settings, database, people, read_prices(settings.prices_file), outbox)

@@ -21,6 +21,9 @@ class DatabaseSettings(Settings):
         SecretStr(f"sqlite:///{DATABASE_PATH}"),
         description="`sqlite:////file` or `mysql+pymysql://user:password@host/name`",
     )
+    database_ca_file: Path | None = Field(
+        None, description="certificates to trust; MariaDB and MySQL by TLS alone, server verified"
+    )
 
 
 class EdgeSettings(DatabaseSettings):

@@ -28,7 +28,8 @@ def main() -> int:
         return 1
     # A thread switch must not make a check wait for long while rows are written.
     sys.setswitchinterval(0.002)
-    engine = open_database(settings.database_url.get_secret_value(), pool_size=1)
+    url = settings.database_url.get_secret_value()
+    engine = open_database(url, pool_size=1, ca_file=settings.database_ca_file)
     uvloop.run(serve(engine, options.address, settings.account_in_flight))
     return 0
 

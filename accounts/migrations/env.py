@@ -7,7 +7,9 @@ from alembic import context
 from accounts.database import open_database
 from accounts.tables import Base
 
-engine = open_database(context.config.attributes["url"])
+engine = open_database(
+    context.config.attributes["url"], ca_file=context.config.attributes.get("ca_file")
+)
 with engine.connect() as connection:
     context.configure(
         connection=connection,

@@ -22,8 +22,9 @@ START_SECONDS = 40.0
 class MariaDb:
     """Starts and stops; ``url`` names a fresh, empty database each time."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, options: tuple[str, ...] = ()) -> None:
         self._folder = folder
+        self._options = options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -59,6 +60,7 @@ class MariaDb:
                 "--bind-address=127.0.0.1",
                 "--skip-name-resolve",
                 "--innodb-buffer-pool-size=32M",
+                *self._options,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -89,12 +91,12 @@ class MariaDb:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[MariaDb]:
+def running(folder: Path, options: tuple[str, ...] = ()) -> Iterator[MariaDb]:
     """A server under ``folder``; skips where the package is not installed."""
     program = next((p for p in PROGRAMS if Path(p).exists()), None)
     if program is None:
         missing("mariadb", "mariadb-server is not installed")
-    server = MariaDb(program, folder)
+    server = MariaDb(program, folder, options)
     try:
         yield server
     finally:

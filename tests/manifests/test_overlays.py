@@ -334,6 +334,41 @@ def test_an_overlay_sets_what_the_accounts_are_told_and_names_their_image(tmp_pa
     assert name.startswith("dev.local/vision-accounts:")
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS[1:])
+def test_behind_the_edge_nothing_is_reached_without_a_key(tmp_path: Path, overlay: str) -> None:
+    documents = render(combination(tmp_path, overlay, ("accounts",)))
+    for name, part in parts(documents):
+        assert part["labels"]["networking.knative.dev/visibility"] == "cluster-local", name
+    for document in of_kind(documents, "InferenceService"):
+        (container,) = document["spec"]["transformer"]["containers"]
+        assert {"name": "VISION_ACCESS_LOG", "value": "true"} in container["env"]
+
+
+def test_the_edge_knows_the_services_of_the_overlay_with_land_cover(tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, "overlays/land-cover", ("accounts",)))
+    (text,) = (
+        d["data"]["envoy.yaml"]
+        for d in of_kind(documents, "ConfigMap")
+        if "envoy.yaml" in d.get("data", {})
+    )
+    hosts = set(re.findall(r"host_rewrite_literal: (\S+)", text))
+    names = {d["metadata"]["name"] for d in of_kind(documents, "InferenceService")}
+    assert hosts == {f"{name}-transformer.vision.svc.cluster.local" for name in names}
+
+
+def test_only_what_sends_mail_knows_its_password(tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, "overlays/minikube", ("accounts",)))
+    knows = []
+    for document in documents:
+        text = yaml.safe_dump(document)
+        if "smtp-password" in text or "VISION_SMTP_PASSWORD" in text:
+            knows.append((document["kind"], document["metadata"]["name"]))
+        # A secret that is mounted whole would hold it unsaid.
+        for volume in re.findall(r"secretName: accounts\n", text):
+            assert "items:" in text, volume
+    assert knows == [("Deployment", "console")]
+
+
 def images_of(value: Any) -> Iterator[str]:
     """Every image that a document names, however deep."""
     if isinstance(value, list):
