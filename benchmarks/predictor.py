@@ -68,7 +68,11 @@ class Running:
         }
         started = time.perf_counter()
         self.process = subprocess.Popen(
-            command, cwd=variant.checkout, env=environment, stderr=subprocess.DEVNULL
+            command,
+            cwd=variant.checkout,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         self._await_answer(started)

@@ -15,6 +15,7 @@ from safetensors.numpy import load
 
 from artifact import ArtifactError, ModelCard, Revision, open_revision
 from predictor.engines import AUTO, EngineError, EngineOptions, Session, load_session
+from serving.quota import memory_used
 from serving.v2 import NUMPY_TYPES
 from tasks import find_task
 
@@ -71,7 +72,14 @@ def load_revision(
     _try_out(loaded)
     if revision.card.golden is not None:
         _verify_golden(loaded, revision, options.precision)
-    logger.info("loaded %s (%s) with %s", revision.card.identity, revision.digest, used)
+    logger.info(
+        "loaded %s (%s) with %s: %.1f MB of weights, %.0f MB in use by the process",
+        revision.card.identity,
+        revision.digest,
+        used,
+        session.memory_bytes / 1e6,
+        memory_used() / 1e6,
+    )
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""The processors this process may really use."""
+"""The processors and the memory that this process may really use."""
 
 from __future__ import annotations
 
@@ -16,6 +16,23 @@ def cpu_quota(cgroup: Path = CGROUP) -> float:
     cores = float(len(os.sched_getaffinity(0)))
     quota = _version_two(cgroup) or _version_one(cgroup)
     return min(cores, quota) if quota else cores
+
+
+def memory_limit(cgroup: Path = CGROUP) -> int:
+    """Bytes: the lesser of the machine's memory and the cgroup's limit (v2 or v1)."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return min(machine, int((cgroup / file).read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return machine
+
+
+def memory_used() -> int:
+    """Bytes that this process has in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _version_two(cgroup: Path) -> float | None:

@@ -10,6 +10,7 @@ import logging
 from artifact import Revision
 from predictor.engines.engine import Engine, EngineError, EngineOptions, Session
 from predictor.registry import ENGINES, registered
+from serving.quota import memory_limit, memory_used
 
 __all__ = ["AUTO", "Engine", "EngineError", "EngineOptions", "Session", "load_session"]
 
@@ -43,6 +44,17 @@ def load_session(revision: Revision, engine: str, options: EngineOptions) -> tup
     for name in sorted(names, key=lambda name: -candidates[name].preference):
         refusal = candidates[name].refusal(revision, options)
         if refusal is None:
+            _require_memory(revision, candidates[name].needed_bytes(revision))
             return name, candidates[name].load(revision, options)
         refusals.append(f"{name}: {refusal}")
     raise EngineError(f"{revision.card.identity}: {'; '.join(refusals)}")
+
+
+def _require_memory(revision: Revision, needed: int) -> None:
+    """Say at start what the kernel would say by killing the process, and of which model."""
+    limit, used = memory_limit(), memory_used()
+    if used + needed > limit:
+        raise EngineError(
+            f"{revision.card.identity} does not fit: it needs {needed / 1e6:.0f} MB at least; "
+            f"{used / 1e6:.0f} MB of the limit of {limit / 1e6:.0f} MB are in use"
+        )

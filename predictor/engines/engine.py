@@ -64,6 +64,9 @@ class Engine(Protocol):
     def refusal(self, revision: Revision, options: EngineOptions) -> str | None:
         """Why it cannot serve that revision like this, told by the card; None where it can."""
 
+    def needed_bytes(self, revision: Revision) -> int:
+        """Memory that loading takes at least, told by the card."""
+
     def load(self, revision: Revision, options: EngineOptions) -> Session:
         """Read, verify and build.
 

@@ -42,6 +42,10 @@ class OnnxRuntimeEngine:
             )
         return None
 
+    def needed_bytes(self, revision: Revision) -> int:
+        export = _export(revision)
+        return 0 if export is None else 2 * export.size_bytes  # the file, and the session's copy
+
     def load(self, revision: Revision, options: EngineOptions) -> Session:
         export = _export(revision)
         assert export is not None

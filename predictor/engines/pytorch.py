@@ -24,6 +24,9 @@ class TorchEngine:
             return device_refusal(options.device)
         return None
 
+    def needed_bytes(self, revision: Revision) -> int:
+        return 2 * revision.card.weights.size_bytes  # the file, and the network's copy
+
     def load(self, revision: Revision, options: EngineOptions) -> Session:
         import torch
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.quota import cpu_quota
+from serving.quota import cpu_quota, memory_limit, memory_used
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +59,34 @@ def test_version_two_goes_before_version_one(tmp_path: Path) -> None:
 def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) == 8.0
     assert cpu_quota(tmp_path / "missing") == 8.0
+
+
+MACHINE = 8 << 30
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("memory.max", "1073741824\n", 1 << 30),
+        ("memory.max", "max\n", MACHINE),
+        ("memory.max", "rubbish\n", MACHINE),
+        ("memory.max", str(1 << 50), MACHINE),
+        ("memory/memory.limit_in_bytes", "536870912\n", 1 << 29),
+        ("memory/memory.limit_in_bytes", "9223372036854771712\n", MACHINE),
+        ("other", "1\n", MACHINE),
+    ],
+)
+def test_memory_is_the_cgroups_or_the_machines(
+    file: str, text: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"SC_PHYS_PAGES": MACHINE >> 12, "SC_PAGE_SIZE": 1 << 12}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    write(tmp_path / file, text)
+    assert memory_limit(tmp_path) == expected
+
+
+def test_memory_in_use_grows_with_what_is_written() -> None:
+    before = memory_used()
+    held = bytearray(b"x" * (64 << 20))
+    assert 60 << 20 < memory_used() - before < 160 << 20
+    assert len(held) == 64 << 20

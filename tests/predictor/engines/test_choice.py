@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from artifact import Architecture, Revision, open_revision
-from predictor import registry
+from predictor import engines, registry
 from predictor.engines import EngineError, EngineOptions, load_session, torch_session
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.engines.torch_session import TorchSession
@@ -123,6 +123,20 @@ def test_a_tile_is_answered_on_the_device_that_it_is_on() -> None:
     assert (found.device.type, found.shape) == ("meta", (1, 6, 64, 96))
 
 
+def test_a_model_that_does_not_fit_is_refused_before_it_is_read(
+    exported: Revision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (export,) = exported.card.exports
+    used, needed = 10**9, 2 * export.size_bytes
+    monkeypatch.setattr(engines, "memory_used", lambda: used)
+    monkeypatch.setattr(engines, "memory_limit", lambda: used + needed)
+    assert load_session(exported, "auto", FLOAT32)[0] == "onnxruntime"
+    monkeypatch.setattr(engines, "memory_limit", lambda: used + needed - 1)
+    (exported.folder / export.file).unlink()
+    with pytest.raises(EngineError, match=r"mnist/1 does not fit: .* 1000 MB of the limit of 1000"):
+        load_session(exported, "auto", FLOAT32)
+
+
 class Constant:
     """An engine of somebody else's package."""
 
@@ -132,6 +146,9 @@ class Constant:
 
     def refusal(self, revision: Revision, options: EngineOptions) -> str | None:
         return None if options.device == "cpu" else "knows no device"
+
+    def needed_bytes(self, revision: Revision) -> int:
+        return 0
 
     def load(self, revision: Revision, options: EngineOptions) -> Constant:
         return self
