@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from artifact import ArtifactError, model_contract
 from cluster.commands import ROOT, ClusterError
 from cluster.gateway import EDGE, Entrance, behind_accounts, find_entrance, models_of
 from cluster.platform import step
+from common.kourier import find_gateway
 from common.kubernetes import POD, Cluster, KubernetesError
 from tasks import AnswerError, Question, Task, find_task
 
@@ -21,6 +24,7 @@ IN_A_ROW = 5
 """Right answers of a model: one alone may come from the one place that knows the way already."""
 PAUSE_SECONDS = 0.5
 CALL_SECONDS = 90.0
+CONNECT_SECONDS = 10.0
 SERVER_PORT = 8080
 
 
@@ -41,13 +45,15 @@ class Answers:
         """Until every model has answered right, several times in a row.
 
         Behind accounts nobody gets in without a key: there the transformer's own pod is asked,
-        through the API server, and the edge whether it is ready.
+        through the API server, and the edge whether it is ready. So it is where the gateway cannot
+        be reached from this machine, which is said.
 
         Raises:
             ClusterError: not in time; with the last answer.
         """
         deadline = time.monotonic() + timeout_seconds
         name = isvc["metadata"]["name"]
+        inside = behind_accounts(isvc) or not self._gateway_is_near(isvc)
         for model in models_of(isvc):
             try:
                 contract = model_contract(self._models, model)
@@ -60,7 +66,7 @@ class Answers:
             question = task.question(picture.read_bytes())
             in_a_row, said = 0, ""
             while in_a_row < IN_A_ROW:
-                problem = self._ask(isvc, model, question, task)
+                problem = self._ask(isvc, model, question, task, inside)
                 in_a_row = 0 if problem else in_a_row + 1
                 if problem and time.monotonic() > deadline:
                     raise ClusterError(
@@ -74,10 +80,27 @@ class Answers:
                     time.sleep(PAUSE_SECONDS)
             step(f"{model} answers right, {IN_A_ROW} times in a row")
 
-    def _ask(self, isvc: dict[str, Any], model: str, question: Question, task: Task) -> str:
+    def _gateway_is_near(self, isvc: dict[str, Any]) -> bool:
+        """Whether a connection can be made; on some machines a node's address leads nowhere."""
+        try:
+            address = self._address or find_gateway(self._cluster)
+            parts = urlsplit(address)
+            where = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+            with socket.create_connection(where, CONNECT_SECONDS):
+                return True
+        except (OSError, ValueError, KubernetesError) as error:
+            step(
+                f"{isvc['metadata']['name']}: the gateway cannot be reached from here ({error}); "
+                "asking the pods through the API server (GATEWAY=http://… names another way)"
+            )
+            return False
+
+    def _ask(
+        self, isvc: dict[str, Any], model: str, question: Question, task: Task, inside: bool
+    ) -> str:
         """What is wrong with one answer; empty: nothing."""
         try:
-            if behind_accounts(isvc):
+            if inside:
                 body = self._ask_pod(isvc, model, question)
             else:
                 entrance = find_entrance(self._cluster, model, self._address)
@@ -92,16 +115,20 @@ class Answers:
             "serving.kserve.io/inferenceservice": isvc["metadata"]["name"],
             "component": "transformer",
         }
-        for pod in self._cluster.find(POD, {"component": EDGE}):
+        for pod in self._cluster.find(POD, {"component": EDGE}) if behind_accounts(isvc) else []:
             self._cluster.ask_pod(pod["metadata"]["name"], SERVER_PORT, "/-/ready")
         for pod in self._cluster.find(POD, labels):
             path = f"/v1/models/{model}:predict"
             if question.query:
                 path += f"?{question.query}"
-            answer = self._cluster.ask_pod(
-                pod["metadata"]["name"], SERVER_PORT, path, question.body, question.media_type
+            return self._cluster.post_to_pod(
+                pod["metadata"]["name"],
+                SERVER_PORT,
+                path,
+                question.body,
+                question.media_type,
+                question.accept,
             )
-            return answer.encode()
         raise ClusterError("no pod of the transformer is up")
 
 

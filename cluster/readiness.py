@@ -56,7 +56,13 @@ def wait_ready(cluster: Cluster, applied: list[dict[str, Any]], timeout_seconds:
         time.sleep(POLL_SECONDS)
         for key, document in list(waited.items()):
             kind, name = key
-            found = cluster.get(KINDS[kind], name, document["metadata"].get("namespace"))
+            try:
+                found = cluster.get(KINDS[kind], name, document["metadata"].get("namespace"))
+            except ObjectNotFoundError:
+                if kind != "Job":
+                    raise
+                del waited[key]  # complete, and cleaned up since
+                continue
             missing = lacks(kind, found)
             if not missing:
                 del waited[key]

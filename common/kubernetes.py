@@ -2,7 +2,8 @@
 
 kubectl stays for what has no equal in the package: ``kubectl kustomize`` renders, and
 ``kubectl apply`` of a render keeps the memory of what an earlier apply wrote, so that a field that
-leaves the manifests leaves the cluster too; apply by the server would not take those over.
+leaves the manifests leaves the cluster too; apply by the server would not take those over. So it
+stays for `make cluster` too, which applies other projects' releases and waits for them.
 
 KubernetesError (Exception)
 ├── ObjectNotFoundError    404
@@ -165,19 +166,21 @@ class Cluster:
             query["previous"] = "true"
         return self._call("GET", self._path(POD, pod) + "/log", query=query)
 
-    def ask_pod(
-        self,
-        pod: str,
-        port: int,
-        path: str,
-        body: Document | bytes | None = None,
-        content_type: str = JSON,
-    ) -> str:
+    def ask_pod(self, pod: str, port: int, path: str, body: Document | None = None) -> str:
         """GET (or POST, with a body) on a pod's port, declared or not, by the server's proxy."""
-        if isinstance(body, bytes) and content_type == JSON:
-            body = json.loads(body)
-        url = f"{self._path(POD, f'{pod}:{port}')}/proxy/{path.lstrip('/')}"
-        return self._call("GET" if body is None else "POST", url, body, None, content_type)
+        url = self._proxy(pod, port, path)
+        return self._call("GET" if body is None else "POST", url, body)
+
+    def post_to_pod(
+        self, pod: str, port: int, path: str, body: bytes, content_type: str, accept: str
+    ) -> bytes:
+        """The same with bytes of any kind, there and back."""
+        document = json.loads(body) if content_type == JSON else body
+        url = self._proxy(pod, port, path)
+        return self._send("POST", url, document, None, content_type, accept)
+
+    def _proxy(self, pod: str, port: int, path: str) -> str:
+        return f"{self._path(POD, f'{pod}:{port}')}/proxy/{path.lstrip('/')}"
 
     def _path(self, kind: Kind, name: str = "", namespace: str | None = None) -> str:
         within = f"/namespaces/{quote(namespace or self.namespace)}" if kind.namespaced else ""
@@ -199,11 +202,23 @@ class Cluster:
         self,
         method: str,
         path: str,
-        body: Document | bytes | None = None,
+        body: Document | None = None,
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> str:
-        headers = {"Accept": "application/json, */*", "User-Agent": "vision"}
+        sent = self._send(method, path, body, query, content_type, "application/json, */*")
+        return sent.decode("utf-8", "replace")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Document | bytes | None,
+        query: Mapping[str, str] | None,
+        content_type: str,
+        accept: str,
+    ) -> bytes:
+        headers = {"Accept": accept, "User-Agent": "vision"}
         if body is not None:
             headers["Content-Type"] = content_type
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -214,12 +229,14 @@ class Cluster:
             response = self._api.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=TIMEOUT_SECONDS
             )
-            text: str = response.read().decode("utf-8", "replace")
+            content: bytes = response.read()
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise KubernetesError(f"{self._api.configuration.host}: {error}") from None
         if response.status < 400:
-            return text
-        reason = _reason(text) or f"{method} {path}: {response.status}"
+            return content
+        reason = (
+            _reason(content.decode("utf-8", "replace")) or f"{method} {path}: {response.status}"
+        )
         if response.status == 404:
             raise ObjectNotFoundError(reason, 404)
         if response.status == 409:

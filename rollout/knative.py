@@ -14,6 +14,9 @@ from rollout.inferenceservice import (
     read_targets,
 )
 
+COMPARABLE = ("args", "image", "command")
+"""Fields of a container that KServe and Knative leave as they are."""
+
 REVISION_LABEL = "serving.knative.dev/revision"
 
 
@@ -80,11 +83,14 @@ class Configuration:
 
     def carries(self, predictor: Predictor) -> bool:
         """Whether the template is that predictor's: its arguments, image and environment."""
-        wanted = predictor_container(predictor)
-        return all(
-            (self.container.get(key) or empty) == (wanted.get(key) or empty)
-            for key, empty in (("args", []), ("image", ""), ("command", []))
-        ) and _variables(wanted) <= _variables(self.container)
+        return carries({"containers": [self.container]}, predictor)
+
+
+def carries(spec: dict[str, Any], predictor: Predictor) -> bool:
+    """Whether a pod's spec is a predictor's, whatever else KServe and Knative put into it."""
+    has, wanted = predictor_container(spec), predictor_container(predictor)
+    same = all((has.get(key) or None) == (wanted.get(key) or None) for key in COMPARABLE)
+    return same and _variables(wanted) <= _variables(has)
 
 
 def _variables(container: dict[str, Any]) -> set[tuple[str, str]]:

@@ -19,7 +19,7 @@ from rollout.inferenceservice import (
     held_models,
     predictor_container,
 )
-from rollout.knative import KnativeRevision, read_revision
+from rollout.knative import COMPARABLE, KnativeRevision, carries, read_revision
 from rollout.record import Operation, Record, Step
 
 UNKNOWN = "unknown"
@@ -34,8 +34,11 @@ def find_operation(
     """What is under way: by the record, else a canary by the cluster; None: nothing is."""
     if record.operation is not None:
         return record.operation
-    # Without a share a newer spec is a deployment, which KServe itself gives everything.
-    return rebuild(cluster, service, record, cards) if service.percent is not None else None
+    # Without a share a newer spec is a deployment, which KServe itself gives everything; and so is
+    # the first one, whatever share it names.
+    if service.percent is None or not service.rolled_out:
+        return None
+    return rebuild(cluster, service, record, cards)
 
 
 def rebuild(
@@ -52,14 +55,16 @@ def rebuild(
     latest, stable = service.latest_created, service.rolled_out
     if not stable:
         raise NotFoundError(f"InferenceService {service.name} has never been ready")
-    if latest == stable and service.percent is None:
+    made = _read(cluster, latest)
+    # Knative may not have looked at the spec yet, or refuse it: then nothing was made of it.
+    candidate = latest if carries(made.spec, service.predictor) else ""
+    if candidate == stable and service.percent is None:
         return None
-    was = _read(cluster, stable)
-    before = _before(service, record, was, _read(cluster, latest))
+    before = _before(service, record, _read(cluster, stable), made if candidate else None)
     model, revision = _difference(before, service.predictor)
     if service.percent is None:
         step = Step.SETTLING
-    elif service.latest_ready == latest:
+    elif candidate and service.latest_ready == latest:
         step = Step.OPEN
     else:
         step = Step.STAGING
@@ -73,11 +78,11 @@ def rebuild(
         before=before,
         after=service.predictor,
         stable=stable,
-        candidate=latest,
+        candidate=candidate,
         created_before=latest,
         generation=service.generation,
         by=UNKNOWN,
-        since=_read(cluster, latest).created,
+        since=made.created,
         why=WHY,
     )
 
@@ -103,13 +108,20 @@ def _read(cluster: Cluster, revision: str) -> KnativeRevision:
 
 
 def _before(
-    service: InferenceService, record: Record, stable: KnativeRevision, latest: KnativeRevision
+    service: InferenceService,
+    record: Record,
+    stable: KnativeRevision,
+    latest: KnativeRevision | None,
 ) -> Predictor:
     """The spec that the stable Knative revision was made of.
 
     By the record where that has it. Else today's, with the difference between the two Knative
     revisions undone: both carry the same defaults of KServe and Knative, so only what was changed
     differs. What Knative keeps elsewhere (scale bounds) stays as it is now.
+
+    Args:
+        latest: made of today's spec; None where nothing was: then what is comparable all the same
+            is put back, the command line, the image and the variables that the spec has.
     """
     current = record.current
     known = current is not None and current.spec in record.specs
@@ -117,7 +129,15 @@ def _before(
         return record.predictor_of(current)
     before = service.predictor
     container = predictor_container(before)
-    old, new = predictor_container(stable.spec), predictor_container(latest.spec)
+    old = predictor_container(stable.spec)
+    if latest is None:
+        for key in COMPARABLE:
+            _put(container, key, old.get(key))
+        values = {item["name"]: item for item in old.get("env") or []}
+        if container.get("env"):
+            container["env"] = [values.get(item["name"], item) for item in container["env"]]
+        return before
+    new = predictor_container(latest.spec)
     for key in sorted({*old, *new} - {"name", "env"}):
         if old.get(key) != new.get(key):
             _put(container, key, old.get(key))

@@ -25,7 +25,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Document] = {}
         self.asked: list[str] = []
-        self.pods: dict[str, tuple[int, str]] = {}
+        self.pods: dict[str, tuple[int, str | bytes]] = {}
         self.on_read: Callable[[str, str], None] = lambda *_: None
 
     def put(self, plural: str, document: Document) -> Document:
@@ -86,7 +86,8 @@ def api_server(api: FakeApi) -> Iterator[str]:
             kind = self.headers.get("Content-Type", "")
             body = json.loads(raw) if raw and "json" in kind else raw
             status, answer = api.handle(self.command, self.path, body)
-            data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+            text = answer if isinstance(answer, str | bytes) else json.dumps(answer)
+            data = text.encode() if isinstance(text, str) else text
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

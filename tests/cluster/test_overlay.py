@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -246,6 +248,38 @@ def test_behind_accounts_the_pods_are_asked(
     api.pods["/-/ready"] = (200, "{}")
     deploy(Overlay("minikube"), Deployed("", SHIPPED))
     assert "mnist answers right" in capsys.readouterr().out
+
+
+def test_a_gateway_that_leads_nowhere_is_told_and_the_pods_are_asked(
+    tools: Tools, api: FakeApi, build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a node's address on a Mac, where minikube's nodes are containers."""
+    apply(tools, isvc())
+    api.put("inferenceservices", isvc())
+    labels = {"serving.kserve.io/inferenceservice": "vision", "component": "transformer"}
+    api.put("pods", {"metadata": {"name": "t-1", "labels": labels}})
+    api.pods["/v1/models/mnist:predict"] = (200, json.dumps(ANSWER))
+    for address in ("http://127.0.0.1:9", ""):
+        deploy(Overlay("minikube"), Deployed(address, SHIPPED))
+        printed = capsys.readouterr().out
+        assert "the gateway cannot be reached from here" in printed
+        assert "mnist answers right" in printed
+
+
+def test_a_mask_comes_back_from_a_pod_as_it_is(
+    tools: Tools, api: FakeApi, build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = isvc()
+    found["spec"]["transformer"]["containers"][0]["args"] = ["--model=land-cover"]
+    apply(tools, found)
+    api.put("inferenceservices", found)
+    labels = {"serving.kserve.io/inferenceservice": "vision", "component": "transformer"}
+    api.put("pods", {"metadata": {"name": "t-1", "labels": labels}})
+    mask = io.BytesIO()
+    np.save(mask, np.arange(256, dtype=np.uint8).reshape(16, 16))
+    api.pods["/v1/models/land-cover:predict"] = (200, mask.getvalue())
+    deploy(Overlay("minikube"), Deployed("http://127.0.0.1:9", SHIPPED))
+    assert "land-cover answers right" in capsys.readouterr().out
 
 
 def test_a_model_whose_card_is_not_here_is_not_asked(

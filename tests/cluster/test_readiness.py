@@ -8,7 +8,7 @@ import pytest
 
 from cluster.commands import ClusterError
 from cluster.readiness import lacks, wait_ready, waiting_for
-from common.kubernetes import Cluster
+from common.kubernetes import Cluster, ObjectNotFoundError
 from tests.cluster.api import FakeApi
 
 READY: dict[str, Any] = {
@@ -53,6 +53,15 @@ def test_ready_for_an_older_spec_is_not_ready() -> None:
     assert waiting_for(isvc) == ["predictor: p-2 is not ready"]
     old = {"metadata": {"generation": 2}, "spec": {}, "status": {"observedGeneration": 1}}
     assert lacks("Deployment", old) == "its controller has not looked at it yet"
+
+
+def test_a_job_that_was_cleaned_up_is_done(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    wait_ready(cluster, [{"kind": "Job", "metadata": {"name": "migrate"}}], 0)
+    with pytest.raises(ObjectNotFoundError):
+        wait_ready(cluster, [{"kind": "Deployment", "metadata": {"name": "edge"}}], 0)
 
 
 def test_giving_up_says_why(

@@ -171,6 +171,34 @@ def test_what_ran_before_is_rebuilt_whole(shell: Shell, fake: FakeCluster) -> No
     assert fake.service["spec"]["predictor"] == before
 
 
+@pytest.mark.parametrize("percent", [50, None])
+def test_a_spec_that_knative_has_not_looked_at_is_taken_back(
+    shell: Shell, fake: FakeCluster, percent: int | None
+) -> None:
+    """It may have come a moment ago, or be refused by Knative's webhook."""
+    before = fake.service["spec"]["predictor"]
+    fake.paused.add("_configuration")
+    by_hand(fake, percent=percent)
+    assert shell("status") == 0
+    assert shell("promote") == (9 if percent is None else 4)
+    fake.paused.clear()
+    assert shell("rollback") == 0, shell.err
+    assert fake.service["spec"]["predictor"] == before
+    assert fake.served() == {OLD: 100}
+    assert shell.json("status")["settled"]
+
+
+def test_a_first_deployment_with_a_share_is_none_of_a_canary(
+    shell: Shell, fake: FakeCluster, tmp_path: Path
+) -> None:
+    document = fake.service
+    document["spec"]["predictor"]["canaryTrafficPercent"] = 10
+    fake.store.objects["inferenceservices", "vision"] = {**document, "status": {}}
+    fake.tick = lambda: None  # type: ignore[method-assign]
+    overlay = str(write_overlay(tmp_path / "minikube"))
+    assert shell("deploy-check", "--overlay", overlay) == 0, shell.err
+
+
 def test_a_split_of_one_revision_is_ended_by_either(shell: Shell, fake: FakeCluster) -> None:
     for command in ("rollback", "promote"):
         fake.edit_spec(lambda spec: spec["predictor"].update(canaryTrafficPercent=20))
