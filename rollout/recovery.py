@@ -24,8 +24,8 @@ from rollout.record import Operation, Record, Step
 
 UNKNOWN = "unknown"
 WHY = "found on the cluster; not in the record"
-SPEC_FIELDS = {"containerConcurrency": "containerConcurrency", "timeoutSeconds": "timeout"}
-"""Fields of a Knative revision's spec, and KServe's names for them."""
+RENAMED = {"timeoutSeconds": "timeout"}
+"""Fields of a Knative revision's spec that KServe has another name for."""
 
 
 def find_operation(
@@ -142,9 +142,9 @@ def _before(
         if old.get(key) != new.get(key):
             _put(container, key, old.get(key))
     _undo_environment(container, old, new)
-    for key, name in SPEC_FIELDS.items():
+    for key in sorted({*stable.spec, *latest.spec} - {"containers", "initContainers"}):
         if stable.spec.get(key) != latest.spec.get(key):
-            _put(before, name, stable.spec.get(key))
+            _put(before, RENAMED.get(key, key), stable.spec.get(key))
     return before
 
 

@@ -163,6 +163,7 @@ def test_what_ran_before_is_rebuilt_whole(shell: Shell, fake: FakeCluster) -> No
         container["args"] = ["--workers=2", "--model=mnist=1", "--model=fashion-mnist=2"]
         container["image"] = "vision-predictor:next"
         container["env"] = [{"name": "A", "value": "2"}, {"name": "B", "value": "3"}]
+        container["resources"] = {"limits": {"cpu": "4"}}
         spec["predictor"]["canaryTrafficPercent"] = 10
 
     fake.edit_spec(change)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 
 from rollout import errors
+from rollout.analysis import Plan
+from rollout.arguments import PLAN, RULES, parser, plan_of, rules_of
+from rollout.evidence import Rules
 from tests.conftest import ROOT
 from tests.rollout.conftest import Shell
 
@@ -75,3 +79,34 @@ def test_every_option_that_a_rollout_has_is_documented() -> None:
     for name in ("canary", "status", "promote", "rollback", "history", "rollout", "test-cluster"):
         assert f"make {name}" in page
         assert re.search(rf"^{name}: ", makefile, re.MULTILINE)
+
+
+def test_every_threshold_is_an_option_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {*PLAN, "steps"} == {field.name for field in fields(Plan)}
+    assert set(RULES) == {field.name for field in fields(Rules)}
+    documented = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
+    for name in (*PLAN, *RULES):
+        assert f"`--{name.replace('_', '-')}`" in documented
+    monkeypatch.setenv("VISION_ROLLOUT_CONFIDENCE", "0.9")
+    monkeypatch.setenv("VISION_ROLLOUT_RATE", "3")
+    options = parser().parse_args(["rollout", "mnist", "2", "--min-failures", "5"])
+    assert rules_of(options) == Rules(confidence=0.9, min_failures=5)
+    assert plan_of(options) == Plan(rate=3)
+
+
+def test_a_variable_that_is_no_number_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VISION_ROLLOUT_RATE", "fast")
+    with pytest.raises(SystemExit):
+        parser().parse_args(["rollout", "mnist", "2"])
+    assert "argument --rate: invalid int value: 'fast'" in capsys.readouterr().err
+
+
+def test_an_exit_status_is_printed_with_its_meaning(shell: Shell) -> None:
+    """make says "Error 4" at best."""
+    assert shell("promote") == 9
+    assert shell.err.endswith(f"exit status 9: {errors.NotFoundError.meaning}\n")
+    shell.clock.interrupt_at = 1
+    assert shell("canary", "mnist", "2") == 130
+    assert shell.err.endswith("exit status 130: interrupted\n")
