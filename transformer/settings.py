@@ -32,10 +32,15 @@ class TransformerSettings(ServerSettings):
         32 << 20, ge=1024, description="largest JSON of a body; larger images are sent as they are"
     )
     max_image_pixels: int = Field(
-        40_000_000, ge=1, description="most pixels of one image, checked before it is decompressed"
+        40_000_000, ge=1, description="most pixels of an image that is decompressed whole"
     )
     max_raster_pixels: int = Field(
-        160_000_000, ge=1, description="most pixels of an image that is cut into tiles"
+        160_000_000, ge=1, description="most pixels of a TIFF that is cut into tiles"
+    )
+    max_raster_part_bytes: int = Field(
+        128 << 20,
+        ge=1 << 20,
+        description="most bytes that a strip or a row of tiles of a TIFF decompresses to",
     )
     decode_threads: int = Field(
         0, ge=0, description="threads that decode images; 0: the processors of the cgroup's quota"

@@ -14,7 +14,9 @@ from serving.errors import InvalidRequest
 from transformer.segmentation.raster import Layout, Raster
 
 CHUNK_PIXELS = 1 << 20
-"""Pixels that are scaled at a time: what lies between the file and the tiles stays small."""
+CHUNK_BYTES = 16 << 20
+"""Of a raster, that are read and scaled at a time: what lies between the file and the tiles stays
+small."""
 
 
 class Choice(NamedTuple):
@@ -76,7 +78,8 @@ class BandReader:
     @property
     def rows_a_chunk(self) -> int:
         """Reduced rows that are read at a time."""
-        return max(1, CHUNK_PIXELS // (self._layout.width * self._factor))
+        row = self._layout.width * self._factor
+        return max(1, min(CHUNK_PIXELS // row, CHUNK_BYTES // (row * self._layout.pixel_bytes)))
 
     def read(self, start: int, stop: int) -> Strip:
         """Reduced rows ``start`` to ``stop``."""

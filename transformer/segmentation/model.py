@@ -48,7 +48,7 @@ the predictor's usual two passes: it finds the next tile there when it is done w
 CALL_PIXELS = 1 << 20
 """Reduced pixels of one call, so that a raster of small tiles takes few calls."""
 
-MOST_SIDE = 200_000
+MAX_SIDE = 200_000
 PICTURES = tuple(name for name in FORMATS if name != "TIFF")
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -99,7 +99,12 @@ class SegmentationModel(RemoteModel):
                 f"is too large for messages of {hop.max_message_bytes} bytes to the predictor",
             )
         self._payloads = PayloadReader(settings.max_json_bytes)
-        self._limits = RasterLimits(settings.max_raster_pixels, MOST_SIDE)
+        self._limits = RasterLimits(
+            settings.max_raster_pixels,
+            MAX_SIDE,
+            settings.max_image_pixels,
+            settings.max_raster_part_bytes,
+        )
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return [{"name": self._spec.name, "datatype": "BYTES", "shape": [1]}]

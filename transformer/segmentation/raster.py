@@ -18,6 +18,10 @@ GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 the three tags of geo keys."""
 
 
+PIXEL_BYTES = 32
+"""Of all bands of a pixel, in a raster of the most pixels: thirteen bands of 16 bits, and more."""
+
+
 class GeoTag(NamedTuple):
     """A TIFF tag as it was: code, TIFF type, number of values, and these."""
 
@@ -48,6 +52,11 @@ class Layout:
     nodata: float | None = None
     geography: tuple[GeoTag, ...] = field(default=())
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Of all bands of a pixel together."""
+        return (self.bands + self.alpha) * np.dtype(self.dtype).itemsize
+
 
 class Raster(Protocol):
     """A raster whose rows are read in order, and never all at once unless they must be."""
@@ -64,13 +73,25 @@ class Raster(Protocol):
 
 @dataclass(frozen=True)
 class RasterLimits:
-    """Most pixels of a raster, and of its sides."""
+    """What a raster may be, so that what is in memory of it is bounded whatever its file says.
+
+    Attributes:
+        pixels: of a raster that is read in parts.
+        side: the longest, in pixels.
+        picture_pixels: of a picture, which is decompressed whole.
+        part_bytes: of one strip or tile of a TIFF, and of one row of tiles, decompressed.
+    """
 
     pixels: int
     side: int
+    picture_pixels: int
+    part_bytes: int
 
-    def check(self, width: int, height: int) -> None:
+    def check(self, width: int, height: int, pixel_bytes: int = 1) -> None:
         """See that a raster is not too large; called before anything is decompressed.
+
+        Args:
+            pixel_bytes: of all bands of a pixel together.
 
         Raises:
             TooLarge: naming the limit.
@@ -78,6 +99,12 @@ class RasterLimits:
         if width * height > self.pixels:
             raise TooLarge(
                 f"the image is {width} × {height} pixels; the limit is {self.pixels} pixels",
+                code="image_too_large",
+            )
+        if width * height * pixel_bytes > self.pixels * PIXEL_BYTES:
+            raise TooLarge(
+                f"the image is {width} × {height} pixels of {pixel_bytes} bytes; the limit is "
+                f"{self.pixels * PIXEL_BYTES} bytes",
                 code="image_too_large",
             )
         if max(width, height) > self.side:
@@ -94,24 +121,31 @@ class Picture:
         with refused_if_damaged(bytes(data[:16]), None):
             image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
         limits.check(image.width, image.height)
+        if image.width * image.height > limits.picture_pixels:
+            raise TooLarge(
+                f"the image is {image.width} × {image.height} pixels; a {image.format} is "
+                f"decompressed whole, and the limit of such is {limits.picture_pixels} pixels "
+                "(a TIFF is read in parts)",
+                code="image_too_large",
+            )
         with refused_if_damaged(b"", None):
             image.load()
             image = _plain(image)
-        pixels = np.asarray(image)
-        if pixels.ndim == 2:
-            pixels = pixels[..., np.newaxis]
+        self._image = image
         alpha = image.mode in ("LA", "RGBA")
-        self._pixels = pixels
+        one = self.rows(0, 1)
         self.layout = Layout(
             image.height,
             image.width,
-            pixels.shape[2] - alpha,
-            pixels.dtype.name,
+            one.shape[2] - alpha,
+            one.dtype.name,
             alpha,
         )
 
     def rows(self, start: int, stop: int) -> NDArray[np.generic]:
-        return self._pixels[start:stop]
+        # Pillow's own memory is the only one that holds all of it.
+        pixels = np.asarray(self._image.crop((0, start, self._image.width, stop)))
+        return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from serving.errors import MalformedRequest, ServingError, UnsupportedMedia
+from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
 from transformer.segmentation.codecs import (
     DEFLATE,
     JPEG,
@@ -26,6 +26,7 @@ from transformer.segmentation.codecs import (
     decompress,
     decompress_jpeg,
 )
+from transformer.segmentation.directory import check_directory
 from transformer.segmentation.raster import GEO_TAGS, GeoTag, Layout, RasterLimits
 
 COMPRESSIONS = {
@@ -43,8 +44,11 @@ ALPHAS = (1, 2)
 
 GDAL_NODATA = 42113
 JPEG_TABLES = 347
-MOST_BANDS = 64
-MOST_GEO_VALUES = 4096
+MAX_BANDS = 64
+MAX_GEO_VALUES = 4096
+WINDOW_BYTES = 16 << 20
+"""Of an uncompressed strip, read at a time."""
+
 NUMBERS = (
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64",
 )  # fmt: skip
@@ -64,6 +68,7 @@ class TiffRaster:
         view = _View(self._data)
         try:
             with _refused():
+                check_directory(self._data)
                 with tifffile.TiffFile(view) as file:  # type: ignore[arg-type]
                     page = file.pages.first
                     assert isinstance(page, tifffile.TiffPage)
@@ -78,8 +83,8 @@ class TiffRaster:
         if min(height, width, samples) < 1 or page.imagedepth != 1:
             raise ValueError("no pixels")
         limits.check(width, height)
-        if samples > MOST_BANDS:
-            raise UnsupportedMedia(f"the TIFF has {samples} bands; at most {MOST_BANDS} are read")
+        if samples > MAX_BANDS:
+            raise UnsupportedMedia(f"the TIFF has {samples} bands; at most {MAX_BANDS} are read")
         if int(page.compression) not in COMPRESSIONS:
             known = ", ".join(dict.fromkeys(COMPRESSIONS.values()))
             raise UnsupportedMedia(
@@ -120,7 +125,8 @@ class TiffRaster:
             self._part = (min(page.rowsperstrip, height), width)
         if min(self._part) < 1:
             raise ValueError("no parts")
-        self._limits_of_parts(limits)
+        limits.check(width, height, samples * page.dtype.itemsize)
+        limits.check(self._part[1], self._part[0])  # a tile is larger than its image at times
         self._tiled = page.is_tiled
         self._across = math.ceil(width / self._part[1])
         self._down = math.ceil(height / self._part[0])
@@ -129,6 +135,9 @@ class TiffRaster:
         if len(self._offsets) < count or len(self._counts) < count:
             raise ValueError("parts are missing")
         self._plain = self._as_it_lies()
+        if self._plain is None:
+            self._divide_strips(limits)
+            self._check_parts(limits)
         extra = page.extrasamples
         alpha = samples > 1 and bool(extra) and int(extra[-1]) in ALPHAS
         self.layout = Layout(
@@ -141,10 +150,48 @@ class TiffRaster:
             tuple(_geography(page)),
         )
 
-    def _limits_of_parts(self, limits: RasterLimits) -> None:
-        """A tile may be larger than its image, but not than any image."""
-        height, width = self._part
-        limits.check(width, height)
+    def _check_parts(self, limits: RasterLimits) -> None:
+        """A part is decompressed at once, and a row of parts is kept while it is read from."""
+        length, width = self._part
+        samples = 1 if self._planar else self._samples
+        one = length * width * samples * self._dtype.itemsize
+        row = min(length, self._height) * self._width * self._samples * self._dtype.itemsize
+        if max(one, row) > limits.part_bytes:
+            kind = "row of tiles" if self._tiled else "strip"
+            raise TooLarge(
+                f"a {kind} of the TIFF has {max(one, row)} bytes; the limit is "
+                f"{limits.part_bytes} (write it in smaller tiles or strips)",
+                code="image_too_large",
+            )
+
+    def _divide_strips(self, limits: RasterLimits) -> None:
+        """Strips that are not compressed are read a few rows at a time, however long they are."""
+        if self._tiled or self._compression != NONE:
+            return
+        length = self._part[0]
+        row_bytes = self._width * (1 if self._planar else self._samples) * self._dtype.itemsize
+        row = self._width * self._samples * self._dtype.itemsize
+        rows = max(1, min(limits.part_bytes, WINDOW_BYTES) // row)
+        if rows >= length:
+            return
+        if self._down > 1:
+            # All parts must be of one length but the last: the longest that divides a strip.
+            rows = next(n for n in range(rows, 0, -1) if length % n == 0)
+        offsets, counts = [], []
+        for plane in range(self._samples if self._planar else 1):
+            for strip in range(self._down):
+                place = plane * self._down + strip
+                offset, count = int(self._offsets[place]), int(self._counts[place])
+                whole = min(length, self._height - strip * length)
+                if (offset or count) and count < whole * row_bytes:
+                    raise ValueError("a strip is cut off")
+                for first in range(0, whole, rows):
+                    size = min(rows, whole - first) * row_bytes
+                    offsets.append(offset + first * row_bytes if count else 0)
+                    counts.append(size if count else 0)
+        self._part = (rows, self._width)
+        self._offsets, self._counts = tuple(offsets), tuple(counts)
+        self._down = math.ceil(self._height / rows)
 
     def _as_it_lies(self) -> NDArray[Any] | None:
         """All pixels as a view of the file, where they lie in it as an array would."""
@@ -296,7 +343,7 @@ def _float_differences(
 def _geography(page: tifffile.TiffPage) -> Iterator[GeoTag]:
     for code in GEO_TAGS:
         tag = page.tags.get(code)
-        if tag is not None and tag.count <= MOST_GEO_VALUES:
+        if tag is not None and tag.count <= MAX_GEO_VALUES:
             yield GeoTag(code, int(tag.dtype), tag.count, tag.value)
 
 

@@ -18,7 +18,7 @@ from serving.errors import MalformedRequest, ServingError, TooLarge, Unsupported
 from transformer.segmentation.raster import RasterLimits
 from transformer.segmentation.tiff import TiffRaster
 
-LIMITS = RasterLimits(4_000_000, 100_000)
+LIMITS = RasterLimits(4_000_000, 100_000, 4_000_000, 64 << 20)
 HEIGHT, WIDTH = 103, 77
 
 pytestmark = pytest.mark.filterwarnings(
