@@ -14,10 +14,10 @@ NESTED = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', sys.argv
 def test_cpu_time_and_memory_cover_descendants() -> None:
     machine = machine_busy_seconds()
     parent = subprocess.Popen(
-        [sys.executable, "-c", NESTED, BURN.format(0.3)], stdin=subprocess.PIPE
+        [sys.executable, "-c", NESTED, BURN.format(0.5)], stdin=subprocess.PIPE
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(tree([parent.pid])) < 2 and time.monotonic() < deadline:
             time.sleep(0.005)
         assert tree([parent.pid])[0] == parent.pid
@@ -26,7 +26,8 @@ def test_cpu_time_and_memory_cover_descendants() -> None:
         assert 0 < both.proportional <= both.resident
         while cpu_seconds([parent.pid]) < 0.3 and time.monotonic() < deadline:
             time.sleep(0.02)
-        # The child has ended, or will; what it used stays counted.
+        # The child has ended, or will; what it used stays counted. It burns more than is asked for,
+        # because each of the system's four counters is cut to hundredths of a second.
         assert 0.3 <= cpu_seconds([parent.pid]) < 5
         assert machine_busy_seconds() - machine >= 0.25
     finally:

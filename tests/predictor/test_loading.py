@@ -257,7 +257,7 @@ def test_torch_never_loads_a_pickle_here(small_root: Path, monkeypatch: pytest.M
     monkeypatch.setattr(torch, "load", forbidden)
     monkeypatch.setattr(pickle, "loads", forbidden)
     monkeypatch.setattr(pickle, "load", forbidden)
-    load_revision(small_root, "mnist", "1")
+    assert load_revision(small_root, "mnist", "1").card.identity == "mnist/1"
 
 
 def test_bfloat16_answers_nearly_alike(small_root: Path, random: np.random.Generator) -> None:

@@ -153,7 +153,8 @@ def test_the_arguments_are_left_alone() -> None:
 def test_every_preset_names_a_network(path: Any) -> None:
     document = yaml.safe_load(path.read_text())
     if "architecture" in document:
-        build_network(Architecture(document["architecture"], document["arguments"]))
+        network = build_network(Architecture(document["architecture"], document["arguments"]))
+        assert sum(p.numel() for p in network.parameters()) > 0
 
 
 @pytest.mark.parametrize("name", ["resnet-50", "", "ResidualCNN", "__init__"])

@@ -181,4 +181,5 @@ async def test_models_are_told_that_the_server_has_started() -> None:
     server = VisionServer(ServerSettings(), read_arguments(server_arguments("x", "y"), []))
     server.models = [Hearing("one")]
     server.servers.append(heard.wait())
-    await asyncio.wait_for(server.serve(), 5)  # ends, although the model has not
+    await asyncio.wait_for(server.serve(), 30)  # ends, although the model has not
+    assert heard.is_set()

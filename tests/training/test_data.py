@@ -104,7 +104,9 @@ def test_without_augmentation_training_sees_what_serving_sees() -> None:
 
 def test_nothing_else_than_its_settings_shapes_a_view() -> None:
     values = {name: getattr(settings(erase=1.0, flip=1.0), name) for name in AUGMENTATION}
-    augmentation(SimpleNamespace(**values), SPEC)  # type: ignore[arg-type]
+    views = augmentation(SimpleNamespace(**values), SPEC)  # type: ignore[arg-type]
+    batch = torch.from_numpy(images(3).images).unsqueeze(1)
+    assert views(batch).shape == batch.shape
 
 
 def test_a_flip_mirrors() -> None:
