@@ -15,20 +15,24 @@ from tasks import TaskError, task_of_outputs
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vision predict", description=__doc__)
-    parser.add_argument("image", type=Path, help="PNG, JPEG, WebP, BMP or TIFF")
+    parser.add_argument("image", help="PNG, JPEG, WebP, BMP or TIFF")
     parser.add_argument("--model", default="mnist")
     parser.add_argument("--port", type=int, default=8080, help="of a service on this machine")
     parser.add_argument("--url", help="of a service elsewhere")
     parser.add_argument("--top-k", type=int, default=5, help="entries of an answer that is a list")
     options = parser.parse_args(arguments)
+    if not options.image:
+        print("predict: which image? IMAGE=path", file=sys.stderr)
+        return 1
+    image = Path(options.image)
     try:
-        data = options.image.read_bytes()
+        data = image.read_bytes()
     except OSError as error:
-        print(f"predict: {options.image}: {error.strerror}", file=sys.stderr)
+        print(f"predict: {image}: {error.strerror}", file=sys.stderr)
         return 1
     try:
         with PredictClient(options.url or f"http://localhost:{options.port}") as client:
-            print(answer(client, options.model, options.image, data, options.top_k))
+            print(answer(client, options.model, image, data, options.top_k))
     except (PredictError, TaskError) as error:
         unreachable = isinstance(error, PredictError) and not error.status
         hint = " (is `make run` running in another shell?)" if unreachable else ""

@@ -48,7 +48,8 @@ class LocalService:
         return f"http://{LOCAL_HOST}:{self.ports.predictor_http}"
 
     def __enter__(self) -> LocalService:
-        for name in ("predictor", "transformer"):
+        # PORT itself first: the predictor's is the one after it.
+        for name in ("transformer", "predictor"):
             self.check(name)
         try:
             self.start("predictor")

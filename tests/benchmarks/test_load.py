@@ -85,7 +85,8 @@ def test_open_loop_keeps_its_rate_and_leaves_out_what_has_no_connection() -> Non
     assert result.right > 0
     assert result.sent + result.unsent == pytest.approx(100, abs=40)
     assert result.unsent > 30
-    assert result.latency_ms["max"] < 200
+    # Queued, the last of a hundred would wait for two seconds.
+    assert result.latency_ms["max"] < 1000
 
 
 def test_wrong_answers_are_found() -> None:
