@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -12,6 +13,12 @@ from transformer.hop import PredictorHop
 from transformer.settings import TransformerSettings
 
 T = TypeVar("T")
+WantedCheck = Callable[[], bool]
+"""Whether somebody still waits for a result."""
+
+
+class AbandonedError(Exception):
+    """Nobody waits for the result any more; ends the work on it, and reaches nobody."""
 
 
 class RemoteModel(ServedModel):
@@ -53,3 +60,14 @@ class RemoteModel(ServedModel):
         """``work(*arguments)`` on a thread of the executor."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, work, *arguments)
+
+    async def _off_loop_while_awaited(self, work: Callable[[WantedCheck], T]) -> T:
+        """``work`` on a thread of the executor; it may ask whether anybody still waits for it.
+
+        A thread cannot be cancelled, so what it does in several steps asks before each of them.
+        """
+        abandoned = threading.Event()
+        try:
+            return await self._off_loop(work, lambda: not abandoned.is_set())
+        finally:
+            abandoned.set()

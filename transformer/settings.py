@@ -34,6 +34,9 @@ class TransformerSettings(ServerSettings):
     max_image_pixels: int = Field(
         40_000_000, ge=1, description="most pixels of an image that is decompressed whole"
     )
+    max_request_pixels: int = Field(
+        200_000_000, ge=1, description="most pixels of all images of one request together"
+    )
     max_raster_pixels: int = Field(
         160_000_000, ge=1, description="most pixels of a TIFF that is cut into tiles"
     )

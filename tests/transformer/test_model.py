@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from artifact import Contract
-from serving.errors import BadPredictorAnswer, MalformedRequest, TooLarge, Unavailable
+from serving.errors import BadPredictorAnswer, MalformedRequest, ServingError, TooLarge, Unavailable
 from serving.model import Answered, HttpRequest
 from serving.scheduling.policy import SURE_CALLS
 from tests.conftest import make_contract
@@ -335,3 +335,53 @@ async def test_a_canary_is_dealt_out_finely_from_the_first_request_on(
     assert len(hop.calls) >= 1000
     canary = sum(answer.answered.revision == "8" for answer, _ in answers)
     assert canary / 2000 == pytest.approx(0.2, abs=0.005)
+
+
+def bomb(side: int) -> str:
+    """A lossless WebP of one colour: some hundred bytes, whatever its size."""
+    return base64.b64encode(encode(Image.new("L", (side, side)), "WEBP", lossless=True)).decode()
+
+
+async def test_the_pixels_of_a_request_are_counted_before_any_is_decompressed(
+    hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a picture was decompressed")
+
+    monkeypatch.setattr("transformer.classification.model.load_image", refuse)
+    settings = TransformerSettings(max_request_pixels=50_000_000)
+    with ThreadPoolExecutor(1) as executor:
+        model = ClassificationModel("mnist", CONTRACT, hop, executor, settings)
+        one = bomb(5000)
+        with pytest.raises(ServingError) as caught:
+            await call_v1(model, {"instances": [one, one, text(seven())]})
+    assert (caught.value.status, caught.value.error_code) == (413, "too_many_pixels")
+    assert "50000784 pixels together; the limit of a request is 50000000" in caught.value.message
+    assert hop.calls == []
+
+
+async def test_who_hangs_up_stops_the_decoder_at_the_next_picture(
+    hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    first, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        decoded.append(1)
+        first.set()
+        assert go_on.wait(10)
+        return load_image(*arguments)
+
+    monkeypatch.setattr("transformer.classification.model.load_image", slow)
+    with ThreadPoolExecutor(1) as executor:
+        model = ClassificationModel("mnist", CONTRACT, hop, executor, SETTINGS)
+        work = asyncio.ensure_future(
+            call_v1(model, {"instances": [text(column(n, 40)) for n in range(5)]})
+        )
+        await asyncio.to_thread(first.wait, 10)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        go_on.set()
+    assert len(decoded) == 1
+    assert hop.calls == []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from artifact import Contract, ImageInput
+from serving.errors import TooLarge
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
@@ -22,7 +25,7 @@ from transformer.classification.polarity import Polarity
 from transformer.classification.preprocess import MARGIN, GreyTable, Prepared, prepare
 from transformer.hop import PredictorHop, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
-from transformer.remote import RemoteModel
+from transformer.remote import AbandonedError, RemoteModel, WantedCheck
 from transformer.settings import TransformerSettings
 
 INLINE_BYTES = 16 << 10
@@ -118,7 +121,7 @@ class ClassificationModel(RemoteModel):
                 items.append(found)
             else:
                 return Batch(payload, items, len(items) * spec.width * spec.height)
-        return await self._off_loop(self._prepare, payload)
+        return await self._off_loop_while_awaited(partial(self._prepare, payload))
 
     def _read_plain(self, data: bytes | memoryview, polarity: Polarity) -> Plain | None:
         if self._table is None or len(data) > self._limits.max_bytes:
@@ -126,23 +129,48 @@ class ClassificationModel(RemoteModel):
         pixels = grey_png(data, self._spec.width, self._spec.height)
         return None if pixels is None else Plain(pixels, polarity)
 
-    def _prepare(self, payload: Payload) -> Batch:
+    def _prepare(self, payload: Payload, wanted: WantedCheck) -> Batch:
+        """Decode what a request holds, once all of its headers have been seen.
+
+        Raises:
+            TooLarge: a picture, or all of them together, are over a limit.
+            AbandonedError: nobody waits for it any more.
+        """
         spec = self._spec
         polarity = payload.options.polarity
         enough = (MARGIN * spec.width, MARGIN * spec.height)
-        items: list[Prepared | Plain] = []
+        # By the headers alone: the pixels of a picture of some hundred bytes can take seconds.
+        # They are not kept open, since a decoder takes memory before it is asked for a pixel.
+        plain: list[Plain | None] = []
         pixels = 0
         for index, data in enumerate(payload.images):
-            found: Prepared | Plain | None = self._read_plain(data, polarity)
-            if found is not None:
-                pixels += spec.width * spec.height
+            found = self._read_plain(data, polarity)
+            plain.append(found)
+            if found is None:
+                with self._open(payload, index) as opened:
+                    pixels += opened.width * opened.height
             else:
-                instance = index if payload.listed else None
-                opened = open_image(data, self._limits, instance)
-                pixels += opened.width * opened.height
-                found = prepare(load_image(opened, instance, enough), spec, polarity)
-            items.append(found)
+                pixels += spec.width * spec.height
+        if pixels > self._settings.max_request_pixels:
+            raise TooLarge(
+                f"the images have {pixels} pixels together; the limit of a request is "
+                f"{self._settings.max_request_pixels}",
+                code="too_many_pixels",
+            )
+        items: list[Prepared | Plain] = []
+        for index, item in enumerate(plain):
+            if not wanted():
+                raise AbandonedError
+            if item is not None:
+                items.append(item)
+                continue
+            number = index if payload.listed else None
+            loaded = load_image(self._open(payload, index), number, enough)
+            items.append(prepare(loaded, spec, polarity))
         return Batch(payload, items, pixels)
+
+    def _open(self, payload: Payload, index: int) -> Image.Image:
+        return open_image(payload.images[index], self._limits, index if payload.listed else None)
 
     async def predict(  # type: ignore[override]
         self, payload: Batch, headers: Mapping[str, str] | None = None
