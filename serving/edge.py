@@ -214,8 +214,7 @@ class Edge:
     def _find(self, name: str) -> ServedModel:
         model = self._models.get_model(name)
         if model is None:
-            known = ", ".join(sorted(self._models.get_models()))
-            raise UnknownModel(f"there is no model {name!r} here; there are: {known}")
+            raise UnknownModel.named(name, self._models.get_models())
         return cast(ServedModel, model)
 
 

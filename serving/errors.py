@@ -24,6 +24,7 @@ The message of an unexpected exception never reaches a client: it becomes ``Inte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from grpc import StatusCode
@@ -88,6 +89,11 @@ class UnknownModel(ServingError):
     status = 404
     grpc_status = StatusCode.NOT_FOUND
     code = "unknown_model"
+
+    @classmethod
+    def named(cls, name: str, models: Iterable[str]) -> UnknownModel:
+        """The error for a model that is not among those that there are."""
+        return cls(f"model {name!r} not found; available: {', '.join(sorted(models))}")
 
 
 class NotFound(ServingError):

@@ -69,11 +69,21 @@ class ClosedDataPlane(DataPlane):
             return False
         return self._also_ready is None or await self._also_ready()
 
-    async def get_model(self, name: str) -> ServedModel:
+    def get_model_from_registry(self, name: str) -> ServedModel:
         model: ServedModel | None = self.model_registry.get_model(name)
         if model is None:
-            raise UnknownModel(f"there is no model {name!r} here")
+            raise UnknownModel.named(name, self.model_registry.get_models())
         return model
+
+    async def get_model(self, name: str) -> ServedModel:
+        return self.get_model_from_registry(name)
+
+    async def model_ready(
+        self, model_name: str, disable_predictor_health_check: bool = False
+    ) -> bool:
+        self.get_model_from_registry(model_name)
+        ready: bool = await super().model_ready(model_name, disable_predictor_health_check)
+        return ready
 
     def metadata(self) -> dict[str, Any]:
         return {**super().metadata(), "extensions": ["binary_tensor_data"]}

@@ -129,9 +129,9 @@ def test_a_picture_that_cannot_be_read(
 def test_a_refusal_is_shown_as_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], picture: Path
 ) -> None:
-    Service.error = PredictError("404: there is no model 'x' here", 404)
+    Service.error = PredictError("404: model 'x' not found; available: mnist", 404)
     assert run(monkeypatch, str(picture)) == 1
-    assert capsys.readouterr().err == "predict: 404: there is no model 'x' here\n"
+    assert capsys.readouterr().err == "predict: 404: model 'x' not found; available: mnist\n"
 
 
 def test_no_service_comes_with_a_hint(

@@ -124,7 +124,7 @@ def test_triton_grpc(triton: dict[str, Any], expected: Batch) -> None:
         ("wrong shape", "INVALID_ARGUMENT", "the shape is (n, 1, 28, 28), not (5, 1, 27, 28)"),
         ("not finite", "INVALID_ARGUMENT", "a value is not finite"),
         ("wrong contract", "INVALID_ARGUMENT", "contract_digest is sha256:0; mnist/1 has sha256:"),
-        ("unknown model", "NOT_FOUND", "there is no model 'nope' here"),
+        ("unknown model", "NOT_FOUND", "model 'nope' not found; available: "),
         ("load", "PERMISSION_DENIED", "this endpoint is closed"),
         ("unload", "PERMISSION_DENIED", "this endpoint is closed"),
     ],

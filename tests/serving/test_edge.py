@@ -341,7 +341,7 @@ async def test_nobody_is_answered_after_a_disconnect(
 @pytest.mark.parametrize("url", ["/v1/models/nobody:predict", "/v2/models/nobody/infer"])
 async def test_an_unknown_model(client: httpx.AsyncClient, url: str) -> None:
     document = shape_of(await client.post(url, json=ONE), 404, "unknown_model")
-    assert document["error"] == "there is no model 'nobody' here; there are: other, sum"
+    assert document["error"] == "model 'nobody' not found; available: other, sum"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])

@@ -116,6 +116,21 @@ async def test_a_request_never_loads_a_model() -> None:
         await plane.get_model("two")
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["/v1/models/none", "/v2/models/none", "/v2/models/none/ready", "/v1/models/none:predict"],
+)
+async def test_every_url_of_an_unknown_model_lists_those_that_there_are(
+    client: httpx.AsyncClient, url: str
+) -> None:
+    answer = await (client.post(url) if ":" in url else client.get(url))
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": "model 'none' not found; available: one, two",
+        "code": "unknown_model",
+    }
+
+
 async def test_the_binary_extension_is_announced(client: httpx.AsyncClient) -> None:
     assert "binary_tensor_data" in (await client.get("/v2")).json()["extensions"]
 
