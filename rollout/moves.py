@@ -33,35 +33,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from common.kubernetes import INFERENCE_SERVICE, Cluster, ObjectConflictError
-from common.pods import Failure, hopeless_pod, last_warning, obstacle, unready_pod
 from rollout.cards import Expected
 from rollout.errors import (
     ConflictError,
     NotRestoredError,
-    StartFailedError,
     UnreachableError,
 )
 from rollout.inferenceservice import InferenceService, Predictor, shares
-from rollout.knative import (
-    KnativeRevision,
-    Route,
-    pods_of,
-    predictor_service,
-    read_configuration,
-    read_revision,
-    read_route,
-)
+from rollout.knative import Route, read_route
 from rollout.pods import check_models
 from rollout.record import Operation
+from rollout.start import Start
 from rollout.waiting import Waiting
 
 WRITE_ATTEMPTS = 30
-SETTLED_SECONDS = 5.0
-"""How long an unchanged Configuration is watched before it is believed that nothing comes."""
-GRACE_SECONDS = 20.0
-"""How long Knative may call a revision failed that then comes up after all."""
-PASSING = ("Unschedulable", "Deploying", "ResolvingDigests")
-"""Reasons of an unready Knative revision that can pass: a node may still get room."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +100,13 @@ class Moves:
         # Emptied before the write: with it KServe could swap back in the middle of the next line.
         self._forget_previous()
         operation = self._write(operation, predictor, 0)
-        revision = self._await_created(operation, predictor, stable)
-        self._await_ready(operation, revision, stable)
+        start = Start(self.cluster, self.service, self._waiting, self.limits.start_seconds)
+
+        def pinned() -> None:
+            self._require_pinned(operation, stable)
+
+        revision = start.created(predictor, operation.created_before, pinned)
+        start.ready(revision, pinned)
         self.await_split({stable: 100, revision: 0} if revision != stable else {stable: 100})
         return operation, revision
 
@@ -307,83 +297,6 @@ class Moves:
             except ObjectConflictError:
                 continue
         raise ConflictError(f"the status of {self.service} changes faster than it can be written")
-
-    def _await_created(self, operation: Operation, predictor: Predictor, stable: str) -> str:
-        """The Knative revision that Knative has made of ``predictor``."""
-        since = self._waiting.clock.monotonic()
-
-        def created() -> str | None:
-            self._require_pinned(operation, stable)
-            found = read_configuration(self.cluster, self.service)
-            name = self.read().latest_created
-            if not (found.current and found.latest_created == name and found.carries(predictor)):
-                return None
-            # The same name as before: Knative had this spec already, or has not seen ours yet.
-            waited = self._waiting.clock.monotonic() - since
-            if name == operation.created_before and waited < SETTLED_SECONDS:
-                return None
-            return name
-
-        revision = self._waiting.until(
-            created,
-            self.limits.start_seconds,
-            "a new Knative revision",
-            lambda: StartFailedError(f"NotCreated: {self._why_not_created()}"),
-        )
-        self._say(f"Knative made {revision}")
-        return revision
-
-    def _why_not_created(self) -> str:
-        """KServe's and Knative's own warnings, for a spec that they do not accept."""
-        names = (predictor_service(self.service), self.service)
-        words = filter(None, (last_warning(self.cluster, name) for name in names))
-        return next(words, "no new Knative revision was made; is KServe running?")
-
-    def _await_ready(self, operation: Operation, revision: str, stable: str) -> None:
-        failed_at: float | None = None
-        last: KnativeRevision | None = None
-        now = self._waiting.clock.monotonic
-
-        def ready() -> bool | None:
-            nonlocal failed_at, last
-            self._require_pinned(operation, stable)
-            last = read_revision(self.cluster, revision)
-            if last.condition.ready:
-                return True
-            found = hopeless_pod(self.cluster, pods_of(self.cluster, revision))
-            if found is not None:
-                raise StartFailedError(str(found))
-            if last.condition.ready is False and last.condition.reason not in PASSING:
-                # Knative calls a first crash a failure, and takes it back when a restart succeeds.
-                failed_at = failed_at if failed_at is not None else now()
-                if now() - failed_at >= GRACE_SECONDS:
-                    raise StartFailedError(str(self._explain(last, "")))
-            else:
-                failed_at = None
-            return None
-
-        def gave_up() -> StartFailedError:
-            text = f"not ready after {self.limits.start_seconds:.0f} s"
-            return StartFailedError(str(self._explain(last, text)))
-
-        self._waiting.until(
-            ready,
-            self.limits.start_seconds,
-            f"{revision} to be ready",
-            gave_up,
-            lambda: obstacle(self.cluster, pods_of(self.cluster, revision)),
-        )
-        self._say(f"{revision} is ready")
-
-    def _explain(self, revision: KnativeRevision | None, fallback: str) -> Failure:
-        """The best account of why a Knative revision is not ready, after waiting for it."""
-        if revision is None:
-            return Failure("NotCreated", fallback)
-        found = unready_pod(self.cluster, pods_of(self.cluster, revision.name), fallback)
-        if found is not None:
-            return found
-        reason = revision.condition.reason or "NotReady"
-        return Failure(reason, revision.condition.message or fallback)
 
     def _require_pinned(self, operation: Operation, stable: str) -> None:
         """All traffic must be pinned to ``stable`` while something else starts.
