@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from accounts import events, invoices, keys, usage
 from accounts.clock import DAY_MS, MAX_MS, month_bounds, month_of, now_ms
 from accounts.csv_text import csv_lines
-from accounts.errors import NotAllowed, NotLoggedIn, Refused
+from accounts.errors import ForbiddenError, InvalidValueError, NotLoggedInError
 from accounts.invoice_pdf import invoice_pdf
 from accounts.people import Login
 from accounts.service import Service
@@ -58,11 +58,11 @@ class NewKey(Body):
 
 
 def month_or_refuse(month: str) -> str:
-    """Raises Refused if it is no month."""
+    """Raises InvalidValueError if it is no month."""
     try:
         month_bounds(month)
     except ValueError:
-        raise Refused(f"{month[:20]!r} is no month such as 2026-11", "month") from None
+        raise InvalidValueError(f"{month[:20]!r} is no month such as 2026-11", "month") from None
     return month
 
 
@@ -91,7 +91,7 @@ def api(service: Service) -> APIRouter:
     def token(request: Request) -> str:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text:
-            raise NotLoggedIn
+            raise NotLoggedInError
         return text.strip()
 
     def who(text: Annotated[str, Depends(token)]) -> Login:
@@ -101,7 +101,7 @@ def api(service: Service) -> APIRouter:
 
     def operator(login: Who) -> Login:
         if not login.operator:
-            raise NotAllowed("that is for operators")
+            raise ForbiddenError("that is for operators")
         return login
 
     Operator = Annotated[Login, Depends(operator)]
@@ -245,12 +245,12 @@ def bill_of(service: Service, account_id: str, month: str) -> invoices.Bill:
     """The issued bill of a month that is over, what has come together in the present one.
 
     Raises:
-        Refused: no month, one to come, or one before the price list.
+        InvalidValueError: no month, one to come, or one before the price list.
     """
     month = month_or_refuse(month)
     present = month_of(now_ms())
     if month > present:
-        raise Refused("that month is to come", "month")
+        raise InvalidValueError("that month is to come", "month")
     with service.database.read() as session:
         if not invoices.is_over(session, month):
             return invoices.bill_so_far(session, account_id, month, service.prices)

@@ -1,14 +1,14 @@
 """Errors that a person may see; each owns its HTTP status.
 
 AccountsError
-├── Refused              400   a value that cannot be taken; says which
-├── NotLoggedIn          401
-├── WrongLogin           401   says the same whatever was wrong
-├── NotAllowed           403
-├── NoSuchThing          404   also for what belongs to somebody else
-├── Conflict             409
-├── TooMany              429   with Retry-After
-└── BusyError            503   with Retry-After
+├── InvalidValueError      400   a value that cannot be taken; names the field
+├── NotLoggedInError       401
+├── WrongLoginError        401   says the same whatever was wrong
+├── ForbiddenError         403
+├── NotFoundError          404   also for what belongs to somebody else
+├── ConflictError          409
+├── TooManyAttemptsError   429   with Retry-After
+└── BusyError              503   with Retry-After
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class AccountsError(Exception):
         return document
 
 
-class Refused(AccountsError):
+class InvalidValueError(AccountsError):
     status = 400
     code = "refused"
 
 
-class NotLoggedIn(AccountsError):
+class NotLoggedInError(AccountsError):
     status = 401
     code = "not_logged_in"
 
@@ -56,7 +56,7 @@ class NotLoggedIn(AccountsError):
         super().__init__(message)
 
 
-class WrongLogin(AccountsError):
+class WrongLoginError(AccountsError):
     status = 401
     code = "wrong_login"
 
@@ -64,22 +64,22 @@ class WrongLogin(AccountsError):
         super().__init__("the address or the password is wrong, or the address is not verified yet")
 
 
-class NotAllowed(AccountsError):
+class ForbiddenError(AccountsError):
     status = 403
     code = "not_allowed"
 
 
-class NoSuchThing(AccountsError):
+class NotFoundError(AccountsError):
     status = 404
     code = "not_found"
 
 
-class Conflict(AccountsError):
+class ConflictError(AccountsError):
     status = 409
     code = "conflict"
 
 
-class TooMany(AccountsError):
+class TooManyAttemptsError(AccountsError):
     status = 429
     code = "too_many_attempts"
 

@@ -14,7 +14,7 @@ from accounts import audit
 from accounts.clock import SECOND_MS, month_bounds, now_ms
 from accounts.csv_text import csv_lines
 from accounts.database import database_now_ms
-from accounts.errors import Conflict, NoSuchThing
+from accounts.errors import ConflictError, NotFoundError
 from accounts.prices import UNANSWERED, PriceList
 from accounts.tables import Account, Invoice, UsageHour
 from accounts.usage import ModelUsage, per_model
@@ -118,9 +118,9 @@ def is_over(session: Session, month: str) -> bool:
 
 
 def require_over(session: Session, month: str) -> None:
-    """Raises Conflict if the month goes on."""
+    """Raises ConflictError if the month goes on."""
     if not is_over(session, month):
-        raise Conflict(f"{month} is not over yet")
+        raise ConflictError(f"{month} is not over yet")
 
 
 def find_issued(session: Session, account_id: str, month: str) -> Bill | None:
@@ -133,7 +133,7 @@ def issue(session: Session, account_id: str, month: str, prices: PriceList) -> B
     """The bill of a month that is over, the same however often it is asked for.
 
     Raises:
-        Conflict: the month is not over yet.
+        ConflictError: the month is not over yet.
     """
     require_over(session, month)
     known = _find(session, account_id, month)
@@ -167,11 +167,11 @@ def void(session: Session, number: int) -> str:
         Its month.
 
     Raises:
-        NoSuchThing: there is no such bill, or it is void already.
+        NotFoundError: there is no such bill, or it is void already.
     """
     row = session.get(Invoice, number, with_for_update=True)
     if row is None or row.voided_ms:
-        raise NoSuchThing(f"there is no bill {number} that counts")
+        raise NotFoundError(f"there is no bill {number} that counts")
     _void(session, row)
     return row.month
 
@@ -208,7 +208,7 @@ def _is_of_the_future(row: Invoice) -> bool:
 
 
 def accounts_to_bill(session: Session, month: str, prices: PriceList) -> list[str]:
-    """Everybody who used something in a month that is over; raises Conflict."""
+    """Everybody who used something in a month that is over; raises ConflictError."""
     require_over(session, month)
     start, end = month_bounds(month)
     accounts = session.scalars(

@@ -10,17 +10,17 @@ from sqlalchemy.orm import Session
 
 from accounts import audit
 from accounts.clock import DAY_MS, month_of, now_ms
-from accounts.errors import Conflict, NoSuchThing, Refused
+from accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from accounts.secret_tokens import new_api_key, new_id, token_hash
 from accounts.tables import ApiKey, QuotaMonth
 
 ALL_MODELS = "*"
 MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-MOST_KEYS = 50
-MOST_SCOPES_CHARACTERS = 500
-HIGHEST_RATE = 1000
+MAX_KEYS = 50
+MAX_SCOPES_CHARACTERS = 500
+MAX_RATE = 1000
 DEFAULT_RATE = 50
-LONGEST_DAYS = 3650
+MAX_DAYS = 3650
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ class KeyView:
 
 
 def make_key(session: Session, account_id: str, asked: KeyRequest) -> ShownKey:
-    """Raises Refused or Conflict."""
+    """Raises InvalidValueError or ConflictError."""
     _check(asked)
     held = session.scalar(
         select(func.count()).where(ApiKey.account_id == account_id, ApiKey.revoked_ms.is_(None))
     )
-    if (held or 0) >= MOST_KEYS:
-        raise Conflict(f"an account has at most {MOST_KEYS} keys; revoke one first")
+    if (held or 0) >= MAX_KEYS:
+        raise ConflictError(f"an account has at most {MAX_KEYS} keys; revoke one first")
     now = now_ms()
     key_id = new_id("key")
     shown = new_api_key()
@@ -129,11 +129,11 @@ def rotate_key(session: Session, account_id: str, key_id: str) -> ShownKey:
     """Another text for the same rights, expiry and quota; the old one works no longer.
 
     Raises:
-        NoSuchThing: this account has no such working key.
+        NotFoundError: this account has no such working key.
     """
     old = _own_key(session, account_id, key_id)
     if old.revoked_ms is not None:
-        raise NoSuchThing("that key is revoked")
+        raise NotFoundError("that key is revoked")
     new, shown = new_id("key"), new_api_key()
     now = now_ms()
     session.add(
@@ -160,7 +160,7 @@ def revoke_key(session: Session, account_id: str, key_id: str, actor_id: str | N
     """Revoking a revoked key changes nothing.
 
     Raises:
-        NoSuchThing: this account has no such key.
+        NotFoundError: this account has no such key.
     """
     key = _own_key(session, account_id, key_id)
     if key.revoked_ms is None:
@@ -176,22 +176,22 @@ def hint(shown: str) -> str:
 def _own_key(session: Session, account_id: str, key_id: str) -> ApiKey:
     key = session.get(ApiKey, key_id, with_for_update=True)
     if key is None or key.account_id != account_id:
-        raise NoSuchThing("there is no such key")
+        raise NotFoundError("there is no such key")
     return key
 
 
 def _check(asked: KeyRequest) -> None:
     name = asked.name.strip()
     if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise Refused("a key's name has 1 to 80 characters", "name")
-    if not asked.scopes or len(" ".join(asked.scopes)) > MOST_SCOPES_CHARACTERS:
-        raise Refused("a key is for one model or more, or for all", "scopes")
+        raise InvalidValueError("a key's name has 1 to 80 characters", "name")
+    if not asked.scopes or len(" ".join(asked.scopes)) > MAX_SCOPES_CHARACTERS:
+        raise InvalidValueError("a key is for one model or more, or for all", "scopes")
     for scope in asked.scopes:
         if scope != ALL_MODELS and not MODEL_NAME.fullmatch(scope):
-            raise Refused(f"{scope[:63]!r} is no model's name", "scopes")
-    if asked.days is not None and not 1 <= asked.days <= LONGEST_DAYS:
-        raise Refused(f"a key lasts 1 to {LONGEST_DAYS} days, or without end", "days")
+            raise InvalidValueError(f"{scope[:63]!r} is no model's name", "scopes")
+    if asked.days is not None and not 1 <= asked.days <= MAX_DAYS:
+        raise InvalidValueError(f"a key lasts 1 to {MAX_DAYS} days, or without end", "days")
     if asked.quota_requests is not None and not 0 <= asked.quota_requests <= 10**12:
-        raise Refused("a quota is a number of requests a month", "quota_requests")
-    if not 1 <= asked.rate_per_second <= HIGHEST_RATE:
-        raise Refused(f"a rate is 1 to {HIGHEST_RATE} requests a second", "rate_per_second")
+        raise InvalidValueError("a quota is a number of requests a month", "quota_requests")
+    if not 1 <= asked.rate_per_second <= MAX_RATE:
+        raise InvalidValueError(f"a rate is 1 to {MAX_RATE} requests a second", "rate_per_second")

@@ -14,7 +14,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from accounts.errors import Refused
+from accounts.errors import InvalidValueError
 from accounts.people import same
 from accounts.secret_tokens import new_token, token_hash
 from accounts.settings import AccountsSettings
@@ -54,10 +54,10 @@ def new_challenge() -> Challenge:
 
 
 def read_challenge(text: str) -> Challenge:
-    """Raises Refused if the browser has none."""
+    """Raises InvalidValueError if the browser has none."""
     parts = text.split(".")
     if len(parts) != 3 or not all(parts):
-        raise Refused("this login was begun in another browser, or too long ago")
+        raise InvalidValueError("this login was begun in another browser, or too long ago")
     return Challenge(*parts)
 
 
@@ -83,7 +83,7 @@ class OpenIdProvider:
         self._known: dict[str, Any] | None = None
 
     def address(self, challenge: Challenge) -> str:
-        """Where to send a person to; raises Refused if the provider does not answer."""
+        """Where to send a person to; raises InvalidValueError if the provider does not answer."""
         digest = hashlib.sha256(challenge.verifier.encode()).digest()
         query = {
             "response_type": "code",
@@ -98,21 +98,21 @@ class OpenIdProvider:
         return f"{self._configuration()['authorization_endpoint']}?{urlencode(query)}"
 
     def identity(self, challenge: Challenge, state: str, code: str) -> Identity:
-        """Who came back; raises Refused if that is not proven."""
+        """Who came back; raises InvalidValueError if that is not proven."""
         if not same(state, challenge.state) or not code:
-            raise Refused("this login was begun in another browser, or was given up")
+            raise InvalidValueError("this login was begun in another browser, or was given up")
         claims = self._claims(self._id_token(code, challenge.verifier))
         if not same(str(claims.get("nonce", "")), challenge.nonce):
-            raise Refused("the provider's answer belongs to another login")
+            raise InvalidValueError("the provider's answer belongs to another login")
         if claims.get("email_verified") is not True or not claims.get("email"):
-            raise Refused("the provider names no verified mail address")
+            raise InvalidValueError("the provider names no verified mail address")
         return Identity(token_hash(f"{claims['iss']}|{claims['sub']}"), str(claims["email"]))
 
     def _configuration(self) -> dict[str, Any]:
         if self._known is None:
             found = self._ask("GET", f"{self._issuer}/.well-known/openid-configuration")
             if found.get("issuer", "").rstrip("/") != self._issuer:
-                raise Refused("the provider says that it is another one")
+                raise InvalidValueError("the provider says that it is another one")
             self._known = found
         return self._known
 
@@ -143,14 +143,14 @@ class OpenIdProvider:
             rules.validate(decoded.claims)
         except (JoseError, ValueError) as error:
             logger.warning("an identity token is refused: %s", error)
-            raise Refused("the provider's answer is not valid") from None
+            raise InvalidValueError("the provider's answer is not valid") from None
         claims = dict(decoded.claims)
         # Whom the token was made for, where it has several readers (OpenID Connect Core, 3.1.3.7).
         party, audience = claims.get("azp"), claims.get("aud")
         several = isinstance(audience, list) and len(audience) > 1
         if party != self._client_id and (several or party is not None):
             logger.warning("an identity token is refused: it was made for another client")
-            raise Refused("the provider's answer is not valid")
+            raise InvalidValueError("the provider's answer is not valid")
         return claims
 
     def _ask(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
@@ -160,5 +160,5 @@ class OpenIdProvider:
             document: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError):
             logger.exception("the provider does not answer")
-            raise Refused("the provider does not answer; try again") from None
+            raise InvalidValueError("the provider does not answer; try again") from None
         return document

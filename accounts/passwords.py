@@ -14,9 +14,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from accounts.errors import BusyError, Refused
+from accounts.errors import BusyError, InvalidValueError
 
-SHORTEST, LONGEST = 10, 256
+MIN_CHARACTERS, MAX_CHARACTERS = 10, 256
 WAITING_PER_HASH = 8
 """Requests that may wait for their turn, each in a thread of the console."""
 WAIT_SECONDS = 10.0
@@ -39,11 +39,13 @@ class Passwords:
         """A hash of a new password.
 
         Raises:
-            Refused: it is too short or too long (NIST SP 800-63B asks for length alone).
+            InvalidValueError: it is too short or too long (NIST SP 800-63B asks for length alone).
             BusyError: too many are being hashed.
         """
-        if not SHORTEST <= len(password) <= LONGEST:
-            raise Refused(f"a password has {SHORTEST} to {LONGEST} characters", "password")
+        if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
+            raise InvalidValueError(
+                f"a password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters", "password"
+            )
         with self._turn():
             return _HASHER.hash(_storable(password))
 
@@ -55,7 +57,7 @@ class Passwords:
         """
         with self._turn():
             try:
-                fits = _HASHER.verify(stored or _NOBODYS_HASH, _storable(password[:LONGEST]))
+                fits = _HASHER.verify(stored or _NOBODYS_HASH, _storable(password[:MAX_CHARACTERS]))
             except (VerificationError, InvalidHashError):
                 return False
         return fits and stored is not None

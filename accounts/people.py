@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from accounts import audit
 from accounts.clock import DAY_MS, HOUR_MS, now_ms
 from accounts.database import Database
-from accounts.errors import NoSuchThing, NotLoggedIn, Refused, WrongLogin
+from accounts.errors import InvalidValueError, NotFoundError, NotLoggedInError, WrongLoginError
 from accounts.outbox import Outbox
 from accounts.owed_mail import RESET, VERIFY, owe_reset, owe_verification
 from accounts.passwords import Passwords
@@ -104,8 +104,8 @@ class People:
         A registered address gets another mail instead, and the caller sees no difference.
 
         Raises:
-            Refused: the address or the password cannot be taken.
-            TooMany: the client registered too often, or the address was written to too often.
+            InvalidValueError: the address or the password cannot be taken.
+            TooManyAttemptsError: by the client, or mails to the address.
             BusyError: too many passwords are being hashed.
         """
         email = normalise_email(email)
@@ -120,16 +120,16 @@ class People:
         address's owner who registered, and not somebody else in their name.
 
         Raises:
-            Refused: the token is unknown, used or too old, or the password is not that of the
-                registration.
-            TooMany, BusyError
+            InvalidValueError: the token is unknown, used or too old, or the password is not
+                that of the registration.
+            TooManyAttemptsError, BusyError
         """
         with self._database.read() as session:
             row = find_mailed(session, token, VERIFY)
             stored = _Stored(row.account_id, row.password_hash)
         attempt = self._count(Subject(self._logins, f"verification of {stored.account_id}"))
         if not self._passwords.fits(password, stored.password_hash):
-            raise Refused("that is not the password of the registration", "password")
+            raise InvalidValueError("that is not the password of the registration", "password")
         with self._database.write() as session:
             row = find_mailed(session, token, VERIFY)
             give_back(session, attempt)
@@ -141,10 +141,15 @@ class People:
             audit.record(session, "address verified", account.id)
 
     def log_in(self, email: str, password: str, client: str) -> NewSession:
-        """Raises WrongLogin, which says the same for every reason, TooMany or BusyError."""
+        """Open a session.
+
+        Raises:
+            WrongLoginError: the same for every reason.
+            TooManyAttemptsError, BusyError
+        """
         try:
             address = normalise_email(email)
-        except Refused:
+        except InvalidValueError:
             # Nobody has it; it counts, and takes as long as another one.
             address = ""
         attempt = self._count_login(address, client)
@@ -161,7 +166,7 @@ class People:
                 self._remember_client(session, address, client)
                 return self.open_session(session, account)
         # The attempt stays counted.
-        raise WrongLogin
+        raise WrongLoginError
 
     def open_session(self, session: Session, account: Account) -> NewSession:
         """A session for somebody who has proven who they are."""
@@ -181,7 +186,7 @@ class People:
         return NewSession(token, csrf, expires)
 
     def who(self, token: str) -> Login:
-        """Raises NotLoggedIn."""
+        """Raises NotLoggedInError."""
         with self._database.read() as session:
             found = session.execute(
                 select(Account, LoginSession.csrf)
@@ -189,7 +194,7 @@ class People:
                 .where(LoginSession.hash == token_hash(token), LoginSession.expires_ms > now_ms())
             ).one_or_none()
             if found is None:
-                raise NotLoggedIn
+                raise NotLoggedInError
             account, csrf = found
             return Login(account.id, account.email or "", account.role, csrf)
 
@@ -198,7 +203,11 @@ class People:
             session.execute(delete(LoginSession).where(LoginSession.hash == token_hash(token)))
 
     def change_password(self, account_id: str, old: str, new: str) -> None:
-        """Ends every session of the account; raises Refused, TooMany or BusyError."""
+        """End every session of the account.
+
+        Raises:
+            InvalidValueError, TooManyAttemptsError, BusyError
+        """
         attempt, stored = self._prove(account_id, old, "the present password is wrong", "old")
         password_hash = self._passwords.hash(new)
         with self._database.write() as session:
@@ -210,8 +219,8 @@ class People:
         """Have a token mailed with which a new password can be set; the caller learns nothing.
 
         Raises:
-            Refused: that is no address.
-            TooMany: the client asked too often, or the address was written to too often.
+            InvalidValueError: that is no address.
+            TooManyAttemptsError: by the client, or mails to the address.
         """
         email = normalise_email(email)
         with self._database.write() as session:
@@ -223,7 +232,7 @@ class People:
         """A way in, too, for whose account was tried by others until its limit was reached.
 
         Raises:
-            Refused: the token is unknown, used or too old.
+            InvalidValueError: the token is unknown, used or too old.
             BusyError
         """
         with self._database.read() as session:
@@ -241,8 +250,8 @@ class People:
         """Revoke everything and forget the address; bills stay, as bookkeeping law wants.
 
         Raises:
-            Refused: the password is wrong.
-            TooMany, BusyError
+            InvalidValueError: the password is wrong.
+            TooManyAttemptsError, BusyError
         """
         attempt, stored = self._prove(account_id, password, "the password is wrong", "password")
         with self._database.write() as session:
@@ -268,7 +277,7 @@ class People:
             email: an address that the provider says is verified.
 
         Raises:
-            Refused: the address has an account with a password, which must be used instead.
+            InvalidValueError: the address has an account with a password: use that.
         """
         account = session.scalar(select(Account).where(Account.subject == subject))
         if account is not None:
@@ -276,7 +285,7 @@ class People:
         email = normalise_email(email)
         known = session.scalar(select(Account).where(Account.email == email))
         if known is not None and known.verified_ms is not None:
-            raise Refused("this address has an account with a password: log in with that")
+            raise InvalidValueError("this address has an account with a password: log in with that")
         now = now_ms()
         if known is None:
             known = Account(id=new_id("acc"), email=email, role=USER, created_ms=now)
@@ -310,20 +319,20 @@ class People:
     def _prove(
         self, account_id: str, password: str, problem: str, field: str
     ) -> tuple[list[int], _Stored]:
-        """That somebody who is logged in knows the password; raises Refused with the problem."""
+        """That who is logged in knows the password; raises InvalidValueError(problem, field)."""
         attempt = self._count(Subject(self._logins, f"password of {account_id}"))
         with self._database.read() as session:
             stored = _Stored(account_id, session.get_one(Account, account_id).password_hash)
         # Who logs in by a provider has none, and may close the account without.
         needed = stored.password_hash is not None or field == "old"
         if needed and not self._passwords.fits(password, stored.password_hash):
-            raise Refused(problem, field)
+            raise InvalidValueError(problem, field)
         return attempt, stored
 
     def _require_still(self, session: Session, stored: _Stored) -> Account:
         account = session.get_one(Account, stored.account_id, with_for_update=True)
         if account.password_hash != stored.password_hash or account.closed_ms is not None:
-            raise Refused("the password was changed at this moment; try again")
+            raise InvalidValueError("the password was changed at this moment; try again")
         return account
 
     def _remember_client(self, session: Session, address: str, client: str) -> None:
@@ -348,10 +357,10 @@ class People:
 
 
 def find_mailed(session: Session, token: str, purpose: str) -> MailedToken:
-    """The row of a mailed token, locked until the transaction ends; raises Refused."""
+    """The row of a mailed token, locked until the transaction ends; raises InvalidValueError."""
     row = session.get(MailedToken, token_hash(token), with_for_update=True)
     if row is None or row.purpose != purpose or row.used_ms or row.expires_ms <= now_ms():
-        raise Refused("this link is wrong, was used already, or is too old")
+        raise InvalidValueError("this link is wrong, was used already, or is too old")
     return row
 
 
@@ -373,21 +382,21 @@ def normalise_email(email: str) -> str:
     """Lower case, without spaces around.
 
     Raises:
-        Refused: it is no address.
+        InvalidValueError: it is no address.
     """
     email = email.strip().lower()
     if len(email) > 254 or not ADDRESS.fullmatch(email) or not email.isprintable():
-        raise Refused("that is no mail address", "email")
+        raise InvalidValueError("that is no mail address", "email")
     return email
 
 
 def set_role(session: Session, email: str, role: str, actor_id: str) -> None:
-    """Raises NoSuchThing if there is no such account, Refused if there is no such role."""
+    """Raises NotFoundError for an unknown address, InvalidValueError for an unknown role."""
     if role not in ROLES:
-        raise Refused(f"{role!r} is none of {', '.join(ROLES)}", "role")
+        raise InvalidValueError(f"{role!r} is none of {', '.join(ROLES)}", "role")
     account = session.scalar(select(Account).where(Account.email == normalise_email(email)))
     if account is None:
-        raise NoSuchThing(f"there is no account of {email}")
+        raise NotFoundError(f"there is no account of {email}")
     account.role = role
     audit.record(session, "role changed", account.id, actor_id, role)
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from accounts.clock import SECOND_MS, now_ms
-from accounts.errors import TooMany
+from accounts.errors import TooManyAttemptsError
 from accounts.tables import Attempt, AttemptSubject
 
 
@@ -51,7 +51,7 @@ def count_attempt(session: Session, *subjects: Subject) -> list[int]:
         What ``give_back`` takes.
 
     Raises:
-        TooMany: one of them has used its attempts up; nothing is counted.
+        TooManyAttemptsError: one of them has used its attempts up; nothing is counted.
     """
     # In one order: two transactions cannot wait for each other.
     ordered = sorted(subjects, key=lambda subject: subject.hashed)
@@ -66,7 +66,7 @@ def count_attempt(session: Session, *subjects: Subject) -> list[int]:
             )
         ).one()
         if count >= subject.limit.attempts:
-            raise TooMany(max(1, -(-(oldest - since) // SECOND_MS)))
+            raise TooManyAttemptsError(max(1, -(-(oldest - since) // SECOND_MS)))
     rows = [Attempt(subject=subject.hashed, at_ms=now) for subject in ordered]
     session.add_all(rows)
     session.flush()

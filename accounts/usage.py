@@ -9,10 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from accounts.clock import DAY_MS, HOUR_MS
-from accounts.errors import Refused
+from accounts.errors import InvalidValueError
 from accounts.tables import UsageHour
 
-MOST_ROWS = 5000
+MAX_ROWS = 5000
 
 WindowSize = Literal["hour", "day"]
 SIZES: dict[str, int] = {"hour": HOUR_MS, "day": DAY_MS}
@@ -82,7 +82,7 @@ def windows(
     """Windows that begin in [start, end), oldest first.
 
     Raises:
-        Refused: more than ``MOST_ROWS`` rows.
+        InvalidValueError: more than ``MAX_ROWS`` rows.
     """
     start = (UsageHour.hour_ms - UsageHour.hour_ms % SIZES[size]).label("start_ms")
     names = (start, UsageHour.key_id, UsageHour.model, UsageHour.revision)
@@ -110,10 +110,12 @@ def windows(
         )
         .group_by(*names)
         .order_by(*names)
-        .limit(MOST_ROWS + 1)
+        .limit(MAX_ROWS + 1)
     ).all()
-    if len(rows) > MOST_ROWS:
-        raise Refused(f"that is more than {MOST_ROWS} windows; ask for a shorter time", "from")
+    if len(rows) > MAX_ROWS:
+        raise InvalidValueError(
+            f"that is more than {MAX_ROWS} windows; ask for a shorter time", "from"
+        )
     # MariaDB's sums are Decimals.
     return [UsageWindow(row[0], row[1], row[2], row[3], *map(int, row[4:])) for row in rows]
 
@@ -154,7 +156,7 @@ def per_account(session: Session, start_ms: int, end_ms: int) -> list[AccountUsa
         .where(UsageHour.hour_ms >= start_ms, UsageHour.hour_ms < end_ms)
         .group_by(UsageHour.account_id)
         .order_by(requests.desc(), UsageHour.account_id)
-        .limit(MOST_ROWS)
+        .limit(MAX_ROWS)
     )
     return [AccountUsage(row[0], *map(int, row[1:])) for row in rows]
 

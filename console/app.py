@@ -19,7 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from accounts.api import api
-from accounts.errors import AccountsError, BusyError, NoSuchThing, NotLoggedIn, Refused
+from accounts.errors import (
+    AccountsError,
+    BusyError,
+    InvalidValueError,
+    NotFoundError,
+    NotLoggedInError,
+)
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
 from console.limits import BodyLimit
@@ -89,7 +95,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     def show(request: Request, error: AccountsError) -> Response:
         if request.url.path.startswith("/api/"):
             return JSONResponse(error.as_json(), error.status, error.headers())
-        if isinstance(error, NotLoggedIn):
+        if isinstance(error, NotLoggedInError):
             return see_other("/login")
         return pages.refused(request, visits.of(request), "problem", error)
 
@@ -109,12 +115,12 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     def misshapen(request: Request, error: RequestValidationError) -> Response:
         # Never with its input, which may be a password.
         first = error.errors()[0]
-        return show(request, Refused(first["msg"], str(first["loc"][-1])))
+        return show(request, InvalidValueError(first["msg"], str(first["loc"][-1])))
 
     @app.exception_handler(HTTPException)
     def other(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
-            return show(request, NoSuchThing("there is nothing at this URL"))
+            return show(request, NotFoundError("there is nothing at this URL"))
         return JSONResponse(
             {"error": str(error.detail), "code": "refused"}, error.status_code, error.headers
         )

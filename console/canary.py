@@ -12,7 +12,7 @@ import httpx
 from accounts.settings import AccountsSettings
 
 SECONDS = 2.0
-MOST_ENTRIES = 10
+MAX_ENTRIES = 10
 
 logger = logging.getLogger("console.canary")
 
@@ -80,7 +80,7 @@ def parse_record(data: dict[str, str]) -> Canary:
             str(item.get("action", "")),
             ", ".join(f"{k}/{v}" for k, v in (item.get("models") or {}).items()),
         )
-        for item in reversed(history[-MOST_ENTRIES:])
+        for item in reversed(history[-MAX_ENTRIES:])
     )
     return Canary(
         title=title,

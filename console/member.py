@@ -11,7 +11,7 @@ from starlette.responses import Response
 from accounts import events, invoices, keys, usage
 from accounts.api import Format, bill_of, bill_response, month_or_refuse
 from accounts.clock import month_bounds, month_of, now_ms
-from accounts.errors import AccountsError, NotLoggedIn, Refused
+from accounts.errors import AccountsError, InvalidValueError, NotLoggedInError
 from accounts.people import Login
 from accounts.service import Service
 from console.form import Form
@@ -32,7 +32,7 @@ def member_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     def require(request: Request) -> tuple[Visit, Login]:
         visit = visits.of(request)
         if visit.login is None:
-            raise NotLoggedIn
+            raise NotLoggedInError
         return visit, visit.login
 
     def keys_page(
@@ -148,7 +148,7 @@ def _number(form: Mapping[str, Any], name: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or len(text) > 12:
-        raise Refused(f"{text[:20]!r} is no whole number", name)
+        raise InvalidValueError(f"{text[:20]!r} is no whole number", name)
     return int(text)
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from accounts import events, usage
 from accounts.clock import DAY_MS, HOUR_MS, now_ms
-from accounts.errors import NoSuchThing, NotLoggedIn
+from accounts.errors import NotFoundError, NotLoggedInError
 from accounts.service import Service
 from console.canary import Canary, read_canary
 from console.pages import Pages
@@ -24,10 +24,10 @@ def operator_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     def totals(request: Request, span: str = "day") -> Response:
         visit = visits.of(request)
         if visit.login is None:
-            raise NotLoggedIn
+            raise NotLoggedInError
         if not visit.login.operator or span not in SPANS:
             # To everybody else the page does not exist.
-            raise NoSuchThing("there is nothing at this URL")
+            raise NotFoundError("there is nothing at this URL")
         end = now_ms() + 1
         start = (end - SPANS[span]) // HOUR_MS * HOUR_MS
         with database.read() as session:

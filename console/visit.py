@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from accounts.errors import NotAllowed, NotLoggedIn
+from accounts.errors import ForbiddenError, NotLoggedInError
 from accounts.people import Login, NewSession, same
 from accounts.secret_tokens import new_token
 from accounts.service import Service
@@ -46,7 +46,7 @@ class Visits:
             try:
                 login = self._service.people.who(token)
                 return Visit(login, login.csrf)
-            except NotLoggedIn:
+            except NotLoggedInError:
                 pass
         visitor = request.cookies.get(self._visitor_cookie, "")
         return Visit(None, visitor or new_token(), not visitor)
@@ -56,11 +56,13 @@ class Visits:
         return request.cookies.get(self._session_cookie, "")
 
     def require_own_form(self, request: Request, visit: Visit, form: Mapping[str, Any]) -> None:
-        """Raises NotAllowed unless the form came from one of our pages to this very visitor."""
+        """Raises ForbiddenError unless the form came from one of our pages to this very visitor."""
         sent = str(form.get("csrf", ""))
         own = is_own_origin(request, self._service.settings.public_url)
         if not own or visit.new_visitor or not same(sent, visit.csrf):
-            raise NotAllowed("this form is too old: go back, load the page again and send it anew")
+            raise ForbiddenError(
+                "this form is too old: go back, load the page again and send it anew"
+            )
 
     def remember(self, response: Response, visit: Visit) -> None:
         """Put a new visitor's token into a cookie."""

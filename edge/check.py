@@ -19,8 +19,8 @@ from accounts.secret_tokens import has_key_form, token_hash
 from common.routes import REQUEST_ID
 from edge.directory import Directory
 from edge.in_flight import InFlight
-from edge.ledger import Ledger, LedgerDown
-from edge.pass_on import ATTEMPT_FIELD, FIELD, Metered
+from edge.ledger import Ledger, LedgerDownError
+from edge.metadata import ATTEMPT_FIELD, FIELD, Metered
 from edge.records import Admitted, Intent, KeyRecord
 from edge.route import find_route
 
@@ -35,7 +35,7 @@ REUSED_MESSAGE = "this x-request-id was another request's, or was repeated too o
 logger = logging.getLogger("edge.check")
 
 
-class Denied(Exception):
+class DeniedError(Exception):
     """The request does not reach a model."""
 
     def __init__(
@@ -61,31 +61,31 @@ class Check:
         http = pb.CheckRequest.FromString(data).attributes.request.http
         try:
             return await self._decide(http.method, http.path, http.headers)
-        except Denied as denied:
+        except DeniedError as denied:
             return _denied(denied)
-        except LedgerDown:
+        except LedgerDownError:
             return _denied(
-                Denied(
+                DeniedError(
                     503, "unavailable", "accounts do not answer; try again", {"retry-after": "1"}
                 )
             )
         except Exception:
             logger.exception("unexpected error")
-            return _denied(Denied(500, "internal", "internal error"))
+            return _denied(DeniedError(500, "internal", "internal error"))
 
     async def _decide(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
         # A protobuf map gives "" for what is not there.
         record = await self._authenticate(headers["authorization"])
         route = find_route(method, path)
         if route is None:
-            raise Denied(404, "not_found", "there is nothing at this URL for this method")
+            raise DeniedError(404, "not_found", "there is nothing at this URL for this method")
         if route.model and ALL_MODELS not in record.scopes and route.model not in record.scopes:
-            raise Denied(403, "forbidden", f"this key is not for model {route.model}")
+            raise DeniedError(403, "forbidden", f"this key is not for model {route.model}")
         allowance = self._directory.allowance(record.family)
         assert allowance is not None
         now = time.monotonic()
         if wait := allowance.rate.wait_seconds(now):
-            raise Denied(
+            raise DeniedError(
                 429,
                 "over_rate",
                 f"this key may send {record.rate_per_second} requests a second",
@@ -93,10 +93,10 @@ class Check:
             )
         request_id = headers["x-request-id"]
         if route.metered and not REQUEST_ID.fullmatch(request_id):
-            raise Denied(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
+            raise DeniedError(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
         attempt_id = random.getrandbits(62)
         if not self._in_flight.begin(record.account_id, attempt_id, now):
-            raise Denied(
+            raise DeniedError(
                 429,
                 "too_many_in_flight",
                 f"an account may have {self._in_flight.max_per_account} requests under way",
@@ -140,7 +140,7 @@ class Check:
         )
         try:
             admission = await self._ledger.admit(intent)
-        except LedgerDown:
+        except LedgerDownError:
             allowance.closed(request_id, attempt_id, False)
             raise
         if admission.admitted in (Admitted.REUSED, Admitted.NO_ROOM) and room:
@@ -173,8 +173,8 @@ class Check:
         return record
 
 
-def _unknown_key() -> Denied:
-    return Denied(
+def _unknown_key() -> DeniedError:
+    return DeniedError(
         401,
         "unauthorized",
         "a working API key is needed: 'authorization: Bearer vk_…'",
@@ -184,14 +184,14 @@ def _unknown_key() -> Denied:
 
 def _require(admitted: Admitted, record: KeyRecord) -> None:
     if admitted is Admitted.NO_ROOM:
-        raise Denied(
+        raise DeniedError(
             429,
             "over_quota",
             f"this key's quota of {record.quota_requests} requests a month is used up",
             {"retry-after": str(_seconds_of_month_left())},
         )
     if admitted is Admitted.REUSED:
-        raise Denied(
+        raise DeniedError(
             409,
             REUSED_CODE,
             REUSED_MESSAGE,
@@ -239,7 +239,7 @@ def _allowed(
     return data
 
 
-def _denied(denied: Denied) -> bytes:
+def _denied(denied: DeniedError) -> bytes:
     response = pb.CheckResponse()
     response.status.code = code_pb2.PERMISSION_DENIED
     refusal = response.denied_response

@@ -1,7 +1,7 @@
 """The keys as the check knows them: a cache whose entries are never older than a bound.
 
 What is used is read again every ``REFRESH_SECONDS`` for all keys in one query, so that a revoked
-key is refused within ``OLDEST_SECONDS`` whatever happens: an entry that could not be refreshed in
+key is refused within ``MAX_AGE_SECONDS`` whatever happens: an entry that could not be refreshed in
 that time is not used any more, and the request fails closed.
 """
 
@@ -12,14 +12,14 @@ import logging
 import time
 from collections import OrderedDict
 
-from edge.ledger import Ledger, LedgerDown
+from edge.ledger import Ledger, LedgerDownError
 from edge.rate import RateLimit
 from edge.records import KeyRecord
 
 REFRESH_SECONDS = 1.5
-OLDEST_SECONDS = 4.0
+MAX_AGE_SECONDS = 4.0
 IDLE_SECONDS = 60.0
-MOST_ENTRIES = 20_000
+MAX_ENTRIES = 20_000
 OPEN_SECONDS = 120.0
 """A request that is open for longer is taken for unanswered, and gives its quota back."""
 
@@ -91,10 +91,10 @@ class Directory:
         self._asked: dict[str, asyncio.Task[Entry]] = {}
 
     async def find(self, key_hash: str) -> Entry:
-        """The entry of a hash; raises LedgerDown if it is not known and cannot be read."""
+        """The entry of a hash; raises LedgerDownError if it cannot be read."""
         entry = self._entries.get(key_hash)
         now = time.monotonic()
-        if entry is not None and now - entry.read_at <= OLDEST_SECONDS:
+        if entry is not None and now - entry.read_at <= MAX_AGE_SECONDS:
             entry.used_at = now
             return entry
         task = self._asked.get(key_hash)
@@ -113,7 +113,7 @@ class Directory:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await self.refresh()
-            except LedgerDown:
+            except LedgerDownError:
                 logger.warning("the keys could not be read again")
 
     async def refresh(self) -> None:
@@ -148,7 +148,7 @@ class Directory:
         entry = self._entries.get(key_hash)
         if entry is None:
             entry = self._entries[key_hash] = Entry(record, allowance, asked)
-            if len(self._entries) > MOST_ENTRIES:
+            if len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
         else:
             entry.record, entry.allowance, entry.read_at = record, allowance, asked

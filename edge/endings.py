@@ -15,8 +15,8 @@ from grpc.aio import EOF
 
 from edge.directory import Directory
 from edge.in_flight import InFlight
-from edge.ledger import Ledger, LedgerDown
-from edge.pass_on import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
+from edge.ledger import Ledger, LedgerDownError
+from edge.metadata import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
 from edge.records import Abandonment, Outcome
 
 CLIENT_GONE = 499
@@ -65,7 +65,7 @@ class Endings:
         ending = Abandonment(_outcome(metered, entry), metered.attempt_id, known is not None)
         try:
             await self._ledger.abandon(ending)
-        except LedgerDown:
+        except LedgerDownError:
             # It stays an intent, and becomes unknown: listed, not billed.
             logger.warning("an unanswered request could not be recorded")
 

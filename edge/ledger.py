@@ -32,7 +32,7 @@ from edge.records import (
     RepeatRule,
 )
 
-MOST_AT_ONCE = 500
+MAX_BATCH = 500
 BUSY_BATCH = 4
 GATHER_SECONDS = 0.002
 """Once as many as ``BUSY_BATCH`` shared a transaction, the next one waits this long for company:
@@ -41,7 +41,7 @@ under load that halves what a record costs, and a lone request never waits."""
 logger = logging.getLogger("edge.ledger")
 
 
-class LedgerDown(Exception):
+class LedgerDownError(Exception):
     """The database does not answer; nothing was recorded."""
 
 
@@ -76,22 +76,22 @@ class Ledger:
         self._thread.join()
 
     async def admit(self, intent: Intent) -> Admission:
-        """Record an intent; raises LedgerDown."""
+        """Record an intent; raises LedgerDownError."""
         admission: Admission = await self._ask(intent)
         return admission
 
     async def complete(self, outcome: Outcome) -> Completed:
-        """Commit how a request ended, on disk; raises LedgerDown."""
+        """Commit how a request ended, on disk; raises LedgerDownError."""
         completed: Completed = await self._ask(outcome)
         return completed
 
     async def abandon(self, abandonment: Abandonment) -> Completed:
-        """Commit that a request ended without an answer; raises LedgerDown."""
+        """Commit that a request ended without an answer; raises LedgerDownError."""
         completed: Completed = await self._ask(abandonment)
         return completed
 
     async def look_up(self, hashes: Sequence[str]) -> dict[str, KeyRecord]:
-        """The working keys of these hashes; raises LedgerDown."""
+        """The working keys of these hashes; raises LedgerDownError."""
         found: dict[str, KeyRecord] = await self._ask(Lookup(tuple(hashes)))
         return found
 
@@ -120,7 +120,7 @@ class Ledger:
         batch: list[Waiting] = []
         while item is not None:
             batch.append(item)
-            if len(batch) >= MOST_AT_ONCE:
+            if len(batch) >= MAX_BATCH:
                 return batch, False
             try:
                 item = self._queue.get_nowait()
@@ -137,7 +137,7 @@ class Ledger:
             # Nothing of the batch was committed as far as is known: every asker fails closed.
             logger.exception("a transaction failed")
             self._forget_connection()
-            results = {index: LedgerDown() for index in range(len(batch))}
+            results = {index: LedgerDownError() for index in range(len(batch))}
         loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
         # Lookups last: what they count holds the batch's outcomes, whose askers must go on first.
         order = sorted(range(len(batch)), key=lambda i: isinstance(operations[i], Lookup))

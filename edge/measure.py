@@ -30,7 +30,7 @@ from envoy.service.auth.v3 import external_auth_pb2 as pb
 
 from accounts.clock import now_ms
 from accounts.database import Database, open_database
-from accounts.keys import HIGHEST_RATE, KeyRequest, make_key
+from accounts.keys import MAX_RATE, KeyRequest, make_key
 from accounts.tables import Account
 from common.errors import StartError
 from common.ports import LOCAL_HOST
@@ -158,7 +158,7 @@ def make_keys(url: str) -> list[str]:
     with Database(engine).write() as session:
         session.add(Account(id="acc_measure", role="user", created_ms=now, verified_ms=now))
         session.flush()
-        wish = KeyRequest("measure", rate_per_second=HIGHEST_RATE)
+        wish = KeyRequest("measure", rate_per_second=MAX_RATE)
         keys = [make_key(session, "acc_measure", wish).key for _ in range(KEYS)]
     engine.dispose()
     return keys

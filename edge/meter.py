@@ -14,8 +14,8 @@ from accounts.clock import now_ms
 from edge.check import REUSED_CODE, REUSED_MESSAGE
 from edge.directory import Directory
 from edge.in_flight import InFlight
-from edge.ledger import Ledger, LedgerDown
-from edge.pass_on import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
+from edge.ledger import Ledger, LedgerDownError
+from edge.metadata import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
 from edge.records import Completed, Outcome
 
 OWN_HEADERS = (
@@ -29,7 +29,7 @@ OWN_HEADERS = (
 )
 """What the transformer reports to the edge; it goes no further."""
 CONTENT = re.compile("[0-9a-f]{64}")
-LONGEST_REVISION = 63
+MAX_REVISION_CHARACTERS = 63
 
 logger = logging.getLogger("edge.meter")
 
@@ -67,7 +67,7 @@ class Meter:
                 return _replaced(502, "bad_answer", "the model's answer is incomplete")
             try:
                 completed = await self._ledger.complete(outcome)
-            except LedgerDown:
+            except LedgerDownError:
                 return _replaced(503, "unavailable", "accounts do not answer; repeat the request")
             allowance = self._directory.allowance(metered.family)
             if allowance is not None:
@@ -95,7 +95,7 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
         key_id=metered.key_id,
         family=metered.family,
         model=metered.model,
-        revision=headers.get("x-model-revision", "")[:LONGEST_REVISION],
+        revision=headers.get("x-model-revision", "")[:MAX_REVISION_CHARACTERS],
         status=status,
         billed=billed,
         instances=int(instances) if billed else 0,

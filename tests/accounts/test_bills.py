@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from accounts.clock import DAY_MS, HOUR_MS, month_bounds, month_of, now_ms
 from accounts.csv_text import csv_lines
-from accounts.errors import Conflict, NoSuchThing
+from accounts.errors import ConflictError, NotFoundError
 from accounts.invoice_pdf import invoice_pdf
 from accounts.invoices import (
     accounts_to_bill,
@@ -179,7 +179,7 @@ def test_a_bill_is_issued_once_when_its_month_is_over(session, account, prices):
     assert issue(session, account.id, month, prices) == first
     assert issued(session, account.id) == [first]
     assert session.scalars(select(Invoice)).one().total_minor == first.total_minor
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         issue(session, account.id, month_of(now_ms()), prices)
 
 
@@ -261,7 +261,7 @@ def test_a_clock_that_is_ahead_closes_no_month(session, account, prices, monkeyp
     hour(session, account, now_ms())
     ahead = month_bounds(month_of(now_ms()))[1] + 3 * DAY_MS
     monkeypatch.setattr("accounts.invoices.now_ms", lambda: ahead)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         issue(session, account.id, month_of(now_ms()), prices)
 
 
@@ -277,7 +277,7 @@ def test_a_bill_of_a_clock_that_was_ahead_is_replaced(session, account, prices, 
         monkeypatch.setattr(f"{place}.now_ms", lambda: end - DAY_MS)
     assert find_issued(session, account.id, month) is None
     assert issued(session, account.id) == []
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         issue(session, account.id, month, prices)
     hour(session, account, end - 1, key_id="later")
     for place in ("accounts.invoices", "accounts.database"):
@@ -296,7 +296,7 @@ def test_a_bill_that_says_too_little_is_named_and_taken_back(session, account, p
     hour(session, account, now_ms() - 40 * DAY_MS, key_id="late")
     assert behind_usage(session) == [first.number]
     assert void(session, first.number) == month
-    with pytest.raises(NoSuchThing):
+    with pytest.raises(NotFoundError):
         void(session, first.number)
     second = issue(session, account.id, month, prices)
     assert second.total_minor == 2 * first.total_minor

@@ -2,8 +2,8 @@ import pytest
 from sqlalchemy import select
 
 from accounts.clock import DAY_MS
-from accounts.errors import Conflict, NoSuchThing, Refused
-from accounts.keys import MOST_KEYS, KeyRequest, list_keys, make_key, revoke_key, rotate_key
+from accounts.errors import ConflictError, InvalidValueError, NotFoundError
+from accounts.keys import MAX_KEYS, KeyRequest, list_keys, make_key, revoke_key, rotate_key
 from accounts.secret_tokens import has_key_form, new_api_key, token_hash
 from accounts.tables import ApiKey
 from tests.accounts.conftest import add_account
@@ -40,7 +40,7 @@ def test_rotation_keeps_the_rights_and_ends_the_old_key(session, account):
     assert new.revoked_ms is None
     for name in ("family", "name", "scopes", "quota_requests", "rate_per_second", "expires_ms"):
         assert getattr(new, name) == getattr(old, name), name
-    with pytest.raises(NoSuchThing):
+    with pytest.raises(NotFoundError):
         rotate_key(session, account.id, first.id)
 
 
@@ -48,7 +48,7 @@ def test_another_accounts_key_does_not_exist(session, account):
     other = add_account(session, "bob@example.org")
     key = make_key(session, other.id, KeyRequest("theirs"))
     for act in (revoke_key, rotate_key):
-        with pytest.raises(NoSuchThing):
+        with pytest.raises(NotFoundError):
             act(session, account.id, key.id)
     assert list_keys(session, account.id) == []
 
@@ -76,15 +76,15 @@ def test_revoking_twice_is_revoking_once(session, account):
     ],
 )
 def test_odd_wishes_are_refused_by_field(session, account, field, changes):
-    with pytest.raises(Refused) as error:
+    with pytest.raises(InvalidValueError) as error:
         make_key(session, account.id, KeyRequest(**{"name": "laptop", **changes}))
     assert error.value.field == field
 
 
 def test_there_is_a_most_of_keys(session, account):
-    for number in range(MOST_KEYS):
+    for number in range(MAX_KEYS):
         make_key(session, account.id, KeyRequest(f"k{number}"))
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         make_key(session, account.id, KeyRequest("one more"))
     revoke_key(session, account.id, session.scalars(select(ApiKey.id)).first())
     make_key(session, account.id, KeyRequest("one more"))

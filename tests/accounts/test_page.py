@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,13 @@ def test_every_command_is_documented(capsys) -> None:
     commands = capsys.readouterr().out.split("{")[1].split("}")[0].split(",")
     for command in commands:
         assert f"python -m accounts {command}" in text, command
+
+
+def test_every_attack_on_the_list_has_its_test() -> None:
+    """`folder/file.py` under tests, and `::test` where one is named."""
+    text = (ROOT / "docs" / "security-model.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:accounts|console|edge|manifests)/test_\w+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 25
+    for file, test in named:
+        code = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in code, (file, test)

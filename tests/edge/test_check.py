@@ -14,9 +14,9 @@ from edge import directory as directory_module
 from edge.check import Check
 from edge.endings import Endings
 from edge.in_flight import BEING_READ, LOST_SECONDS, InFlight
-from edge.ledger import LedgerDown
+from edge.ledger import LedgerDownError
+from edge.metadata import NAMESPACE
 from edge.meter import Meter
-from edge.pass_on import NAMESPACE
 from tests.accounts.conftest import add_account
 from tests.edge.conftest import CONTENT, OTHER_CONTENT
 
@@ -188,7 +188,7 @@ async def test_a_revoked_key_is_refused_at_the_next_reading(edge, directory, ses
 
 
 def test_readings_are_often_enough_for_five_seconds():
-    assert directory_module.REFRESH_SECONDS < directory_module.OLDEST_SECONDS < 5
+    assert directory_module.REFRESH_SECONDS < directory_module.MAX_AGE_SECONDS < 5
 
 
 async def test_what_cannot_be_read_again_fails_closed(edge, ledger, session, account, monkeypatch):
@@ -196,11 +196,11 @@ async def test_what_cannot_be_read_again_fails_closed(edge, ledger, session, acc
     assert await edge.status(key.key) == 200
 
     async def down(_):
-        raise LedgerDown
+        raise LedgerDownError
 
     monkeypatch.setattr(ledger, "look_up", down)
     assert await edge.status(key.key, "r2") == 200
-    monkeypatch.setattr(directory_module, "OLDEST_SECONDS", 0.0)
+    monkeypatch.setattr(directory_module, "MAX_AGE_SECONDS", 0.0)
     assert await edge.status(key.key, "r3") == 503
 
 
@@ -280,7 +280,7 @@ async def test_what_cannot_be_recorded_does_not_leave(edge, ledger, session, acc
     answer = await edge.ask(key_of(session, account).key)
 
     async def down(_):
-        raise LedgerDown
+        raise LedgerDownError
 
     monkeypatch.setattr(ledger, "complete", down)
     assert (await edge.end(answer)).immediate_response.status.code == 503

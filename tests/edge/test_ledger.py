@@ -6,7 +6,7 @@ from sqlalchemy import select, text
 from accounts.clock import now_ms
 from accounts.events import reconcile
 from accounts.tables import Event, QuotaMonth, UsageHour
-from edge.ledger import Ledger, LedgerDown
+from edge.ledger import Ledger, LedgerDownError
 from edge.records import Admission, Admitted, Completed, RepeatRule
 from tests.edge.conftest import CONTENT, OTHER_CONTENT, intent, outcome
 
@@ -120,7 +120,7 @@ async def test_without_room_only_what_was_billed_is_repeated(ledger, session):
 
 
 async def test_an_answer_without_an_intent_is_refused(ledger, session):
-    with pytest.raises(LedgerDown):
+    with pytest.raises(LedgerDownError):
         await ledger.complete(outcome())
     assert await admitted(ledger) is Admitted.NEW
 
@@ -128,7 +128,7 @@ async def test_an_answer_without_an_intent_is_refused(ledger, session):
 async def test_a_broken_database_fails_closed_and_comes_back(ledger, engine):
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO gone"))
-    with pytest.raises(LedgerDown):
+    with pytest.raises(LedgerDownError):
         await ledger.admit(intent())
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE gone RENAME TO events"))
