@@ -8,9 +8,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
-from serving.errors import MalformedRequest, TooLarge, UnsupportedMedia
+from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
+from transformer.tiff_directory import check_directory
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
@@ -26,6 +30,10 @@ _MAGIC = (
     b"II+\x00",
     b"MM\x00+",
 )
+TIFF_MAGIC = _MAGIC[-4:]
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
+SIGNED = 2
+TIFF_COMPRESSIONS = tuple(COMPRESSION_INFO)
 LONGEST_MAGIC = max(map(len, _MAGIC))
 
 # Pillow's own bomb check is a warning at some size and an error at twice that; ours is exact.
@@ -84,6 +92,8 @@ def open_image(
         )
     with refused_if_damaged(data, instance):
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if isinstance(image, TiffImageFile) and SIGNED in image.tag_v2.get(SAMPLE_FORMAT, ()):
+            raise _unread_tiff("of signed numbers", instance)
     if image.width * image.height > limits.max_pixels:
         raise TooLarge(
             f"the image is {image.width} × {image.height} pixels; the limit is {limits.max_pixels}",
@@ -109,7 +119,46 @@ def load_image(
         if enough is not None and image.format == "JPEG":
             image.draft(None, enough)
         image.load()
-        return ImageOps.exif_transpose(image)
+        bits = image.tag_v2.get(BITS_PER_SAMPLE) if isinstance(image, TiffImageFile) else None
+        upright = ImageOps.exif_transpose(image)
+        if bits == (12,):
+            # Pillow gives the numbers as they are, in 16 bits.
+            scaled = np.asarray(upright).astype(np.uint32) * 65535 // 4095
+            return Image.fromarray(scaled.astype(np.uint16))
+        return upright
+
+
+def _unread_tiff(kind: str, instance: int | None) -> UnsupportedMedia:
+    return UnsupportedMedia(
+        f"a TIFF {kind} is not read here; up to 4 bands of 8 or 16 bits are",
+        instance=instance,
+        code="unsupported_tiff",
+    )
+
+
+def _kind_of_tiff(data: bytes | memoryview) -> str:
+    """What a TIFF is that Pillow does not read; empty where nothing speaks for a kind of its own.
+
+    By its first directory; its pixels are not looked at.
+    """
+    if bytes(data[:4]) not in TIFF_MAGIC:
+        return ""
+    try:
+        check_directory(memoryview(data))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            assert isinstance(page, tifffile.TiffPage)
+            compression = int(page.compression)
+            if compression not in TIFF_COMPRESSIONS:
+                return f"of compression {compression}"
+            if page.samplesperpixel > 4:
+                return f"of {page.samplesperpixel} bands"
+            number = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(int(page.sampleformat))
+            if page.bitspersample > 32 or number is None:
+                return f"of {page.bitspersample}-bit {number or 'complex'} numbers"
+    except Exception:
+        return ""
+    return ""
 
 
 @contextlib.contextmanager
@@ -124,7 +173,11 @@ def refused_if_damaged(data: bytes | memoryview, instance: int | None) -> Iterat
             # Pillow warns of odd metadata that it then ignores, and so do we.
             warnings.simplefilter("ignore")
             yield
+    except ServingError:
+        raise
     except UnidentifiedImageError:
+        if kind := _kind_of_tiff(data):
+            raise _unread_tiff(kind, instance) from None
         if looks_encoded(data):
             raise MalformedRequest(
                 "the image is damaged", instance=instance, code="image_damaged"

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import io
+import struct
 import subprocess
 import sys
 import time
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from artifact import ImageInput
 from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
 from tests.conftest import ROOT, make_contract
 from tests.transformer.decode import decode_image
 from tests.transformer.images import BOMBS, encode, noise, png_chunk, seven
 from transformer.classification.preprocess import prepare
-from transformer.image import ImageLimits, looks_encoded
+from transformer.image import ImageLimits, load_image, looks_encoded, open_image
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 SPEC = make_contract().input
@@ -223,3 +228,75 @@ def test_the_damage_of_a_file_says_nothing_of_the_inside() -> None:
         decode_image(encode(seven())[:-30], LIMITS)
     assert caught.value.message == "the image is damaged or cut off"
     assert caught.value.__suppress_context__
+
+
+def tiff_of(values: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, metadata=None, **options)
+    return buffer.getvalue()
+
+
+def tags_place(data: bytes, tag: int) -> int:
+    """Where the value of a tag with one number stands in a little-endian TIFF."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from("<H", data, place) == (tag,):
+            return place + 8
+    raise AssertionError(f"no tag {tag}")
+
+
+def tiff_with(data: bytes, tag: int, value: int) -> bytes:
+    """A little-endian TIFF with another value of one tag."""
+    place = tags_place(data, tag)
+    return data[:place] + struct.pack("<H", value) + data[place + 2 :]
+
+
+GREY = np.asarray(seven())
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (tiff_of(GREY.astype(np.int8)), "of signed numbers"),
+        (tiff_of(GREY.astype(np.int16)), "of signed numbers"),
+        (tiff_of(GREY.astype(np.int32)), "of signed numbers"),
+        (tiff_of(GREY / 255.0), "of 64-bit floating-point numbers"),
+        (
+            tiff_of(np.stack([GREY] * 6, axis=2), photometric="minisblack", planarconfig="contig"),
+            "of 6 bands",
+        ),
+        (tiff_with(tiff_of(GREY), 259, 34887), "of compression 34887"),
+    ],
+)
+def test_a_tiff_of_another_kind_is_named(data: bytes, kind: str) -> None:
+    with pytest.raises(UnsupportedMedia) as caught:
+        load_image(open_image(data, ImageLimits(1 << 20, 1 << 20), 3), 3)
+    assert (caught.value.error_code, caught.value.instance) == ("unsupported_tiff", 3)
+    assert caught.value.message.startswith(f"a TIFF {kind} is not read here")
+
+
+def test_a_damaged_tiff_stays_damaged() -> None:
+    for data in (tiff_of(GREY)[:20], b"II*\0" + bytes(100), b"MM\0*" + b"\xff" * 100):
+        with pytest.raises(MalformedRequest):
+            load_image(open_image(data, ImageLimits(1 << 20, 1 << 20)))
+
+
+def test_twelve_bits_reach_to_full_intensity() -> None:
+    """The same picture in 12 bits and in 16, as rows of packed pairs and of words."""
+    levels = (GREY.astype(np.uint32) * 4095 // 255).ravel()
+    first, second = levels[::2], levels[1::2]
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=1)
+    strip = packed.astype(np.uint8).tobytes()
+    data = tiff_of(np.zeros(len(strip), np.uint8).reshape(28, -1), photometric="minisblack")
+    (place,) = struct.unpack_from("<I", data, tags_place(data, 273))
+    data = data[:place] + strip + data[place + len(strip) :]
+    data = tiff_with(data, 258, 12)
+    width = data.index(struct.pack("<HH", 256, 4), 8) + 8
+    data = data[:width] + struct.pack("<I", 28) + data[width + 4 :]
+    spec = make_contract().input_as(ImageInput)
+    limits = ImageLimits(1 << 20, 1 << 20)
+    found = prepare(load_image(open_image(data, limits)), spec)
+    expected = prepare(Image.fromarray(GREY), spec)
+    assert found.polarity is expected.polarity
+    assert np.abs(found.tensor - expected.tensor).max() < 0.02

@@ -26,8 +26,8 @@ from transformer.segmentation.codecs import (
     decompress,
     decompress_jpeg,
 )
-from transformer.segmentation.directory import check_directory
 from transformer.segmentation.raster import GEO_TAGS, GeoTag, Layout, RasterLimits
+from transformer.tiff_directory import check_directory
 
 COMPRESSIONS = {
     NONE: "none",
