@@ -25,6 +25,7 @@ from kserve.protocol.rest.server import RESTServer
 from common.logs import configure_logging
 from serving.edge import Edge
 from serving.errors import Forbidden, UnknownModel
+from serving.fast_path import FastPath
 from serving.grpc import GrpcServer, Servicer
 from serving.model import ServedModel
 from serving.quota import cpu_quota
@@ -163,6 +164,8 @@ class VisionServer(ModelServer):
         for model in models:
             self.register_model(model)
             model.enable_latency_logging = self.enable_latency_logging
+            if self.settings.fast_path and not self.enable_latency_logging:
+                model.fast_path = FastPath(model)
         admission = self.settings.admission()
         if self.enable_grpc:
             self._grpc_edge = self._make_grpc_edge(admission)

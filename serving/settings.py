@@ -56,6 +56,9 @@ class ServerSettings(Settings):
         le=0.1,
         description="time that an event loop with little to do looks for more before it sleeps",
     )
+    fast_path: bool = Field(
+        True, description="call a model's hooks without KServe's way around them"
+    )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged"
     )
