@@ -334,9 +334,11 @@ def test_what_keeps_a_pod_from_starting_is_said_at_once(
 
 
 class Beside(Clock):
-    """A second command's clock: a moment of it is a moment for the first one too."""
+    """A second command's clock: while the first is at work, its seconds are a while of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, fake: FakeCluster, ended: list[int]) -> None:
+        self.fake = fake
+        self.ended = ended
         self.now = 0.0
 
     def monotonic(self) -> float:
@@ -344,7 +346,11 @@ class Beside(Clock):
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        threading.Event().wait(0.05)
+        if not self.ended:
+            threading.Event().wait(0.2)
+            return
+        for _ in range(max(1, round(seconds))):
+            self.fake.tick()
 
     def moment(self) -> str:
         return "2026-01-02T04:00:00Z"
@@ -375,14 +381,8 @@ def test_rollback_stops_a_command_at_work(shell: Shell, fake: FakeCluster) -> No
     while fake.store.get("knative/revisions", "vision-predictor-00002") is None:
         threading.Event().wait(0.01)
 
-    class Ticking(Beside):
-        def sleep(self, seconds: float) -> None:
-            super().sleep(seconds)
-            if first:
-                for _ in range(max(1, round(seconds))):
-                    fake.tick()
-
-    assert main(["rollback", *arguments, "second"], connect, Ticking()) == 0
+    clock = Beside(fake, first)
+    assert main(["rollback", *arguments, "second"], connect, clock) == 0
     thread.join(30)
     assert first == [4]
     found = shell.capture.readouterr().err
