@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.config
 import sys
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TextIO
 
 FIELDS = (
     "request_id",
@@ -69,6 +70,25 @@ class TextFormatter(logging.Formatter):
         return text
 
 
+class StandardOutput(logging.StreamHandler[TextIO]):
+    """Writes to standard output; where that cannot be, on a full disk, says so once."""
+
+    _said = False
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Python's own writes a traceback for every line that is lost."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._said:
+            self._said = True
+            with contextlib.suppress(OSError):
+                print(f"log lines are lost: {error.strerror}", file=sys.stderr, flush=True)
+
+
 def configure_logging(level: str = "INFO") -> None:
     """Send every logger to standard output; must run before KServe's own set-up."""
     logging.captureWarnings(True)
@@ -81,8 +101,7 @@ def configure_logging(level: str = "INFO") -> None:
             "formatters": {"line": {"()": kind}},
             "handlers": {
                 "stdout": {
-                    "class": "logging.StreamHandler",
-                    "stream": "ext://sys.stdout",
+                    "()": StandardOutput,
                     "formatter": "line",
                 }
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -73,14 +74,17 @@ def prepare(options: argparse.Namespace) -> LocalService:
     """The service, of which all that can be known beforehand has been checked.
 
     Raises:
-        ValueError: a service, model or revision that is not there; the message lists what is.
-        ArtifactError: a card cannot be used.
+        ValueError: a service, model or revision that is not there, where the message lists what
+            is; a card or a folder that cannot be used.
+        ArtifactError: a card that cannot be read.
     """
     if options.service not in manifests():
         known = ", ".join(manifests())
         raise ValueError(f"SERVICE={options.service} (--service) not found; available: {known}")
     if not options.models.is_dir():
         raise ValueError(f"the folder of models, {options.models}, is not there")
+    if not os.access(options.models, os.R_OK | os.X_OK):
+        raise ValueError(f"the folder of models, {options.models}, cannot be read: no permission")
     revisions = chosen(options.model)
     service = LocalService(
         Ports(options.port, options.port + 1),
@@ -89,15 +93,20 @@ def prepare(options: argparse.Namespace) -> LocalService:
         revisions,
         service=options.service,
     )
-    for name, revision in revisions.items():
+    for name, revision in service.revisions.items():
+        source = "REVISIONS (--model) " if name in revisions else ""
         try:
             open_revision(options.models, name, revision)
-        except RevisionMissing:
-            known = ", ".join(revisions_of(options.models, name)) or "none"
+        except RevisionMissing as error:
+            there = revisions_of(options.models, name)
+            if revision in there:
+                raise  # there, but not to be read
             raise ValueError(
-                f"REVISIONS (--model) {name}={revision}: revision {revision!r} of {name} not found "
-                f"in {options.models}; available: {known}"
-            ) from None
+                f"{source}{name}={revision}: revision {revision!r} of {name} not found "
+                f"in {options.models}; available: {', '.join(there) or 'none'}"
+            ) from error
+        except ArtifactError as error:
+            raise ValueError(f"{source}{name}={revision} in {options.models}: {error}") from error
     return service
 
 

@@ -120,9 +120,14 @@ def with_models(predictor: Component, models: dict[str, str]) -> Component:
     return replace(predictor, arguments=arguments)
 
 
-def _models_of(component: Component) -> list[str]:
+def held_revisions(component: Component) -> dict[str, str]:
+    """Revisions by model name, as a component's arguments say them; empty where they do not."""
     pairs = [a.removeprefix("--model=") for a in component.arguments if a.startswith("--model=")]
-    return [pair.partition("=")[0] for pair in pairs]
+    return {name: revision for name, _, revision in (pair.partition("=") for pair in pairs)}
+
+
+def _models_of(component: Component) -> list[str]:
+    return list(held_revisions(component))
 
 
 def _folders_of(model_root: Path) -> list[str]:

@@ -8,7 +8,7 @@ from types import TracebackType
 from common.errors import StartError
 from common.ports import LOCAL_HOST, free_row, require_free
 from common.processes import READY_SECONDS, ROOT, Processes, environment_folder
-from local.manifest import Component, Ports, local_components, manifests
+from local.manifest import Component, Ports, held_revisions, local_components, manifests
 
 
 class LocalService:
@@ -40,6 +40,11 @@ class LocalService:
         self._processes = Processes(log_folder)
 
     @property
+    def revisions(self) -> dict[str, str]:
+        """The revision of each model that the predictor holds."""
+        return held_revisions(self._components["predictor"])
+
+    @property
     def url(self) -> str:
         return f"http://{LOCAL_HOST}:{self.ports.http}"
 
@@ -49,7 +54,8 @@ class LocalService:
 
     def __enter__(self) -> LocalService:
         # PORT itself first: the predictor's is the one after it.
-        for name in ("transformer", "predictor"):
+        require_free(self.ports.http)
+        for name in ("predictor", "transformer"):
             self.check(name)
         try:
             self.start("predictor")

@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.logs import FIELDS, JsonFormatter, TextFormatter, configure_logging
+from common.processes import ROOT
 
 
 def record(message: str, *args: object, **changes: Any) -> logging.LogRecord:
@@ -134,3 +137,22 @@ def test_the_format_follows_standard_output(
     configure_logging("INFO")
     logging.getLogger("serving").info("one")
     assert re.fullmatch(r"\d\d:\d\d:\d\d serving: one\n", capsys.readouterr().out)
+
+
+def test_a_full_disk_is_said_once() -> None:
+    text = (
+        "import logging; from common.logs import configure_logging; configure_logging();"
+        "[logging.getLogger('x').info('line') for _ in range(3)]"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", text],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr.splitlines()[0] == "log lines are lost: No space left on device"
+    assert done.stderr.count("log lines are lost") == 1
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -71,3 +72,46 @@ def test_a_failure_is_one_plain_message(
         captured.err,
     )
     assert "Traceback" not in captured.err
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a run that cannot begin says."""
+    assert entry.main(list(arguments)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def test_what_is_not_there_is_said_with_what_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(capsys, "--service", "nosuch").startswith(
+        "run: SERVICE=nosuch (--service) not found; available: "
+    )
+    assert run(capsys, "--model", "nosuch=1").startswith(
+        "run: model 'nosuch' not found; available: "
+    )
+    assert run(capsys, "--model", "mnist=77").endswith("; available: 1")
+    assert run(capsys, "--model", "mnist") == (
+        "run: REVISIONS (--model): expected NAME=REVISION, got 'mnist'"
+    )
+    assert run(capsys, "--models", str(tmp_path / "none")).endswith("none, is not there")
+    assert "revision '2' of fashion-mnist not found" in run(capsys, "--models", str(tmp_path))
+
+
+def test_a_card_that_cannot_be_used_is_found_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "models")
+    (tmp_path / "models" / "mnist" / "1" / "model.json").write_text("{")
+    line = run(capsys, "--models", str(tmp_path / "models"))
+    assert line.startswith(f"run: mnist=1 in {tmp_path}/models: model.json: ")
+
+
+def test_port_itself_is_named_before_the_one_after_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(capsys, "--port", "80808") == (
+        "run: 80808 is not a valid port; choose another with PORT=…"
+    )
