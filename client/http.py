@@ -65,7 +65,7 @@ class PredictClient:
         """The names of a model's outputs: what kind of model it is.
 
         Raises:
-            PredictError: no connection, or there is no such model.
+            PredictError: no connection, or model not found.
         """
         status, body, _ = self._exchange("GET", f"/v2/models/{model}", None, {})
         document = self._document(status, body)

@@ -48,7 +48,7 @@ class Side:
 
     Attributes:
         revisions: of the model, as the answers named them.
-        digests: likewise, of the artefact.
+        digests: likewise, of the artifact.
         score: sum over all images; an image without an answer adds nothing.
         errors: the first few, for people.
     """

@@ -39,7 +39,7 @@ class LabelledSet:
         return len(self.labels)
 
     def sample(self, count: int, seed: int) -> LabelledSet:
-        """``count`` of them (all, if there are no more), drawn without putting back."""
+        """``count`` of them (or all, if fewer), drawn without replacement."""
         order = np.random.default_rng(seed).permutation(len(self))[:count]
         return LabelledSet(self.images[order], self.labels[order])
 
@@ -80,7 +80,9 @@ class LabelledSet:
             raise NotFoundError(f"not an .npz with images and labels: {error}") from None
         grey_or_rgb = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
         if images.dtype != np.uint8 or not grey_or_rgb or len(images) != len(labels):
-            raise NotFoundError("images must be (n, h, w) or (n, h, w, 3) uint8, a label each")
+            raise NotFoundError(
+                "images must be (n, h, w) or (n, h, w, 3) uint8, one label per image"
+            )
         return cls(images, labels)
 
 

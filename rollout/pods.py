@@ -22,7 +22,7 @@ def check_models(cluster: Cluster, revision: str, models: list[Expected]) -> dic
         The digest by model that the pod answers with; empty where no pod is up any more.
 
     Raises:
-        RefusedError: a model does not answer, or as another revision, artefact or contract.
+        RefusedError: a model does not answer, or as another revision, artifact or contract.
     """
     for pod in pods_of(cluster, revision):
         if is_ready(pod):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
@@ -167,6 +166,8 @@ def _kind_of_tiff(data: bytes | memoryview) -> str:
     """
     if bytes(data[:4]) not in TIFF_MAGIC:
         return ""
+    import tifffile  # only here: a classifier starts without it
+
     try:
         check_directory(memoryview(data))
         with tifffile.TiffFile(io.BytesIO(data)) as file:

@@ -89,7 +89,7 @@ class Classification(Task):
             if _slug(Path(name).stem) in labels:
                 return name
         if SAMPLE not in names:
-            raise LookupError(f"there is no sample {SAMPLE}")
+            raise LookupError(f"sample {SAMPLE} not found")
         return SAMPLE
 
     def curl(self, url: str, picture: str, name: str, options: str = "") -> str:

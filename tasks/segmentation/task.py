@@ -97,7 +97,7 @@ class Segmentation(Task):
 
     def sample(self, contract: Contract, names: Sequence[str]) -> str:
         if SAMPLE not in names:
-            raise LookupError(f"there is no sample {SAMPLE}")
+            raise LookupError(f"sample {SAMPLE} not found")
         return SAMPLE
 
     def curl(self, url: str, picture: str, name: str, options: str = "") -> str:

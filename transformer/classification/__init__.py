@@ -1,4 +1,4 @@
-"""The task ``classification``: pictures to a label each."""
+"""The task ``classification``: one label per picture."""
 
 from transformer.classification.model import ClassificationModel
 

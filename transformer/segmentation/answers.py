@@ -84,7 +84,7 @@ def overlay_as_png(
     Args:
         picture: ``(h, w, 3)``, at most ``OVERLAY_SIDE`` a side.
         mask: ``(h, w)``, of the same size; ``contract.void`` leaves the image as it is.
-        shares: of the pixels with data, one a label.
+        shares: of the pixels with data, one per label.
     """
     colours = np.array(contract.colours, np.float32)[mask]
     seen = (mask != contract.void)[..., np.newaxis]

@@ -76,7 +76,7 @@ class BandReader:
         return math.ceil(self._layout.width / self._factor)
 
     @property
-    def rows_a_chunk(self) -> int:
+    def rows_per_chunk(self) -> int:
         """Reduced rows that are read at a time."""
         row = self._layout.width * self._factor
         return max(1, min(CHUNK_PIXELS // row, CHUNK_BYTES // (row * self._layout.pixel_bytes)))

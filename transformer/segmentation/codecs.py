@@ -19,7 +19,7 @@ _NEEDED = 8
 """Tags of the smallest TIFF that libtiff takes."""
 
 
-class Damaged(ValueError):
+class DamagedError(ValueError):
     """The bytes cannot be decompressed to what they should be."""
 
 
@@ -29,7 +29,7 @@ def decompress(data: memoryview, compression: int, rows: int, row_bytes: int) ->
     Never more are made, whatever the data say.
 
     Raises:
-        Damaged: there are fewer.
+        DamagedError: there are fewer.
     """
     size = rows * row_bytes
     found: bytes | memoryview
@@ -40,7 +40,7 @@ def decompress(data: memoryview, compression: int, rows: int, row_bytes: int) ->
     else:
         found = _through_libtiff(data, compression, rows, row_bytes)
     if len(found) < size:
-        raise Damaged(f"{len(found)} bytes where {size} should be")
+        raise DamagedError(f"{len(found)} bytes where {size} should be")
     return found
 
 
@@ -51,7 +51,7 @@ def decompress_jpeg(data: memoryview, tables: bytes | None, ycbcr: bool) -> Imag
         ycbcr: what the TIFF says of the colours; a JPEG inside of one does not.
     """
     if bytes(data[:2]) != b"\xff\xd8":
-        raise Damaged("no JPEG")
+        raise DamagedError("no JPEG")
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + (b"\x01" if ycbcr else b"\x00")
     # The tables are a JPEG without a picture: its end and the picture's beginning go.
     shared = bytes(tables[2:-2]) if tables else b""

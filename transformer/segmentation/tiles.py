@@ -69,7 +69,7 @@ class TileReader:
             self._window[:, :shared] = self._window[:, axis.step : axis.step + shared].copy()
         start = self._read_to
         stop = min(top + height, self._bands.height)
-        step = self._bands.rows_a_chunk
+        step = self._bands.rows_per_chunk
         for first in range(start, stop, step):
             self._read(first, min(first + step, stop), top)
         self._read_to = max(start, stop)

@@ -40,7 +40,7 @@ def walk(data: bytes, choice: Choice) -> str:
         bands = BandReader(open_raster(data, LIMITS), spec, choice)  # type: ignore[arg-type]
     except TooLarge as error:
         return error.message
-    step = bands.rows_a_chunk
+    step = bands.rows_per_chunk
     for start in range(0, bands.height, step):
         bands.read(start, min(start + step, bands.height))
     return "read"
