@@ -13,6 +13,7 @@ ServingError
 ├── UnsupportedMedia      415 INVALID_ARGUMENT    a content or image type that is not read
 ├── InvalidRequest        422 INVALID_ARGUMENT    well-formed, but of the wrong shape
 ├── Overloaded            429 RESOURCE_EXHAUSTED
+├── HeadTooLargeError     431 INVALID_ARGUMENT    the request's header fields
 ├── Internal              500 INTERNAL            a fault of ours; says nothing about it
 ├── Unsupported           501 UNIMPLEMENTED
 ├── BadPredictorAnswer    502 INTERNAL            the predictor answered nonsense
@@ -158,6 +159,12 @@ class Overloaded(ServingError):
     grpc_status = StatusCode.RESOURCE_EXHAUSTED
     code = "overloaded"
     retry_after_seconds = 1
+
+
+class HeadTooLargeError(ServingError):
+    status = 431
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    code = "head_too_large"
 
 
 class Internal(ServingError):

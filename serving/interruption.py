@@ -12,7 +12,7 @@ from typing import Any
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 1.0
 """A request that is answered sooner is not watched: its client is there, or it hardly matters."""
 
 

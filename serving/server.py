@@ -23,6 +23,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from common.logs import configure_logging
+from serving.connection import FirstHead
 from serving.edge import Edge
 from serving.errors import Forbidden, UnknownModel
 from serving.fast_path import FastPath
@@ -102,6 +103,7 @@ class ClosedRESTServer(RESTServer):
         self.config.server_header = False
         self.config.proxy_headers = False
         self.config.ws = "none"
+        self.config.http = FirstHead
 
     def create_application(self) -> None:
         # KServe 0.21 answers with a class that current FastAPI calls deprecated, once per route.

@@ -21,6 +21,7 @@ PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
     "UnsupportedMedia": (415, StatusCode.INVALID_ARGUMENT, "unsupported_media_type", None),
     "InvalidRequest": (422, StatusCode.INVALID_ARGUMENT, "invalid_request", None),
     "Overloaded": (429, StatusCode.RESOURCE_EXHAUSTED, "overloaded", 1),
+    "HeadTooLargeError": (431, StatusCode.INVALID_ARGUMENT, "head_too_large", None),
     "Internal": (500, StatusCode.INTERNAL, "internal", None),
     "Unsupported": (501, StatusCode.UNIMPLEMENTED, "unsupported", None),
     "BadPredictorAnswer": (502, StatusCode.INTERNAL, "bad_predictor_answer", None),
