@@ -56,25 +56,22 @@ def read_form(body: bytes, content_type: str, names: Sequence[str]) -> Form:
     # Also what keeps the parser fast: it goes through each of them byte by byte.
     if body.count(b"--" + boundary) > MAX_PARTS + 1:
         raise InvalidRequest(f"the form has more than {MAX_PARTS} parts")
-    view = memoryview(body)
-    file: memoryview | None = None
-    fields: dict[str, str] = {}
-    for part in _parts_of(body, boundary):
-        content = view[part.start : part.end]
-        if part.name not in names:
-            fields[part.name] = _text(part.name, content, names)
-        elif file is not None:
-            raise InvalidRequest(f"the form has more than one part {_listed(names)}")
-        else:
-            file = content
-    if file is None:
-        others = ", ".join(repr(name) for name in fields)
+    parts = _parts_of(body, boundary)
+    files = [part for part in parts if part.name in names]
+    if not files:
+        others = ", ".join(repr(part.name) for part in parts)
         raise InvalidRequest(
-            f"the form has no part {_listed(names)}"
-            + (f", only {others}" if others else "")
-            + f"; curl: -F {names[0]}=@image.tif"
+            f"the form has no part {_listed(names)}, only {others}; curl: -F {names[0]}=@image.tif"
         )
-    return Form(file, fields)
+    if len(files) > 1:
+        raise InvalidRequest(f"the form has more than one part {_listed(names)}")
+    view = memoryview(body)
+    fields = {
+        part.name: _text(part.name, view[part.start : part.end])
+        for part in parts
+        if part is not files[0]
+    }
+    return Form(view[files[0].start : files[0].end], fields)
 
 
 def _parts_of(body: bytes, boundary: bytes) -> list[Part]:
@@ -139,17 +136,13 @@ class _Collected:
         self.ended = True
 
 
-def _text(name: str, content: memoryview, names: Sequence[str]) -> str:
+def _text(name: str, content: memoryview) -> str:
     if len(content) > MAX_FIELD_BYTES:
-        raise InvalidRequest(
-            f"the form's field {name!r} is too long; the image's part must be {_listed(names)}"
-        )
+        raise InvalidRequest(f"the form's field {name!r} is too long")
     try:
         return bytes(content).decode()
     except UnicodeDecodeError:
-        raise InvalidRequest(
-            f"the form's field {name!r} is no text; the image's part must be {_listed(names)}"
-        ) from None
+        raise InvalidRequest(f"the form's field {name!r} is no text") from None
 
 
 def _listed(names: Sequence[str]) -> str:

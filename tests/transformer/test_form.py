@@ -83,7 +83,7 @@ def test_what_is_no_such_form_is_refused(body: bytes, kind: str, error: type[Exc
 def test_the_expected_part_is_named() -> None:
     with pytest.raises(InvalidRequest, match="the form has no part 'file' or 'image', only 'x'"):
         read_form(part("x", b"a") + b"--xyz--", TYPE, NAMES)
-    with pytest.raises(InvalidRequest, match="the image's part must be 'file'"):
+    with pytest.raises(InvalidRequest, match="the form has no part 'file', only 'image'; curl"):
         read_form(part("image", os.urandom(5000)) + b"--xyz--", TYPE, ("file",))
 
 

@@ -263,7 +263,7 @@ def test_a_form_that_is_none_or_holds_no_image() -> None:
     assert refused(v1, PNG, FORM)[0] == 400
     status, _, _, message = refused(v1, form_of("picture", PNG), FORM)
     assert status == 422
-    assert "the image's part must be 'file' or 'image'" in message
+    assert "no part 'file' or 'image', only 'picture'" in message
     status, _, _, message = refused(v1, form_of("x", b"1"), FORM)
     assert (status, "no part 'file' or 'image', only 'x'" in message) == (422, True)
     # Without its content type, too, the form's parts are named.
