@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, cast
 
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -47,8 +47,8 @@ class FirstHead(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # By its interface: uvloop's transports derive from nothing of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
         self._timer = self._loop.call_later(HEAD_SECONDS, transport.close)
 

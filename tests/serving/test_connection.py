@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from serving import connection
 from serving.connection import FirstHead
@@ -142,3 +143,14 @@ async def test_a_connection_that_waits_does_not_hold_the_server_up() -> None:
         await writer.drain()
         await asyncio.sleep(0.05)
     writer.close()
+
+
+def test_it_is_the_same_on_the_event_loop_of_the_servers() -> None:
+    async def talked() -> bytes:
+        async with listening(SumModel()) as port:
+            offered = PREDICT + OFFER + LENGTH + b"\r\n" + BODY
+            return await talk(port, offered) + await talk(port, SECOND)
+
+    found = uvloop.run(talked())
+    assert found.count(b"HTTP/1.1 200 ") == 1
+    assert found.count(b"HTTP/1.1 203 ") == 1
