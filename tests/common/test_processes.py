@@ -25,8 +25,9 @@ STUBBORN = [
     r" os.write(1, b'on\n'); time.sleep(300)",
 ]
 SUPERVISOR = """
-import sys, time
+import signal, sys, time
 from common.processes import Processes, interruptible
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Tests may run under nohup.
 with interruptible():
     try:
         with Processes() as processes:

@@ -32,6 +32,7 @@ class Terminal:
         self.shown = ""
         self.pid, self._master = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Tests may run under nohup.
             os.chdir(ROOT)
             os.execvpe(command[0], command, people())
 
