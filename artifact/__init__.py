@@ -9,10 +9,10 @@ from artifact.contract import Contract, ImageInput, TensorInput
 from artifact.errors import (
     ArtifactError,
     CardError,
-    ContractConflict,
-    DigestMismatch,
-    RevisionExists,
-    RevisionMissing,
+    ContractConflictError,
+    DigestMismatchError,
+    RevisionExistsError,
+    RevisionNotFoundError,
 )
 from artifact.exports import Export, Golden
 from artifact.metrics import TaskMetrics
@@ -43,9 +43,9 @@ __all__ = [
     "ArtifactError",
     "CardError",
     "Contract",
-    "ContractConflict",
+    "ContractConflictError",
     "DataSource",
-    "DigestMismatch",
+    "DigestMismatchError",
     "Export",
     "Golden",
     "ImageInput",
@@ -53,8 +53,8 @@ __all__ = [
     "ModelCard",
     "RasterInput",
     "Revision",
-    "RevisionExists",
-    "RevisionMissing",
+    "RevisionExistsError",
+    "RevisionNotFoundError",
     "Scores",
     "SeedResult",
     "SegmentationContract",

@@ -1,11 +1,11 @@
 """Errors of the artefact contract.
 
 ArtifactError (ValueError)
-├── CardError          a field of model.json is missing, unknown or wrong; names the field
-├── ContractConflict   two revisions of one model disagree on the contract
-├── DigestMismatch     the bytes on disk are not those that the card names
-├── RevisionExists     a revision would be overwritten
-└── RevisionMissing    there is no such revision
+├── CardError              a field of model.json is missing, unknown or wrong; names the field
+├── ContractConflictError  two revisions of one model disagree on the contract
+├── DigestMismatchError    the bytes on disk are not those that the card names
+├── RevisionExistsError    a revision would be overwritten
+└── RevisionNotFoundError  there is no such revision
 """
 
 
@@ -25,17 +25,17 @@ class CardError(ArtifactError):
         self.reason = reason
 
 
-class ContractConflict(ArtifactError):
+class ContractConflictError(ArtifactError):
     """Two revisions of one model have different contracts."""
 
 
-class DigestMismatch(ArtifactError):
+class DigestMismatchError(ArtifactError):
     """A file's sha256 is not the one its card names."""
 
 
-class RevisionExists(ArtifactError):
+class RevisionExistsError(ArtifactError):
     """A revision is immutable and never written twice."""
 
 
-class RevisionMissing(ArtifactError):
+class RevisionNotFoundError(ArtifactError):
     """There is no revision folder where one was named."""

@@ -14,10 +14,10 @@ from artifact.card import ModelCard, Weights
 from artifact.contract import Contract
 from artifact.errors import (
     ArtifactError,
-    ContractConflict,
-    DigestMismatch,
-    RevisionExists,
-    RevisionMissing,
+    ContractConflictError,
+    DigestMismatchError,
+    RevisionExistsError,
+    RevisionNotFoundError,
 )
 from artifact.exports import Export
 from artifact.fields import FILE
@@ -42,8 +42,8 @@ class Revision:
         """The bytes of the weights file.
 
         Raises:
-            RevisionMissing: the file is not there (a card alone is enough for a transformer).
-            DigestMismatch: its bytes are not those that the card names.
+            RevisionNotFoundError: the file is not there (a card alone is enough for a transformer).
+            DigestMismatchError: its bytes are not those that the card names.
         """
         return self._read(self.card.weights.file, self.card.weights.sha256)
 
@@ -51,7 +51,7 @@ class Revision:
         """The bytes of one of the card's exports.
 
         Raises:
-            RevisionMissing, DigestMismatch: as for the weights.
+            RevisionNotFoundError, DigestMismatchError: as for the weights.
         """
         return self._read(export.file, export.sha256)
 
@@ -59,7 +59,7 @@ class Revision:
         """The bytes of the golden answers, which the card must have.
 
         Raises:
-            RevisionMissing, DigestMismatch: as for the weights.
+            RevisionNotFoundError, DigestMismatchError: as for the weights.
         """
         assert self.card.golden is not None
         return self._read(self.card.golden.file, self.card.golden.sha256)
@@ -69,10 +69,10 @@ class Revision:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise RevisionMissing(f"{self.card.identity}: {path} is missing") from None
+            raise RevisionNotFoundError(f"{self.card.identity}: {path} is missing") from None
         found = sha256_of(data)
         if found != sha256:
-            raise DigestMismatch(
+            raise DigestMismatchError(
                 f"{self.card.identity}: {file} has {found}, but its card names {sha256}"
             )
         return data
@@ -93,7 +93,7 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
             ``/``) wherever it lies.
 
     Raises:
-        RevisionMissing: there is no such folder or no card in it.
+        RevisionNotFoundError: there is no such folder or no card in it.
         CardError: the card is not valid.
         ArtifactError: the card is of another model or revision than its place says.
     """
@@ -104,11 +104,11 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
         document = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         known = ", ".join(revisions_of(root, name)) or "none"
-        raise RevisionMissing(
+        raise RevisionNotFoundError(
             f"model {name} has no revision at {folder} (revisions under {root}: {known})"
         ) from None
     except OSError as error:
-        raise RevisionMissing(f"{path} cannot be read: {error.strerror}") from None
+        raise RevisionNotFoundError(f"{path} cannot be read: {error.strerror}") from None
     card = ModelCard.from_json(document)
     if card.name != name:
         raise ArtifactError(f"{path} is a card of model {card.name}, not {name}")
@@ -140,16 +140,16 @@ def model_contract(root: Path, name: str, selector: str | None = None) -> Contra
         selector: as for ``open_revision``, to take one card; None for all under ``root``.
 
     Raises:
-        RevisionMissing: there is no card.
-        ContractConflict: two revisions disagree: a new contract needs a new model name.
+        RevisionNotFoundError: there is no card.
+        ContractConflictError: two revisions disagree: a new contract needs a new model name.
     """
     selectors = [selector] if selector is not None else revisions_of(root, name)
     if not selectors:
-        raise RevisionMissing(f"model {name} has no card under {root}")
+        raise RevisionNotFoundError(f"model {name} has no card under {root}")
     cards = [open_revision(root, name, item).card for item in selectors]
     for card in cards[1:]:
         if card.contract.digest != cards[0].contract.digest:
-            raise ContractConflict(
+            raise ContractConflictError(
                 f"{cards[0].identity} and {card.identity} have different contracts; "
                 "give the new one a model name of its own"
             )
@@ -170,11 +170,11 @@ def write_revision(
         attachments: further files by name: those that the card names, and plots for people.
 
     Raises:
-        RevisionExists: the revision is there already; nothing was changed.
+        RevisionExistsError: the revision is there already; nothing was changed.
         CardError: the card could not be read back; nothing was changed.
         ArtifactError: an attachment's name is a path or one of the revision's own files, or a
             file that the card names is missing or another one.
-        ContractConflict: the model's other revisions have another contract.
+        ContractConflictError: the model's other revisions have another contract.
     """
     card = replace(card, weights=Weights(WEIGHTS_FILE, sha256_of(weights), len(weights)))
     ModelCard.from_json(card.to_json())
@@ -187,11 +187,11 @@ def write_revision(
             raise ArtifactError(f"{name!r} cannot be the name of an attachment")
     folder = root / card.name / card.revision
     if folder.exists():
-        raise RevisionExists(f"{folder} exists; a revision is never overwritten")
+        raise RevisionExistsError(f"{folder} exists; a revision is never overwritten")
     for other in revisions_of(root, card.name):
         existing = open_revision(root, card.name, other).card
         if existing.contract.digest != card.contract.digest:
-            raise ContractConflict(
+            raise ContractConflictError(
                 f"{existing.identity} has another contract than the new {card.identity}; "
                 "give the new one a model name of its own"
             )
@@ -206,7 +206,7 @@ def write_revision(
         try:
             draft.rename(folder)
         except OSError:
-            raise RevisionExists(f"{folder} exists; a revision is never overwritten") from None
+            raise RevisionExistsError(f"{folder} exists; a revision is never overwritten") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return open_revision(root, card.name, card.revision)

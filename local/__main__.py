@@ -13,7 +13,7 @@ from typing import NamedTuple
 from artifact import (
     ArtifactError,
     Contract,
-    RevisionMissing,
+    RevisionNotFoundError,
     model_contract,
     open_revision,
     revisions_of,
@@ -97,7 +97,7 @@ def prepare(options: argparse.Namespace) -> LocalService:
         source = "REVISIONS (--model) " if name in revisions else ""
         try:
             open_revision(options.models, name, revision)
-        except RevisionMissing as error:
+        except RevisionNotFoundError as error:
             there = revisions_of(options.models, name)
             if revision in there:
                 raise  # there, but not to be read

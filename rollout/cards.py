@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from artifact import ArtifactError, ModelCard, RevisionMissing, open_revision
+from artifact import ArtifactError, ModelCard, RevisionNotFoundError, open_revision
 from rollout.errors import RefusedError
 from rollout.record import Entry
 
@@ -40,7 +40,7 @@ class Cards:
             return Expected(model, "", "", None)
         try:
             found = open_revision(self.root, model, revision)
-        except RevisionMissing:
+        except RevisionNotFoundError:
             return Expected(model, revision, "", None)
         except ArtifactError as error:
             raise RefusedError(str(error)) from None

@@ -54,7 +54,7 @@ def publish(
     The test set is read here, once a run, after everything else has been decided.
 
     Raises:
-        RevisionExists: nothing was changed.
+        RevisionExistsError: nothing was changed.
     """
     _, held_out = split_off(data.train, settings.validation, settings.split_seed)
     validation, test = _tensors(held_out, contract), _tensors(data.test, contract)

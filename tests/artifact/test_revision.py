@@ -11,12 +11,12 @@ from artifact import (
     WEIGHTS_FILE,
     ArtifactError,
     CardError,
-    ContractConflict,
-    DigestMismatch,
+    ContractConflictError,
+    DigestMismatchError,
     Export,
     ModelCard,
-    RevisionExists,
-    RevisionMissing,
+    RevisionExistsError,
+    RevisionNotFoundError,
     model_contract,
     next_revision,
     open_revision,
@@ -65,14 +65,14 @@ def test_a_revision_can_be_read_by_others(tmp_path: Path) -> None:
 def test_a_revision_is_never_overwritten(tmp_path: Path) -> None:
     write_revision(tmp_path, make_card(), BYTES)
     before = tree(tmp_path)
-    with pytest.raises(RevisionExists, match="mnist/1 exists"):
+    with pytest.raises(RevisionExistsError, match="mnist/1 exists"):
         write_revision(tmp_path, make_card(temperature=3.0), b"other")
     assert tree(tmp_path) == before
 
 
 def test_a_folder_without_a_card_is_not_overwritten_either(tmp_path: Path) -> None:
     (tmp_path / "mnist" / "1").mkdir(parents=True)
-    with pytest.raises(RevisionExists):
+    with pytest.raises(RevisionExistsError):
         write_revision(tmp_path, make_card(), BYTES)
     assert set(tree(tmp_path)) == {"mnist", "mnist/1"}
 
@@ -89,7 +89,7 @@ def test_two_writers_of_one_revision_do_not_mix(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", late)
-    with pytest.raises(RevisionExists):
+    with pytest.raises(RevisionExistsError):
         write_revision(tmp_path, make_card(), b"second")
     assert os.listdir(tmp_path / "mnist") == ["1"]
     assert open_revision(tmp_path, "mnist", "1").read_weights() == b"first"
@@ -138,7 +138,7 @@ def test_another_contract_needs_another_name(tmp_path: Path) -> None:
     write_revision(tmp_path, make_card(), BYTES)
     before = tree(tmp_path)
     other = make_contract(background="white")
-    with pytest.raises(ContractConflict, match=r"mnist/1 .* mnist/2.* name of its own"):
+    with pytest.raises(ContractConflictError, match=r"mnist/1 .* mnist/2.* name of its own"):
         write_revision(tmp_path, make_card(revision="2", contract=other), BYTES)
     assert tree(tmp_path) == before
     write_revision(tmp_path, make_card("mnist-white", contract=other), BYTES)
@@ -147,16 +147,16 @@ def test_another_contract_needs_another_name(tmp_path: Path) -> None:
 def test_a_missing_revision_tells_which_there_are(tmp_path: Path) -> None:
     for revision in ("1", "2"):
         write_revision(tmp_path, make_card(revision=revision), BYTES)
-    with pytest.raises(RevisionMissing, match=r"model mnist has no revision at .*: 1, 2\)"):
+    with pytest.raises(RevisionNotFoundError, match=r"model mnist has no revision at .*: 1, 2\)"):
         open_revision(tmp_path, "mnist", "3")
-    with pytest.raises(RevisionMissing, match="none"):
+    with pytest.raises(RevisionNotFoundError, match="none"):
         open_revision(tmp_path, "fashion-mnist", "1")
 
 
 def test_a_file_where_a_folder_should_be_is_a_missing_revision(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "1").write_text("x")
-    with pytest.raises(RevisionMissing):
+    with pytest.raises(RevisionNotFoundError):
         open_revision(tmp_path, "mnist", "1")
 
 
@@ -179,7 +179,7 @@ def test_a_revision_can_lie_elsewhere(tmp_path: Path) -> None:
     assert revision.read_weights() == BYTES
     with pytest.raises(ArtifactError, match="card of model mnist, not fashion-mnist"):
         open_revision(tmp_path / "empty", "fashion-mnist", str(mounted))
-    with pytest.raises(RevisionMissing, match="nowhere"):
+    with pytest.raises(RevisionNotFoundError, match="nowhere"):
         open_revision(tmp_path, "mnist", str(tmp_path / "nowhere"))
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_card_is_a_card_error(tmp_path: Path) -> None:
 def test_other_weights_than_the_cards_are_refused(tmp_path: Path) -> None:
     revision = write_revision(tmp_path, make_card(), BYTES)
     (revision.folder / WEIGHTS_FILE).write_bytes(BYTES[:-1] + b"!")
-    with pytest.raises(DigestMismatch) as caught:
+    with pytest.raises(DigestMismatchError) as caught:
         revision.read_weights()
     assert revision.card.weights.sha256 in str(caught.value)
     assert "mnist/1" in str(caught.value)
@@ -202,7 +202,7 @@ def test_other_weights_than_the_cards_are_refused(tmp_path: Path) -> None:
 def test_a_card_without_weights_opens_but_has_none_to_read(tmp_path: Path) -> None:
     folder = write_revision(tmp_path, make_card(), BYTES).folder
     (folder / WEIGHTS_FILE).unlink()
-    with pytest.raises(RevisionMissing, match="mnist/1"):
+    with pytest.raises(RevisionNotFoundError, match="mnist/1"):
         open_revision(tmp_path, "mnist", "1").read_weights()
 
 
@@ -235,10 +235,10 @@ def test_the_contract_of_a_model_is_that_of_all_its_cards(tmp_path: Path) -> Non
     assert model_contract(tmp_path, "mnist") == make_contract()
     other = make_card(revision="2", contract=make_contract(background="white"))
     (tmp_path / "mnist" / "2" / CARD_FILE).write_text(other.to_json())
-    with pytest.raises(ContractConflict, match="mnist/1 and mnist/2"):
+    with pytest.raises(ContractConflictError, match="mnist/1 and mnist/2"):
         model_contract(tmp_path, "mnist")
     assert model_contract(tmp_path, "mnist", "2") == other.contract
-    with pytest.raises(RevisionMissing, match="no card"):
+    with pytest.raises(RevisionNotFoundError, match="no card"):
         model_contract(tmp_path, "fashion-mnist")
 
 
@@ -252,10 +252,10 @@ def test_an_export_is_read_as_its_card_names_it(tmp_path: Path) -> None:
     (export,) = revision.card.exports
     assert revision.read_export(export) == b"program"
     (revision.folder / "m.onnx").write_bytes(b"Program")
-    with pytest.raises(DigestMismatch, match=r"m\.onnx"):
+    with pytest.raises(DigestMismatchError, match=r"m\.onnx"):
         revision.read_export(export)
     (revision.folder / "m.onnx").unlink()
-    with pytest.raises(RevisionMissing, match=r"m\.onnx"):
+    with pytest.raises(RevisionNotFoundError, match=r"m\.onnx"):
         revision.read_export(export)
 
 

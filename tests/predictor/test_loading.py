@@ -17,8 +17,8 @@ from artifact import (
     Architecture,
     ArtifactError,
     CardError,
-    DigestMismatch,
-    RevisionMissing,
+    DigestMismatchError,
+    RevisionNotFoundError,
     write_revision,
 )
 from predictor.engines import EngineOptions
@@ -128,7 +128,7 @@ def test_bytes_from_the_wire_are_read_without_a_warning(small_root: Path) -> Non
 
 @pytest.mark.parametrize(("name", "selector"), [("mnist", "9"), ("nope", "1"), ("mnist", "/nope")])
 def test_a_missing_revision(name: str, selector: str, small_root: Path) -> None:
-    with pytest.raises(RevisionMissing) as caught:
+    with pytest.raises(RevisionNotFoundError) as caught:
         load_revision(small_root, name, selector)
     assert name in str(caught.value)
 
@@ -136,7 +136,7 @@ def test_a_missing_revision(name: str, selector: str, small_root: Path) -> None:
 def test_a_card_without_weights(tmp_path: Path) -> None:
     write_small(tmp_path, "mnist", "1", 0)
     (tmp_path / "mnist" / "1" / "weights.safetensors").unlink()
-    with pytest.raises(RevisionMissing, match="mnist/1"):
+    with pytest.raises(RevisionNotFoundError, match="mnist/1"):
         load_revision(tmp_path, "mnist", "1")
 
 
@@ -150,7 +150,7 @@ def test_damaged_weights(damage: str, tmp_path: Path) -> None:
     damaged = {"cut": data[:-1], "longer": data + b"x", "empty": b""}.get(damage, data)
     path.chmod(0o644)
     path.write_bytes(bytes(damaged))
-    with pytest.raises(DigestMismatch, match="mnist/1"):
+    with pytest.raises(DigestMismatchError, match="mnist/1"):
         load_revision(tmp_path, "mnist", "1")
 
 

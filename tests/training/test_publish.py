@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from artifact import RevisionExists, SeedResult, open_revision
+from artifact import RevisionExistsError, SeedResult, open_revision
 from predictor.loading import load_revision
 from predictor.networks import build_network
 from tests.conftest import ARCHITECTURE, make_contract
@@ -106,7 +106,7 @@ def test_the_predictor_serves_the_accuracy_of_the_card(engine: str, root: Path) 
 
 def test_a_revision_is_not_published_twice(root: Path) -> None:
     before = (root / "mnist" / "1" / "model.json").read_bytes()
-    with pytest.raises(RevisionExists):
+    with pytest.raises(RevisionExistsError):
         publish(settings(), DATA, CONTRACT, [finished(9)], root, "1")
     assert (root / "mnist" / "1" / "model.json").read_bytes() == before
 

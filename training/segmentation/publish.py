@@ -95,7 +95,7 @@ def publish(
     as the transformer does it, by the weights that are written, which are in half precision.
 
     Raises:
-        RevisionExists: nothing was changed.
+        RevisionExistsError: nothing was changed.
     """
     architecture = Architecture(settings.architecture, settings.arguments)
 

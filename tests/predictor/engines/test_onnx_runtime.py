@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import external_data_helper
 
-from artifact import ArtifactError, DigestMismatch, RevisionMissing
+from artifact import ArtifactError, DigestMismatchError, RevisionNotFoundError
 from predictor.engines.engine import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.loading import load_revision
@@ -124,10 +124,10 @@ def test_data_outside_of_the_file_is_refused(
 def test_a_damaged_export_is_refused(tmp_path: Path) -> None:
     revision = write_exported(tmp_path, even_program())
     (revision.folder / "model.onnx").write_bytes(even_program(input_name="pixels"))
-    with pytest.raises(DigestMismatch, match=r"mnist/1: model\.onnx"):
+    with pytest.raises(DigestMismatchError, match=r"mnist/1: model\.onnx"):
         load_revision(tmp_path, "mnist", "1")
     (revision.folder / "model.onnx").unlink()
-    with pytest.raises(RevisionMissing, match=r"mnist/1: .*model\.onnx"):
+    with pytest.raises(RevisionNotFoundError, match=r"mnist/1: .*model\.onnx"):
         load_revision(tmp_path, "mnist", "1")
 
 
