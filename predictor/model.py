@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from artifact import TensorInput
 from predictor.loading import LoadedRevision
 from predictor.workers import BatchQueue, WorkerPool
-from serving.errors import ContractRefused, InvalidRequest, TooLarge
+from serving.errors import ContractRefusedError, InvalidRequestError, TooLargeError
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import (
     CONTRACT_DIGEST,
@@ -85,7 +85,7 @@ class PredictorModel(ServedModel):
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Payload:
         if payload.contract_digest not in (None, self._contract_digest):
-            raise ContractRefused(
+            raise ContractRefusedError(
                 f"contract_digest is {payload.contract_digest}; "
                 f"{self._loaded.card.identity} has {self._contract_digest}",
                 code="contract_mismatch",
@@ -104,20 +104,20 @@ class PredictorModel(ServedModel):
         """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""
         document = self._json_limits.read(request.body)
         if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
-            raise InvalidRequest("the body must be an object with an array 'instances'")
+            raise InvalidRequestError("the body must be an object with an array 'instances'")
         unknown = set(document) - {"instances", CONTRACT_DIGEST}
         if unknown:
-            raise InvalidRequest(f"the body has an unknown field {min(unknown)!r}")
+            raise InvalidRequestError(f"the body has an unknown field {min(unknown)!r}")
         if not document["instances"]:
-            raise InvalidRequest("there are no instances")
+            raise InvalidRequestError("there are no instances")
         if not holds_numbers_only(document["instances"]):
-            raise ContractRefused("instances must hold numbers")
+            raise ContractRefusedError("instances must hold numbers")
         try:
             batch = np.asarray(document["instances"])
         except ValueError:
-            raise ContractRefused("instances have different shapes") from None
+            raise ContractRefusedError("instances have different shapes") from None
         if batch.dtype.kind not in "iuf":
-            raise ContractRefused("instances must hold numbers")
+            raise ContractRefusedError("instances must hold numbers")
         with np.errstate(over="ignore"):
             # What overflows becomes infinite, and is refused as such.
             return Payload(self._as_declared(batch), _digest_of(document))
@@ -130,12 +130,12 @@ class PredictorModel(ServedModel):
 
     def read_grpc(self, request: pb.ModelInferRequest) -> Payload:
         if len(request.inputs) != 1:
-            raise ContractRefused(f"there is one input, not {len(request.inputs)}")
+            raise ContractRefusedError(f"there is one input, not {len(request.inputs)}")
         tensor = request.inputs[0]
         data: bytes | list[float]
         if request.raw_input_contents:
             if len(request.raw_input_contents) != 1 or tensor.HasField("contents"):
-                raise InvalidRequest("one input takes one entry of raw_input_contents")
+                raise InvalidRequestError("one input takes one entry of raw_input_contents")
             data = request.raw_input_contents[0]
         else:
             data = list(tensor.contents.fp32_contents)
@@ -188,12 +188,12 @@ class PredictorModel(ServedModel):
     def _numbers(self, tensor: Tensor) -> NDArray[Any]:
         spec = self._contract.input
         if tensor.name != spec.name:
-            raise ContractRefused(f"the input is called {spec.name!r}, not {tensor.name!r}")
+            raise ContractRefusedError(f"the input is called {spec.name!r}, not {tensor.name!r}")
         if tensor.datatype != spec.dtype:
-            raise ContractRefused(f"the datatype is {spec.dtype}, not {tensor.datatype!r}")
+            raise ContractRefusedError(f"the datatype is {spec.dtype}, not {tensor.datatype!r}")
         # Before the array is built: a shape can claim more than any machine has.
         if len(tensor.shape) != 4 or not spec.accepts(tensor.shape[1:]):
-            raise ContractRefused(_expected_shape(spec, tensor.shape))
+            raise ContractRefusedError(_expected_shape(spec, tensor.shape))
         return tensor.numbers()
 
     def _as_declared(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -202,7 +202,7 @@ class PredictorModel(ServedModel):
         if kind.kind == "u":
             limit = np.iinfo(kind).max
             if batch.dtype.kind == "f" or batch.min() < 0 or batch.max() > limit:
-                raise ContractRefused(f"instances must hold whole numbers from 0 to {limit}")
+                raise ContractRefusedError(f"instances must hold whole numbers from 0 to {limit}")
         return batch.astype(kind)
 
 
@@ -223,22 +223,22 @@ def check_batch(batch: NDArray[Any], spec: TensorInput, max_instances: int) -> N
     """See that a batch is what the contract's input says.
 
     Raises:
-        ContractRefused: wrong rank, shape or dtype, no rows, or a value that is not finite.
-        TooLarge: more than ``max_instances`` rows.
+        ContractRefusedError: wrong rank, shape or dtype, no rows, or a value that is not finite.
+        TooLargeError: more than ``max_instances`` rows.
     """
     if batch.ndim != 4 or not spec.accepts(batch.shape[1:]):
-        raise ContractRefused(_expected_shape(spec, batch.shape))
+        raise ContractRefusedError(_expected_shape(spec, batch.shape))
     if batch.dtype != NUMPY_TYPES[spec.dtype]:
-        raise ContractRefused(f"the datatype is {spec.dtype}, not {batch.dtype}")
+        raise ContractRefusedError(f"the datatype is {spec.dtype}, not {batch.dtype}")
     if not len(batch) >= 1:
-        raise ContractRefused("there are no instances")
+        raise ContractRefusedError("there are no instances")
     if len(batch) > max_instances:
-        raise TooLarge(f"{len(batch)} instances; the limit is {max_instances}")
+        raise TooLargeError(f"{len(batch)} instances; the limit is {max_instances}")
     if batch.dtype.kind == "f":
         finite = np.isfinite(batch)
         if not finite.all():
             row = int(np.argwhere(~finite)[0][0])
-            raise ContractRefused("a value is not finite", instance=row)
+            raise ContractRefusedError("a value is not finite", instance=row)
 
 
 def _expected_shape(spec: TensorInput, shape: tuple[int, ...]) -> str:
@@ -248,5 +248,5 @@ def _expected_shape(spec: TensorInput, shape: tuple[int, ...]) -> str:
 def _digest_of(parameters: Mapping[str, Any]) -> str | None:
     value = parameters.get(CONTRACT_DIGEST)
     if value is not None and not isinstance(value, str):
-        raise InvalidRequest(f"{CONTRACT_DIGEST} must be a string")
+        raise InvalidRequestError(f"{CONTRACT_DIGEST} must be a string")
     return value

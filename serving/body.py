@@ -6,7 +6,7 @@ import asyncio
 import io
 import re
 
-from serving.errors import RequestTimeoutError, TooLarge
+from serving.errors import RequestTimeoutError, TooLargeError
 from serving.interruption import DisconnectedError, Interruption, Receive
 from serving.scheduling.admission import Admission
 
@@ -23,13 +23,13 @@ def declared_bytes(headers: dict[str, str], limit: int) -> int:
     """The body's length; 0 where it is not told.
 
     Raises:
-        TooLarge: it is above ``limit``.
+        TooLargeError: it is above ``limit``.
     """
     declared = headers.get("content-length", "")
     if not re.fullmatch(r"[0-9]+", declared):
         return 0
     if len(declared) > 15 or int(declared) > limit:
-        raise TooLarge(f"the body has {declared[:15]} bytes; the limit is {limit}")
+        raise TooLargeError(f"the body has {declared[:15]} bytes; the limit is {limit}")
     return int(declared)
 
 
@@ -56,8 +56,8 @@ class BodyReader:
 
         Raises:
             DisconnectedError: the client went away.
-            Overloaded: there is no room for more of it.
-            TooLarge: it is above the limit.
+            OverloadedError: there is no room for more of it.
+            TooLargeError: it is above the limit.
             asyncio.CancelledError: it was too slow; the interruption has the reason.
         """
         loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ class BodyReader:
             raise DisconnectedError
         part: bytes = message.get("body", b"")
         if self.reserved + len(part) > self._limit:
-            raise TooLarge(f"the body is larger than the limit of {self._limit} bytes")
+            raise TooLargeError(f"the body is larger than the limit of {self._limit} bytes")
         self._admission.reserve(len(part), self.reserved)
         self.reserved += len(part)
         return part, message.get("more_body", False)

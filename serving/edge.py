@@ -21,11 +21,11 @@ from common.routes import REQUEST_ID, Route, find_route
 from serving.body import BodyReader, declared_bytes
 from serving.content import CONTENT, METERED, metered_headers, require_expected
 from serving.errors import (
-    MethodNotAllowed,
-    NotFound,
-    Overloaded,
-    UnknownModel,
-    Unsupported,
+    MethodNotAllowedError,
+    ModelNotFoundError,
+    NotFoundError,
+    OverloadedError,
+    UnsupportedError,
 )
 from serving.interruption import DisconnectedError, DisconnectWatch, Interruption, Receive
 from serving.metrics import TALLY
@@ -101,7 +101,7 @@ class Edge:
         elif is_of_kserve(path):
             await self._pass_on(scope, receive, send)
         else:
-            error = NotFound("there is nothing at this URL")
+            error = NotFoundError("there is nothing at this URL")
             log_failure(error, error, scope["method"], path)
             await send_error(send, error)
 
@@ -123,7 +123,7 @@ class Edge:
             shown = shown_error(error)
             log_failure(shown, error, head.method, head.path, request_id)
             status, reply, extra = shown.status, error_reply(shown), shown.headers()
-            if isinstance(shown, Overloaded):
+            if isinstance(shown, OverloadedError):
                 await self._refusals.turn()
             # Its traceback leads back here: a circle that would hold the body for long.
             shown.__traceback__ = None
@@ -146,9 +146,11 @@ class Edge:
         """
         model = self._find(head.route.model)
         if head.method != "POST":
-            raise MethodNotAllowed(f"{head.method} is not allowed here; use POST", allow="POST")
+            raise MethodNotAllowedError(
+                f"{head.method} is not allowed here; use POST", allow="POST"
+            )
         if head.route.verb == "explain":
-            raise Unsupported("this model has no explainer")
+            raise UnsupportedError("this model has no explainer")
         model.require_ready()
         limit = self._settings.max_body_bytes
         # Before a body is read for which there is no room; nothing is held by what is announced.
@@ -188,7 +190,7 @@ class Edge:
         answer = await model.answer(payload, headers)
         answered = cast(Answered, answer.answered)
         if route.version not in (None, answered.revision):
-            raise NotFound(
+            raise NotFoundError(
                 f"model {route.model} answered with revision {answered.revision}; "
                 f"{route.version!r} is not what runs here"
             )
@@ -214,7 +216,7 @@ class Edge:
     def _find(self, name: str) -> ServedModel:
         model = self._models.get_model(name)
         if model is None:
-            raise UnknownModel.named(name, self._models.get_models())
+            raise ModelNotFoundError.named(name, self._models.get_models())
         return cast(ServedModel, model)
 
 

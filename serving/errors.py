@@ -1,26 +1,26 @@
 """Errors that a client may see; each owns its HTTP and its gRPC status.
 
 ServingError
-├── MalformedRequest      400 INVALID_ARGUMENT    not JSON, not base64, a damaged image
-│   └── ContractRefused   400 INVALID_ARGUMENT    a tensor or digest outside the contract
-├── Forbidden             403 PERMISSION_DENIED   an endpoint that is closed
-├── UnknownModel          404 NOT_FOUND
-├── NotFound              404 NOT_FOUND           no such URL
-├── MethodNotAllowed      405 UNIMPLEMENTED
-├── RequestTimeoutError   408 DEADLINE_EXCEEDED   the body did not arrive in time
-├── RequestIdReusedError  409 ALREADY_EXISTS      an id that belongs to another content
-├── TooLarge              413 INVALID_ARGUMENT    bytes, pixels or instances over a limit
-├── UnsupportedMedia      415 INVALID_ARGUMENT    a content or image type that is not read
-├── InvalidRequest        422 INVALID_ARGUMENT    well-formed, but of the wrong shape
-├── Overloaded            429 RESOURCE_EXHAUSTED
-├── HeadTooLargeError     431 INVALID_ARGUMENT    the request's header fields
-├── Internal              500 INTERNAL            a fault of ours; says nothing about it
-├── Unsupported           501 UNIMPLEMENTED
-├── BadPredictorAnswer    502 INTERNAL            the predictor answered nonsense
-├── Unavailable           503 UNAVAILABLE         not ready, draining, predictor gone
-└── DeadlineExceeded      504 DEADLINE_EXCEEDED   the predictor did not answer in time
+├── MalformedRequestError     400 INVALID_ARGUMENT    not JSON, not base64, a damaged image
+│   └── ContractRefusedError  400 INVALID_ARGUMENT    a tensor or digest outside the contract
+├── ForbiddenError            403 PERMISSION_DENIED   an endpoint that is closed
+├── ModelNotFoundError        404 NOT_FOUND
+├── NotFoundError             404 NOT_FOUND           no such URL
+├── MethodNotAllowedError     405 UNIMPLEMENTED
+├── RequestTimeoutError       408 DEADLINE_EXCEEDED   the body did not arrive in time
+├── RequestIdReusedError      409 ALREADY_EXISTS      an id that belongs to another content
+├── TooLargeError             413 INVALID_ARGUMENT    bytes, pixels or instances over a limit
+├── UnsupportedMediaError     415 INVALID_ARGUMENT    a content or image type that is not read
+├── InvalidRequestError       422 INVALID_ARGUMENT    well-formed, but of the wrong shape
+├── OverloadedError           429 RESOURCE_EXHAUSTED
+├── HeadTooLargeError         431 INVALID_ARGUMENT    the request's header fields
+├── InternalError             500 INTERNAL            a fault of ours; says nothing about it
+├── UnsupportedError          501 UNIMPLEMENTED
+├── BadPredictorAnswerError   502 INTERNAL            the predictor answered nonsense
+├── UnavailableError          503 UNAVAILABLE         not ready, draining, predictor gone
+└── DeadlineExceededError     504 DEADLINE_EXCEEDED   the predictor did not answer in time
 
-The message of an unexpected exception never reaches a client: it becomes ``Internal``.
+The message of an unexpected exception never reaches a client: it becomes ``InternalError``.
 """
 
 from __future__ import annotations
@@ -70,40 +70,40 @@ class ServingError(Exception):
         return document
 
 
-class MalformedRequest(ServingError):
+class MalformedRequestError(ServingError):
     status = 400
     grpc_status = StatusCode.INVALID_ARGUMENT
     code = "malformed_request"
 
 
-class ContractRefused(MalformedRequest):
+class ContractRefusedError(MalformedRequestError):
     code = "contract_refused"
 
 
-class Forbidden(ServingError):
+class ForbiddenError(ServingError):
     status = 403
     grpc_status = StatusCode.PERMISSION_DENIED
     code = "forbidden"
 
 
-class UnknownModel(ServingError):
+class ModelNotFoundError(ServingError):
     status = 404
     grpc_status = StatusCode.NOT_FOUND
     code = "unknown_model"
 
     @classmethod
-    def named(cls, name: str, models: Iterable[str]) -> UnknownModel:
+    def named(cls, name: str, models: Iterable[str]) -> ModelNotFoundError:
         """The error for a model that is not among those that there are."""
         return cls(f"model {name!r} not found; available: {', '.join(sorted(models))}")
 
 
-class NotFound(ServingError):
+class NotFoundError(ServingError):
     status = 404
     grpc_status = StatusCode.NOT_FOUND
     code = "not_found"
 
 
-class MethodNotAllowed(ServingError):
+class MethodNotAllowedError(ServingError):
     """Names the methods that are allowed, as RFC 9110 section 15.5.6 asks."""
 
     status = 405
@@ -136,25 +136,25 @@ class RequestIdReusedError(ServingError):
     code = "request_id_reused"
 
 
-class TooLarge(ServingError):
+class TooLargeError(ServingError):
     status = 413
     grpc_status = StatusCode.INVALID_ARGUMENT
     code = "too_large"
 
 
-class UnsupportedMedia(ServingError):
+class UnsupportedMediaError(ServingError):
     status = 415
     grpc_status = StatusCode.INVALID_ARGUMENT
     code = "unsupported_media_type"
 
 
-class InvalidRequest(ServingError):
+class InvalidRequestError(ServingError):
     status = 422
     grpc_status = StatusCode.INVALID_ARGUMENT
     code = "invalid_request"
 
 
-class Overloaded(ServingError):
+class OverloadedError(ServingError):
     status = 429
     grpc_status = StatusCode.RESOURCE_EXHAUSTED
     code = "overloaded"
@@ -167,30 +167,30 @@ class HeadTooLargeError(ServingError):
     code = "head_too_large"
 
 
-class Internal(ServingError):
+class InternalError(ServingError):
     def __init__(self) -> None:
         super().__init__("internal error; the server's log has the cause under the request id")
 
 
-class Unsupported(ServingError):
+class UnsupportedError(ServingError):
     status = 501
     grpc_status = StatusCode.UNIMPLEMENTED
     code = "unsupported"
 
 
-class BadPredictorAnswer(ServingError):
+class BadPredictorAnswerError(ServingError):
     status = 502
     code = "bad_predictor_answer"
 
 
-class Unavailable(ServingError):
+class UnavailableError(ServingError):
     status = 503
     grpc_status = StatusCode.UNAVAILABLE
     code = "unavailable"
     retry_after_seconds = 1
 
 
-class DeadlineExceeded(ServingError):
+class DeadlineExceededError(ServingError):
     status = 504
     grpc_status = StatusCode.DEADLINE_EXCEEDED
     code = "deadline_exceeded"

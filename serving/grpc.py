@@ -21,7 +21,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from serving.errors import ERROR_CODE, Internal, ServingError
+from serving.errors import ERROR_CODE, InternalError, ServingError
 from serving.metrics import TALLY
 from serving.model import Answered
 from serving.rendering import failures, shown_error
@@ -111,7 +111,7 @@ class Servicer(InferenceServicer):
 async def refuse(context: Any, error: Exception, method: str) -> None:
     """End the call with the error's status; the text of an unexpected one stays here."""
     shown: ServingError = shown_error(error)
-    unexpected = isinstance(shown, Internal)
+    unexpected = isinstance(shown, InternalError)
     left_out = failures.count(shown.error_code)
     if left_out is not None:
         logger.log(

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from serving.errors import MalformedRequest, TooLarge
+from serving.errors import MalformedRequestError, TooLargeError
 
 VALUE_MARKS = (b",", b":")
 CONTAINER_MARKS = (b"[", b"{")
@@ -44,11 +44,11 @@ class JsonLimits:
         """Parse a document.
 
         Raises:
-            MalformedRequest: not JSON.
-            TooLarge: over a limit, which is named.
+            MalformedRequestError: not JSON.
+            TooLargeError: over a limit, which is named.
         """
         if len(data) > self.max_bytes:
-            raise TooLarge(
+            raise TooLargeError(
                 f"the JSON has {len(data)} bytes; the limit is {self.max_bytes} (a large image is "
                 "sent as it is, or as a form)",
                 code="json_too_large",
@@ -59,7 +59,7 @@ class JsonLimits:
             values += sum(data.count(mark, start, stop) for mark in VALUE_MARKS)
             containers += sum(data.count(mark, start, stop) for mark in CONTAINER_MARKS)
             if values > self.max_values or containers > self.max_containers:
-                raise TooLarge(
+                raise TooLargeError(
                     f"the JSON has more than {self.max_values} values or {self.max_containers} "
                     "arrays and objects: more than a request of this model needs",
                     code="too_many_values",
@@ -68,14 +68,14 @@ class JsonLimits:
         if len(data) > WIDE_BYTES and not (
             data.isascii() and data.count(b"\\u") == data.count(b"\\u00")
         ):
-            raise TooLarge(
+            raise TooLargeError(
                 f"JSON of more than {WIDE_BYTES} bytes must be ASCII",
                 code="json_too_large",
             )
         try:
             return orjson.loads(data)
         except orjson.JSONDecodeError as error:
-            raise MalformedRequest(f"the body is not JSON: {error}") from None
+            raise MalformedRequestError(f"the body is not JSON: {error}") from None
 
 
 def holds_numbers_only(values: list[Any]) -> bool:

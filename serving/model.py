@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 from kserve.model import Model
 
-from serving.errors import Unavailable
+from serving.errors import UnavailableError
 from serving.fast_path import FastPath
 
 CONTRACT_DIGEST = "contract_digest"
@@ -140,7 +140,7 @@ class ServedModel(Model):
 
     def require_ready(self) -> None:
         if not self.ready:
-            raise Unavailable(f"model {self.name} is not ready")
+            raise UnavailableError(f"model {self.name} is not ready")
 
 
 def revision_headers(name: str, answered: Answered) -> dict[str, str]:

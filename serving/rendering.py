@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.errors import (
-    Internal,
-    InvalidRequest,
-    MalformedRequest,
-    MethodNotAllowed,
-    NotFound,
+    InternalError,
+    InvalidRequestError,
+    MalformedRequestError,
+    MethodNotAllowedError,
+    ModelNotFoundError,
+    NotFoundError,
     ServingError,
-    Unavailable,
-    UnknownModel,
-    Unsupported,
+    UnavailableError,
+    UnsupportedError,
 )
 from serving.logs import LogRateLimiter
 from serving.model import Reply, json_reply
@@ -56,31 +56,31 @@ def shown_error(error: BaseException) -> ServingError:
     if isinstance(error, ServingError):
         return error
     if isinstance(error, kserve_errors.InvalidInput):
-        return MalformedRequest(str(error))
+        return MalformedRequestError(str(error))
     if isinstance(error, kserve_errors.ModelNotFound):
-        return UnknownModel(str(error))
+        return ModelNotFoundError(str(error))
     if isinstance(
         error,
         (kserve_errors.ModelNotReady, kserve_errors.ServerNotReady, kserve_errors.ServerNotLive),
     ):
-        return Unavailable(str(error))
+        return UnavailableError(str(error))
     if isinstance(error, (kserve_errors.UnsupportedProtocol, NotImplementedError)):
-        return Unsupported(str(error))
+        return UnsupportedError(str(error))
     if isinstance(error, RequestValidationError):
-        return InvalidRequest("the request does not have the protocol's shape")
+        return InvalidRequestError("the request does not have the protocol's shape")
     if isinstance(error, HTTPException):
         if error.status_code == 405:
             allow = (error.headers or {}).get("Allow", "")
-            return MethodNotAllowed("this method is not allowed here", allow=allow)
-        return NotFound("there is nothing at this URL")
-    return Internal()
+            return MethodNotAllowedError("this method is not allowed here", allow=allow)
+        return NotFoundError("there is nothing at this URL")
+    return InternalError()
 
 
 def log_failure(
     shown: ServingError, error: BaseException, method: str, path: str, request_id: str = ""
 ) -> None:
     """A client's mistake is a warning without a traceback; ours comes with one."""
-    level = logging.ERROR if isinstance(shown, Internal) else logging.WARNING
+    level = logging.ERROR if isinstance(shown, InternalError) else logging.WARNING
     left_out = failures.count(shown.error_code)
     if left_out is None:
         return

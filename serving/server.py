@@ -25,7 +25,7 @@ from kserve.protocol.rest.server import RESTServer
 from common.logs import configure_logging
 from serving.connection import FirstHead
 from serving.edge import Edge
-from serving.errors import Forbidden, UnknownModel
+from serving.errors import ForbiddenError, ModelNotFoundError
 from serving.fast_path import FastPath
 from serving.grpc import GrpcServer, Servicer
 from serving.model import ServedModel
@@ -46,10 +46,10 @@ class ClosedRepository(ModelRepositoryExtension):
     """KServe 0.21 lets anybody who reaches the serving port unload a model; this refuses."""
 
     async def load(self, model_name: str) -> None:
-        raise Forbidden("models are chosen when the server starts; this endpoint is closed")
+        raise ForbiddenError("models are chosen when the server starts; this endpoint is closed")
 
     async def unload(self, model_name: str) -> None:
-        raise Forbidden("models are chosen when the server starts; this endpoint is closed")
+        raise ForbiddenError("models are chosen when the server starts; this endpoint is closed")
 
 
 class ClosedDataPlane(DataPlane):
@@ -74,7 +74,7 @@ class ClosedDataPlane(DataPlane):
     def get_model_from_registry(self, name: str) -> ServedModel:
         model: ServedModel | None = self.model_registry.get_model(name)
         if model is None:
-            raise UnknownModel.named(name, self.model_registry.get_models())
+            raise ModelNotFoundError.named(name, self.model_registry.get_models())
         return model
 
     async def get_model(self, name: str) -> ServedModel:

@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from serving.errors import InvalidRequest, MalformedRequest
+from serving.errors import InvalidRequestError, MalformedRequestError
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import HttpRequest, Reply, json_reply
 
@@ -63,22 +63,24 @@ class Tensor:
         """As an array of its declared shape and type.
 
         Raises:
-            InvalidRequest: data, shape and datatype do not agree.
+            InvalidRequestError: data, shape and datatype do not agree.
         """
         if self.datatype not in NUMPY_TYPES:
-            raise InvalidRequest(f"input {self.name!r}: datatype {self.datatype!r} is not numeric")
+            raise InvalidRequestError(
+                f"input {self.name!r}: datatype {self.datatype!r} is not numeric"
+            )
         kind = np.dtype(NUMPY_TYPES[self.datatype])
         count = prod(self.shape)
         if not isinstance(self.data, list):
             if len(self.data) != count * kind.itemsize:
-                raise InvalidRequest(
+                raise InvalidRequestError(
                     f"input {self.name!r}: shape {list(self.shape)} of {self.datatype} takes "
                     f"{count * kind.itemsize} bytes, not {len(self.data)}"
                 )
             return self._shaped(np.frombuffer(self.data, kind))
         values = self._values(kind, self.data)
         if values.size != count:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"input {self.name!r}: shape {list(self.shape)} takes {count} numbers, "
                 f"not {values.size}"
             )
@@ -87,11 +89,13 @@ class Tensor:
     def _values(self, kind: np.dtype[Any], data: list[Any]) -> NDArray[Any]:
         """JSON numbers as ``kind``; refused where that would change one."""
         if not holds_numbers_only(data):
-            raise InvalidRequest(f"input {self.name!r}: data must be numbers of {self.datatype}")
+            raise InvalidRequestError(
+                f"input {self.name!r}: data must be numbers of {self.datatype}"
+            )
         try:
             values = np.asarray(data)
         except ValueError:
-            raise InvalidRequest(f"input {self.name!r}: data is ragged") from None
+            raise InvalidRequestError(f"input {self.name!r}: data is ragged") from None
         if kind.kind == "f" and values.dtype.kind in "iuf":
             with np.errstate(over="ignore"):
                 return values.astype(kind)
@@ -103,13 +107,13 @@ class Tensor:
             if all(type(value) is int for value in exact.flat):
                 with contextlib.suppress(OverflowError):
                     return np.asarray(data, kind)
-        raise InvalidRequest(f"input {self.name!r}: data must be numbers of {self.datatype}")
+        raise InvalidRequestError(f"input {self.name!r}: data must be numbers of {self.datatype}")
 
     def _shaped(self, values: NDArray[Any]) -> NDArray[Any]:
         try:
             return values.reshape(self.shape)
         except ValueError:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"input {self.name!r}: shape {list(self.shape)} is too large"
             ) from None
 
@@ -117,10 +121,10 @@ class Tensor:
         """The elements of a BYTES tensor, in order; JSON strings as UTF-8.
 
         Raises:
-            InvalidRequest: it is no BYTES tensor, or data and shape do not agree.
+            InvalidRequestError: it is no BYTES tensor, or data and shape do not agree.
         """
         if self.datatype != "BYTES":
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"input {self.name!r}: datatype must be BYTES, not {self.datatype!r}"
             )
         found = (
@@ -129,7 +133,7 @@ class Tensor:
             else _unpack_bytes(self.name, self.data)
         )
         if len(found) != prod(self.shape):
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"input {self.name!r}: shape {list(self.shape)} takes {prod(self.shape)} "
                 f"elements, not {len(found)}"
             )
@@ -165,39 +169,39 @@ def read_infer_request(
         json_limits: of the JSON before the binary tensors.
 
     Raises:
-        TooLarge: the JSON is over a limit.
-        MalformedRequest: not JSON, or lengths that do not add up.
-        InvalidRequest: JSON of another shape than the protocol's; names the field.
+        TooLargeError: the JSON is over a limit.
+        MalformedRequestError: not JSON, or lengths that do not add up.
+        InvalidRequestError: JSON of another shape than the protocol's; names the field.
     """
     body = memoryview(request.body)
     declared = request.headers.get(JSON_LENGTH)
     length = len(body)
     if declared is not None:
         if not re.fullmatch(r"[0-9]{1,15}", declared) or int(declared) > length:
-            raise MalformedRequest(f"{JSON_LENGTH}: {declared!r} does not fit the body")
+            raise MalformedRequestError(f"{JSON_LENGTH}: {declared!r} does not fit the body")
         length = int(declared)
     head = request.body if length == len(body) else bytes(body[:length])
     document = json_limits.read(head)
     top = _object(document, "the body", ("id", "inputs", "outputs", "parameters"))
     inputs = top.get("inputs")
     if not isinstance(inputs, list) or not inputs:
-        raise InvalidRequest("inputs must be a non-empty array")
+        raise InvalidRequestError("inputs must be a non-empty array")
     if len(inputs) > max_inputs:
         known = "is one input" if max_inputs == 1 else f"are {max_inputs} inputs"
-        raise InvalidRequest(f"there {known}, not {len(inputs)}")
+        raise InvalidRequestError(f"there {known}, not {len(inputs)}")
     tensors = []
     for index, item in enumerate(inputs):
         tensor, length = _read_tensor(item, f"inputs[{index}]", body, length)
         tensors.append(tensor)
     if length < len(body):
-        raise MalformedRequest(f"{len(body) - length} bytes are left behind the last tensor")
+        raise MalformedRequestError(f"{len(body) - length} bytes are left behind the last tensor")
     parameters = _object(top.get("parameters", {}), "parameters")
     binary = parameters.pop("binary_data_output", False)
     if not isinstance(binary, bool):
-        raise InvalidRequest("parameters.binary_data_output must be a boolean")
+        raise InvalidRequestError("parameters.binary_data_output must be a boolean")
     identifier = top.get("id", "")
     if not isinstance(identifier, str):
-        raise InvalidRequest("id must be a string")
+        raise InvalidRequestError("id must be a string")
     outputs = _read_outputs(top.get("outputs", []), binary)
     return InferRequest(identifier, tensors, parameters, outputs, binary)
 
@@ -212,7 +216,7 @@ def write_infer_response(
     """Render outputs (arrays, or lists of strings for BYTES) as the request asked for them.
 
     Raises:
-        InvalidRequest: an output was asked for that there is not.
+        InvalidRequestError: an output was asked for that there is not.
     """
     wanted = request.outputs or [RequestedOutput(name, request.binary) for name in outputs]
     described = []
@@ -220,7 +224,7 @@ def write_infer_response(
     for output in wanted:
         if output.name not in outputs:
             known = ", ".join(outputs)
-            raise InvalidRequest(f"no output {output.name!r}; there are: {known}")
+            raise InvalidRequestError(f"no output {output.name!r}; there are: {known}")
         value = outputs[output.name]
         texts = isinstance(value, list)
         entry: dict[str, Any] = {
@@ -255,30 +259,30 @@ def _read_tensor(item: object, path: str, body: memoryview, start: int) -> tuple
     fields = _object(item, path, ("name", "datatype", "shape", "data", "parameters"))
     name, datatype, shape = fields.get("name"), fields.get("datatype"), fields.get("shape")
     if not isinstance(name, str):
-        raise InvalidRequest(f"{path}.name must be a string")
+        raise InvalidRequestError(f"{path}.name must be a string")
     if not isinstance(datatype, str):
-        raise InvalidRequest(f"{path}.datatype must be a string")
+        raise InvalidRequestError(f"{path}.datatype must be a string")
     if not isinstance(shape, list) or not all(
         isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**31 for n in shape
     ):
-        raise InvalidRequest(f"{path}.shape must be an array of non-negative integers")
+        raise InvalidRequestError(f"{path}.shape must be an array of non-negative integers")
     if len(shape) > MAX_RANK:
-        raise InvalidRequest(f"{path}.shape has {len(shape)} axes; the limit is {MAX_RANK}")
+        raise InvalidRequestError(f"{path}.shape has {len(shape)} axes; the limit is {MAX_RANK}")
     parameters = _object(fields.get("parameters", {}), f"{path}.parameters")
     size = parameters.get("binary_data_size")
     data: memoryview | list[Any]
     if size is None:
         found = fields.get("data")
         if not isinstance(found, list):
-            raise InvalidRequest(f"{path}.data must be an array")
+            raise InvalidRequestError(f"{path}.data must be an array")
         data = found
     else:
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise InvalidRequest(f"{path}.parameters.binary_data_size must be an integer")
+            raise InvalidRequestError(f"{path}.parameters.binary_data_size must be an integer")
         if "data" in fields:
-            raise InvalidRequest(f"{path} has both data and binary_data_size")
+            raise InvalidRequestError(f"{path} has both data and binary_data_size")
         if size > len(body) - start:
-            raise MalformedRequest(f"{path}: {size} bytes announced, {len(body) - start} left")
+            raise MalformedRequestError(f"{path}: {size} bytes announced, {len(body) - start} left")
         data = body[start : start + size]
         start += size
     return Tensor(name, datatype.upper(), tuple(shape), data), start
@@ -288,21 +292,21 @@ def _read_outputs(value: object, binary: bool) -> list[RequestedOutput]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidRequest("outputs must be an array")
+        raise InvalidRequestError("outputs must be an array")
     if len(value) > MAX_OUTPUTS:
-        raise InvalidRequest(f"{len(value)} outputs are asked for; the limit is {MAX_OUTPUTS}")
+        raise InvalidRequestError(f"{len(value)} outputs are asked for; the limit is {MAX_OUTPUTS}")
     found: list[RequestedOutput] = []
     for index, item in enumerate(value):
         fields = _object(item, f"outputs[{index}]", ("name", "parameters"))
         name = fields.get("name")
         if not isinstance(name, str):
-            raise InvalidRequest(f"outputs[{index}].name must be a string")
+            raise InvalidRequestError(f"outputs[{index}].name must be a string")
         if any(name == other.name for other in found):
-            raise InvalidRequest(f"outputs[{index}]: {name!r} is asked for twice")
+            raise InvalidRequestError(f"outputs[{index}]: {name!r} is asked for twice")
         parameters = _object(fields.get("parameters", {}), f"outputs[{index}].parameters")
         asked = parameters.get("binary_data", binary)
         if not isinstance(asked, bool):
-            raise InvalidRequest(f"outputs[{index}].parameters.binary_data must be a boolean")
+            raise InvalidRequestError(f"outputs[{index}].parameters.binary_data must be a boolean")
         found.append(RequestedOutput(name, asked))
     return found
 
@@ -311,11 +315,11 @@ def _object(value: object, path: str, known: Sequence[str] | None = None) -> dic
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidRequest(f"{path} must be an object")
+        raise InvalidRequestError(f"{path} must be an object")
     for name in value if known is not None else ():
         # KServe's clients also send model_name and model_version, which the URL has said.
         if name not in known and name not in ("model_name", "model_version"):  # type: ignore[operator]
-            raise InvalidRequest(f"{path} has an unknown field {name!r}")
+            raise InvalidRequestError(f"{path} has an unknown field {name!r}")
     return dict(value)
 
 
@@ -325,11 +329,11 @@ def _unpack_bytes(name: str, data: bytes | memoryview) -> list[bytes]:
     start = 0
     while start < len(data):
         if start + 4 > len(data):
-            raise MalformedRequest(f"input {name!r}: an element's length is cut off")
+            raise MalformedRequestError(f"input {name!r}: an element's length is cut off")
         (length,) = struct.unpack_from("<I", data, start)
         start += 4
         if start + length > len(data):
-            raise MalformedRequest(f"input {name!r}: an element is cut off")
+            raise MalformedRequestError(f"input {name!r}: an element is cut off")
         found.append(bytes(data[start : start + length]))
         start += length
     return found
@@ -353,7 +357,9 @@ def _flatten_texts(name: str, data: list[Any]) -> list[bytes]:
                 pending.append(iter(item))
                 break
             if not isinstance(item, str):
-                raise InvalidRequest(f"input {name!r}: the data of a BYTES tensor must be strings")
+                raise InvalidRequestError(
+                    f"input {name!r}: the data of a BYTES tensor must be strings"
+                )
             found.append(item.encode())
         else:
             pending.pop()

@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from artifact.fields import json_kind
-from serving.errors import InvalidRequest, MalformedRequest, TooLarge, UnsupportedMedia
+from serving.errors import (
+    InvalidRequestError,
+    MalformedRequestError,
+    TooLargeError,
+    UnsupportedMediaError,
+)
 from serving.json import JsonLimits
 from serving.model import HttpRequest
 from serving.v2 import InferRequest, read_infer_request
@@ -95,10 +100,10 @@ class BodyReader:
         """Read a v1 ``:predict`` body: JSON, a form, or one encoded image as it is.
 
         Raises:
-            MalformedRequest: not JSON, not base64, no form.
-            InvalidRequest: of another shape.
-            TooLarge: too many instances, or JSON that no request of so many can be.
-            UnsupportedMedia: a content type that is not read.
+            MalformedRequestError: not JSON, not base64, no form.
+            InvalidRequestError: of another shape.
+            TooLargeError: too many instances, or JSON that no request of so many can be.
+            UnsupportedMediaError: a content type that is not read.
         """
         media_type, body = request.media_type, request.body
         query = self._query(request.query)
@@ -108,10 +113,10 @@ class BodyReader:
         undecided = media_type in UNDECIDED_TYPES
         if media_type in MEDIA_TYPES or (undecided and looks_encoded(body)):
             if not body:
-                raise MalformedRequest("the body is empty")
+                raise MalformedRequestError("the body is empty")
             return Body([body], query, listed=False)
         if not undecided and media_type not in JSON_TYPES:
-            raise UnsupportedMedia(
+            raise UnsupportedMediaError(
                 f"content type {media_type!r} is not read; send application/json, {FORM} or one "
                 "of " + ", ".join(MEDIA_TYPES)
             )
@@ -147,33 +152,33 @@ class BodyReader:
     def _refuse_other_kinds(self, head: bytes) -> None:
         """Say what a body is not, where its content type leaves it open and it is no JSON."""
         if head.startswith(b"--") and b"\n" in head:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"a form needs the content type {FORM}, and the image in its part "
                 + " or ".join(repr(name) for name in self.parts)
             )
         if BINARY_HEAD.search(head):
-            raise UnsupportedMedia(
+            raise UnsupportedMediaError(
                 "neither JSON nor an image of a format that is read", code="not_an_image"
             )
 
     def _read_json(self, body: bytes, query: dict[str, Any]) -> Body:
         document = self.json_limits.read(body)
         if not isinstance(document, dict):
-            raise InvalidRequest(f"the body must be an object, not {json_kind(document)}")
+            raise InvalidRequestError(f"the body must be an object, not {json_kind(document)}")
         parameters = document.pop("parameters", None)
         if parameters is not None and not isinstance(parameters, dict):
-            raise InvalidRequest(f"parameters must be an object, not {json_kind(parameters)}")
+            raise InvalidRequestError(f"parameters must be an object, not {json_kind(parameters)}")
         chosen = {**query, **(parameters or {})}
         if "instances" not in document:
             # The whole body is one instance: {"base64": "…"} alone.
             if not document:
-                raise InvalidRequest("the body has no instances")
+                raise InvalidRequestError("the body has no instances")
             return Body([_read_instance(document, None)], chosen, listed=False)
         instances = document.pop("instances")
         for name in document:
-            raise InvalidRequest(f"the body has an unknown field {name!r}")
+            raise InvalidRequestError(f"the body has an unknown field {name!r}")
         if not isinstance(instances, list):
-            raise InvalidRequest(f"instances must be an array, not {json_kind(instances)}")
+            raise InvalidRequestError(f"instances must be an array, not {json_kind(instances)}")
         self.check_count(len(instances))
         return Body([_read_instance(item, i) for i, item in enumerate(instances)], chosen)
 
@@ -182,36 +187,36 @@ def check_count(count: int, limit: int) -> None:
     """See that a request has instances, and not too many.
 
     Raises:
-        InvalidRequest: it has none.
-        TooLarge: naming the limit.
+        InvalidRequestError: it has none.
+        TooLargeError: naming the limit.
     """
     if count == 0:
-        raise InvalidRequest("there are no instances")
+        raise InvalidRequestError("there are no instances")
     if count > limit:
-        raise TooLarge(f"{count} instances; the limit is {limit}", code="too_many_instances")
+        raise TooLargeError(f"{count} instances; the limit is {limit}", code="too_many_instances")
 
 
 def decode_base64(text: str, instance: int | None) -> bytes:
     """Strict base64, bare or in a data URL.
 
     Raises:
-        MalformedRequest: naming what is wrong and the instance at fault.
+        MalformedRequestError: naming what is wrong and the instance at fault.
     """
     if text.startswith("data:"):
         match = DATA_URL.match(text)
         if match is None:
-            raise MalformedRequest(
+            raise MalformedRequestError(
                 "a data URL must be base64", instance=instance, code="invalid_base64"
             )
         text = text[match.end() :]
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise MalformedRequest(
+        raise MalformedRequestError(
             _base64_fault(text), instance=instance, code="invalid_base64"
         ) from None
     if not data:
-        raise MalformedRequest("the image is empty", instance=instance, code="invalid_base64")
+        raise MalformedRequestError("the image is empty", instance=instance, code="invalid_base64")
     return data
 
 
@@ -230,22 +235,22 @@ def _read_instance(item: object, index: int | None) -> bytes:
     if isinstance(item, str):
         return decode_base64(item, index)
     if not isinstance(item, dict):
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"an instance must be an object or a base64 string, not {json_kind(item)}",
             instance=index,
         )
     for name in item:
         if name not in KEYS:
-            raise InvalidRequest(f"an instance has an unknown field {name!r}", instance=index)
+            raise InvalidRequestError(f"an instance has an unknown field {name!r}", instance=index)
     if len(item) != 1:
-        raise InvalidRequest(f"an instance has one of {', '.join(KEYS)}", instance=index)
+        raise InvalidRequestError(f"an instance has one of {', '.join(KEYS)}", instance=index)
     ((name, value),) = item.items()
     if name in ("image", "image_bytes") and isinstance(value, dict):
         if set(value) not in ({"b64"}, {"base64"}):
-            raise InvalidRequest(f"{name} must hold b64 alone", instance=index)
+            raise InvalidRequestError(f"{name} must hold b64 alone", instance=index)
         (value,) = value.values()
     if not isinstance(value, str):
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"{name} must be a base64 string, not {json_kind(value)}", instance=index
         )
     return decode_base64(value, index)
@@ -255,7 +260,7 @@ def _text(element: bytes, index: int) -> str:
     try:
         return element.decode("ascii")
     except UnicodeDecodeError:
-        raise UnsupportedMedia(
+        raise UnsupportedMediaError(
             "neither base64 nor an image of a format that is read",
             instance=index,
             code="not_an_image",

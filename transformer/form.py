@@ -13,7 +13,7 @@ from typing import NamedTuple
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serving.errors import InvalidRequest, MalformedRequest
+from serving.errors import InvalidRequestError, MalformedRequestError
 
 # It logs each form that it refuses, and this module raises the error that says so.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -47,24 +47,24 @@ def read_form(body: bytes, content_type: str, names: Sequence[str]) -> Form:
         names: that the image's part may have.
 
     Raises:
-        MalformedRequest: no form, or cut off.
-        InvalidRequest: it has no image, or several, or a field that is too long.
+        MalformedRequestError: no form, or cut off.
+        InvalidRequestError: it has no image, or several, or a field that is too long.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
-        raise MalformedRequest(f"{FORM} without a boundary")
+        raise MalformedRequestError(f"{FORM} without a boundary")
     # Also what keeps the parser fast: it goes through each of them byte by byte.
     if body.count(b"--" + boundary) > MAX_PARTS + 1:
-        raise InvalidRequest(f"the form has more than {MAX_PARTS} parts")
+        raise InvalidRequestError(f"the form has more than {MAX_PARTS} parts")
     parts = _parts_of(body, boundary)
     files = [part for part in parts if part.name in names]
     if not files:
         others = ", ".join(repr(part.name) for part in parts)
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"the form has no part {_listed(names)}, only {others}; curl: -F {names[0]}=@image.tif"
         )
     if len(files) > 1:
-        raise InvalidRequest(f"the form has more than one part {_listed(names)}")
+        raise InvalidRequestError(f"the form has more than one part {_listed(names)}")
     view = memoryview(body)
     fields = {
         part.name: _text(part.name, view[part.start : part.end])
@@ -92,9 +92,9 @@ def _parts_of(body: bytes, boundary: bytes) -> list[Part]:
         parser.write(body)
         parser.finalize()
     except FormParserError:
-        raise MalformedRequest(f"the {FORM} is damaged") from None
+        raise MalformedRequestError(f"the {FORM} is damaged") from None
     if not collected.ended:
-        raise MalformedRequest(f"the {FORM} is cut off")
+        raise MalformedRequestError(f"the {FORM} is cut off")
     return collected.parts
 
 
@@ -129,7 +129,7 @@ class _Collected:
 
     def on_part_end(self) -> None:
         if not self._name:
-            raise MalformedRequest("a part of the form has no name")
+            raise MalformedRequestError("a part of the form has no name")
         self.parts.append(Part(self._name, self._start, self._end))
 
     def on_end(self) -> None:
@@ -138,11 +138,11 @@ class _Collected:
 
 def _text(name: str, content: memoryview) -> str:
     if len(content) > MAX_FIELD_BYTES:
-        raise InvalidRequest(f"the form's field {name!r} is too long")
+        raise InvalidRequestError(f"the form's field {name!r} is too long")
     try:
         return bytes(content).decode()
     except UnicodeDecodeError:
-        raise InvalidRequest(f"the form's field {name!r} is no text") from None
+        raise InvalidRequestError(f"the form's field {name!r} is no text") from None
 
 
 def _listed(names: Sequence[str]) -> str:

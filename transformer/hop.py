@@ -26,15 +26,15 @@ from yarl import URL
 from artifact import Contract
 from serving.errors import (
     ERROR_CODE,
-    BadPredictorAnswer,
-    ContractRefused,
-    DeadlineExceeded,
-    MalformedRequest,
-    Overloaded,
+    BadPredictorAnswerError,
+    ContractRefusedError,
+    DeadlineExceededError,
+    MalformedRequestError,
+    ModelNotFoundError,
+    OverloadedError,
     ServingError,
-    TooLarge,
-    Unavailable,
-    UnknownModel,
+    TooLargeError,
+    UnavailableError,
 )
 from serving.model import CONTRACT_DIGEST, Answered
 from serving.v2_client import InferResponse, read_infer_response, write_infer_request
@@ -79,15 +79,15 @@ RETRIED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 ready. Nothing else is asked again: it was refused, or may have been very slow."""
 
 _BY_STATUS: dict[int, tuple[type[ServingError], str]] = {
-    400: (MalformedRequest, "the predictor refused the request"),
-    404: (UnknownModel, "the predictor does not hold this model"),
-    413: (TooLarge, "the request is too large for the predictor"),
-    415: (MalformedRequest, "the predictor refused the request"),
-    422: (MalformedRequest, "the predictor refused the request"),
-    429: (Overloaded, "the predictor is overloaded"),
-    502: (Unavailable, UNREACHABLE),
-    503: (Unavailable, UNREACHABLE),
-    504: (DeadlineExceeded, "the predictor did not answer in time"),
+    400: (MalformedRequestError, "the predictor refused the request"),
+    404: (ModelNotFoundError, "the predictor does not hold this model"),
+    413: (TooLargeError, "the request is too large for the predictor"),
+    415: (MalformedRequestError, "the predictor refused the request"),
+    422: (MalformedRequestError, "the predictor refused the request"),
+    429: (OverloadedError, "the predictor is overloaded"),
+    502: (UnavailableError, UNREACHABLE),
+    503: (UnavailableError, UNREACHABLE),
+    504: (DeadlineExceededError, "the predictor did not answer in time"),
 }
 
 
@@ -216,7 +216,7 @@ class PredictorHop:
         rows = len(batch)
         del batch  # it may be large, and the answer takes a while
         if len(body) > self._settings.max_message_bytes:
-            raise TooLarge(f"{rows} instances are too large for one call to the predictor")
+            raise TooLargeError(f"{rows} instances are too large for one call to the predictor")
         for name in FORWARDED:
             if FORWARDABLE.fullmatch(headers.get(name, "")):
                 sent[name] = headers[name]
@@ -252,8 +252,8 @@ class PredictorHop:
                     # was idle just when it is used again, or goes away and has a successor.
                     moved = True
                     continue
-                error = Unavailable(UNREACHABLE)
-            except Unavailable as unreachable:
+                error = UnavailableError(UNREACHABLE)
+            except UnavailableError as unreachable:
                 error = unreachable
             backoff = min(FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS)
             backoff *= random.uniform(0.8, 1.2)  # noqa: S311
@@ -279,27 +279,27 @@ class PredictorHop:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError):
             raise _DisconnectedError from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise Unavailable(UNREACHABLE) from None
+            raise UnavailableError(UNREACHABLE) from None
         except aiohttp.ClientOSError:
             raise _DisconnectedError from None
         except asyncio.TimeoutError:
-            raise DeadlineExceeded("the predictor did not answer in time") from None
+            raise DeadlineExceededError("the predictor did not answer in time") from None
         except aiohttp.ClientError:
-            raise BadPredictorAnswer("the predictor's answer is damaged") from None
+            raise BadPredictorAnswerError("the predictor's answer is damaged") from None
 
     async def _content(self, response: aiohttp.ClientResponse) -> bytes:
         """The reply's body, no larger than it may be."""
         limit = self._settings.max_message_bytes
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise BadPredictorAnswer("the predictor's answer is compressed")
+            raise BadPredictorAnswerError("the predictor's answer is compressed")
         if response.content_length is not None:
             if response.content_length > limit:
-                raise BadPredictorAnswer("the predictor's answer is too large")
+                raise BadPredictorAnswerError("the predictor's answer is too large")
             return await response.read()
         whole = BytesIO()
         async for part in response.content.iter_any():
             if whole.tell() + len(part) > limit:
-                raise BadPredictorAnswer("the predictor's answer is too large")
+                raise BadPredictorAnswerError("the predictor's answer is too large")
             whole.write(part)
         return whole.getvalue()
 
@@ -312,7 +312,7 @@ class PredictorHop:
     def _opened(self) -> aiohttp.ClientSession:
         """The session; made on first use, for it belongs to the running event loop."""
         if self._closed:
-            raise Unavailable("the connection to the predictor is closed")
+            raise UnavailableError("the connection to the predictor is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -331,12 +331,12 @@ class _DisconnectedError(Exception):
 
 
 def _shown(reply: _Reply) -> ServingError:
-    kind, text = _BY_STATUS.get(reply.status, (BadPredictorAnswer, "the predictor failed"))
+    kind, text = _BY_STATUS.get(reply.status, (BadPredictorAnswerError, "the predictor failed"))
     code = reply.headers.get(ERROR_CODE)
     if code is not None:
         text = _text_of(reply.body) or text
-    if code == ContractRefused.code:
-        kind = ContractRefused
+    if code == ContractRefusedError.code:
+        kind = ContractRefusedError
     return kind(text, code=code)
 
 
@@ -356,7 +356,7 @@ def _read(reply: _Reply, contract: Contract, rows: int) -> tuple[NDArray[Any], A
             reply.headers, reply.body, contract.outputs[0], contract.output_dtype
         )
     except ValueError:
-        raise BadPredictorAnswer("the predictor's answer does not fit the contract") from None
+        raise BadPredictorAnswerError("the predictor's answer does not fit the contract") from None
     values = response.output
     digest = response.parameters.get("model_digest", "")
     if (
@@ -364,7 +364,7 @@ def _read(reply: _Reply, contract: Contract, rows: int) -> tuple[NDArray[Any], A
         or not isinstance(digest, str)
         or not NAMEABLE.fullmatch(response.model_version + digest)
     ):
-        raise BadPredictorAnswer("the predictor's answer does not fit the contract")
+        raise BadPredictorAnswerError("the predictor's answer does not fit the contract")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise BadPredictorAnswer("the predictor's answer is not finite")
+        raise BadPredictorAnswerError("the predictor's answer is not finite")
     return values, Answered(response.model_version, digest, rows)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
-from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
+from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
 from transformer.tiff_directory import check_directory
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -103,12 +103,12 @@ def open_image(
         instance: its place in the request, for the error's sake.
 
     Raises:
-        TooLarge: over a limit.
-        UnsupportedMedia: not an image of a format that is read.
-        MalformedRequest: it is one, but damaged.
+        TooLargeError: over a limit.
+        UnsupportedMediaError: not an image of a format that is read.
+        MalformedRequestError: it is one, but damaged.
     """
     if len(data) > limits.max_bytes:
-        raise TooLarge(
+        raise TooLargeError(
             f"the image has {len(data)} bytes; the limit is {limits.max_bytes}",
             instance=instance,
             code="image_too_large",
@@ -118,7 +118,7 @@ def open_image(
         if isinstance(image, TiffImageFile) and SIGNED in image.tag_v2.get(SAMPLE_FORMAT, ()):
             raise _unread_tiff("of signed numbers", instance)
     if image.width * image.height > limits.max_pixels:
-        raise TooLarge(
+        raise TooLargeError(
             f"the image is {image.width} × {image.height} pixels; the limit is {limits.max_pixels}",
             instance=instance,
             code="image_too_large",
@@ -136,7 +136,7 @@ def load_image(
             half of its size, which takes that much less time and memory.
 
     Raises:
-        MalformedRequest: damaged or cut off.
+        MalformedRequestError: damaged or cut off.
     """
     with refused_if_damaged(b"", instance):
         if enough is not None and image.format == "JPEG":
@@ -151,8 +151,8 @@ def load_image(
         return upright
 
 
-def _unread_tiff(kind: str, instance: int | None) -> UnsupportedMedia:
-    return UnsupportedMedia(
+def _unread_tiff(kind: str, instance: int | None) -> UnsupportedMediaError:
+    return UnsupportedMediaError(
         f"a TIFF {kind} is not read here; up to 4 bands of 8 or 16 bits are",
         instance=instance,
         code="unsupported_tiff",
@@ -204,19 +204,19 @@ def refused_if_damaged(data: bytes | memoryview, instance: int | None) -> Iterat
         if kind := _kind_of_tiff(data):
             raise _unread_tiff(kind, instance) from None
         if looks_encoded(data):
-            raise MalformedRequest(
+            raise MalformedRequestError(
                 "the image is damaged", instance=instance, code="image_damaged"
             ) from None
-        raise UnsupportedMedia(
+        raise UnsupportedMediaError(
             f"not an image; {', '.join(FORMATS)} are read",
             instance=instance,
             code="not_an_image",
         ) from None
     except MemoryError:
-        raise TooLarge(
+        raise TooLargeError(
             "the image is too large", instance=instance, code="image_too_large"
         ) from None
     except Exception:
-        raise MalformedRequest(
+        raise MalformedRequestError(
             "the image is damaged or cut off", instance=instance, code="image_damaged"
         ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     from predictor.workers.pool import WorkerPool
@@ -120,7 +120,7 @@ class BatchQueue:
         """The model's answer to a request of at least one row.
 
         Raises:
-            DeadlineExceeded: it has waited, or been computed, too long.
+            DeadlineExceededError: it has waited, or been computed, too long.
             Exception: what the engine raised.
         """
         loop, now = asyncio.get_running_loop(), time.monotonic()
@@ -201,4 +201,4 @@ def _is_wanted(chunk: Chunk) -> bool:
 
 def _refuse(future: asyncio.Future[NDArray[Any]]) -> None:
     if not future.done():
-        future.set_exception(DeadlineExceeded("the request has waited too long"))
+        future.set_exception(DeadlineExceededError("the request has waited too long"))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from predictor.workers.batch_queue import Batch, BatchQueue, Chunk
 from predictor.workers.worker import Task, Worker, own_processors
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceededError
 
 Result = TypeVar("Result")
 
@@ -138,7 +138,9 @@ class WorkerPool:
         if first:
             # Before it is stopped: what it answers or how it fails is nobody's any more.
             batch.refuse(
-                DeadlineExceeded(f"the forward pass took more than {self._max_batch_seconds:g} s")
+                DeadlineExceededError(
+                    f"the forward pass took more than {self._max_batch_seconds:g} s"
+                )
             )
         stop, thread = batch.queue.stop, worker.thread.ident
         stopped = stop is not None and thread is not None and stop(thread)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from serving.errors import Overloaded
+from serving.errors import OverloadedError
 from serving.scheduling.polling import BusyPoll
 
 FLOOR = 64
@@ -87,14 +87,14 @@ class Admission:
         """See that there is room for a request.
 
         Raises:
-            Overloaded: it would have to wait too long, or there is no room for it.
+            OverloadedError: it would have to wait too long, or there is no room for it.
         """
         if self.has_room(size_bytes):
             return
         if self._requests >= self._limit:
             self._refused += 1
-            raise Overloaded("too many requests are in progress")
-        raise Overloaded("too many bytes are in progress")
+            raise OverloadedError("too many requests are in progress")
+        raise OverloadedError("too many bytes are in progress")
 
     def reserve(self, size_bytes: int, own_bytes: int) -> None:
         """Hold bytes of a body that is still arriving; ``release`` must follow.
@@ -103,11 +103,11 @@ class Admission:
             own_bytes: what is held of that body already. One body alone may be as large as it is.
 
         Raises:
-            Overloaded: there is no room for them.
+            OverloadedError: there is no room for them.
         """
         others = self._bytes - own_bytes
         if others and self._bytes + size_bytes > self._max_bytes:
-            raise Overloaded("too many bytes are in progress")
+            raise OverloadedError("too many bytes are in progress")
         self._bytes += size_bytes
 
     def release(self, size_bytes: int) -> None:
@@ -118,7 +118,7 @@ class Admission:
         """Take a request in, if there is room; ``leave`` must follow.
 
         Raises:
-            Overloaded: as ``check`` does.
+            OverloadedError: as ``check`` does.
         """
         self.check(size_bytes)
         self._requests += 1

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceededError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -85,7 +85,7 @@ class Batcher(Generic[Item, Result]):
         """Have an item done with others.
 
         Raises:
-            DeadlineExceeded: it has waited too long.
+            DeadlineExceededError: it has waited too long.
             Exception: what ``run`` raised for its batch.
         """
         loop = asyncio.get_running_loop()
@@ -140,7 +140,7 @@ class Batcher(Generic[Item, Result]):
             entry = self._waiting[0]
             wanted = not entry.future.done()
             if wanted and entry.arrived < oldest:
-                entry.future.set_exception(DeadlineExceeded("the request has waited too long"))
+                entry.future.set_exception(DeadlineExceededError("the request has waited too long"))
                 wanted = False
             if wanted:
                 instances += entry.instances

@@ -22,7 +22,7 @@ from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batc
 from predictor.networks import Network
 from predictor.programs import program_for
 from predictor.workers import WorkerPool
-from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
+from serving.errors import ContractRefusedError, InvalidRequestError, ServingError, TooLargeError
 from serving.model import Answered, HttpRequest
 from tasks import find_task
 from tests.conftest import make_card, make_contract
@@ -217,7 +217,7 @@ async def test_an_equal_digest_is_accepted_and_another_refused(model: PredictorM
     for payload in requests(DIGEST):
         await model.preprocess(payload)
     for payload in [*requests(other), *requests("")]:
-        with pytest.raises(ContractRefused) as caught:
+        with pytest.raises(ContractRefusedError) as caught:
             await model.preprocess(payload)
         error = caught.value
         assert (error.status, error.error_code) == (400, "contract_mismatch")
@@ -248,7 +248,7 @@ def test_another_shape_is_refused_by_every_protocol(
         refused(model, model.read_grpc, grpc_request(batch)),
     ]
     for error in errors:
-        assert type(error) is ContractRefused
+        assert type(error) is ContractRefusedError
         assert error.status == 400
         assert "(n, 1, 28, 28)" in error.message
         assert str(shape) in error.message
@@ -272,7 +272,7 @@ def test_another_name_is_refused(name: str, model: PredictorModel) -> None:
         refused(model, model.read_v2, http(v2_document(batch, name=name))),
         refused(model, model.read_grpc, grpc_request(batch, name=name)),
     ):
-        assert type(error) is ContractRefused
+        assert type(error) is ContractRefusedError
         assert "'image'" in error.message
         assert repr(name) in error.message
 
@@ -284,7 +284,7 @@ def test_another_datatype_is_refused(datatype: str, model: PredictorModel) -> No
         refused(model, model.read_v2, http(v2_document(batch, datatype=datatype))),
         refused(model, model.read_grpc, grpc_request(batch, datatype=datatype)),
     ):
-        assert type(error) is ContractRefused
+        assert type(error) is ContractRefusedError
         assert "FP32" in error.message
 
 
@@ -294,7 +294,7 @@ def test_a_value_that_is_not_finite_names_its_instance(value: float, model: Pred
     batch[2, 0, 27, 27] = value
     batch[3, 0, 0, 0] = value
     error = refused(model, model.read_grpc, grpc_request(batch))
-    assert type(error) is ContractRefused
+    assert type(error) is ContractRefusedError
     assert error.instance == 2
     assert error.as_json() == {
         "error": "a value is not finite",
@@ -311,7 +311,7 @@ def test_a_number_beyond_float32_is_not_finite(protocol: str, model: PredictorMo
         error = refused(model, model.read_v1, http({"instances": batch.tolist()}))
     else:
         error = refused(model, model.read_v2, http(v2_document(batch)))
-    assert type(error) is ContractRefused
+    assert type(error) is ContractRefusedError
     assert error.instance == 1
 
 
@@ -322,7 +322,7 @@ def test_more_instances_than_the_limit(model: PredictorModel) -> None:
         refused(model, model.read_v2, http(v2_document(batch))),
         refused(model, model.read_grpc, grpc_request(batch)),
     ):
-        assert type(error) is TooLarge
+        assert type(error) is TooLargeError
         assert error.status == 413
         assert f"{LIMIT + 1} instances; the limit is {LIMIT}" in error.message
 
@@ -368,37 +368,37 @@ def test_there_is_one_input(model: PredictorModel) -> None:
     batch = images(1)
     document = v2_document(batch)
     document["inputs"] *= 2
-    assert type(refused(model, model.read_v2, http(document))) is InvalidRequest
+    assert type(refused(model, model.read_v2, http(document))) is InvalidRequestError
     two = grpc_request(batch)
     two.inputs.append(two.inputs[0])
-    assert type(refused(model, model.read_grpc, two)) is ContractRefused
-    assert type(refused(model, model.read_grpc, pb.ModelInferRequest())) is ContractRefused
+    assert type(refused(model, model.read_grpc, two)) is ContractRefusedError
+    assert type(refused(model, model.read_grpc, pb.ModelInferRequest())) is ContractRefusedError
 
 
 def test_grpc_contents_come_once(model: PredictorModel) -> None:
     batch = images(1)
     twice = grpc_request(batch, raw=[batch.tobytes()] * 2)
-    assert type(refused(model, model.read_grpc, twice)) is InvalidRequest
+    assert type(refused(model, model.read_grpc, twice)) is InvalidRequestError
     contents = pb.InferTensorContents(fp32_contents=batch.ravel())
     both = grpc_request(batch, contents=contents)
-    assert type(refused(model, model.read_grpc, both)) is InvalidRequest
+    assert type(refused(model, model.read_grpc, both)) is InvalidRequestError
     neither = grpc_request(batch, raw=[])
-    assert type(refused(model, model.read_grpc, neither)) is InvalidRequest
+    assert type(refused(model, model.read_grpc, neither)) is InvalidRequestError
     wrong = grpc_request(batch, raw=[], contents=pb.InferTensorContents(int_contents=[1] * 784))
-    assert type(refused(model, model.read_grpc, wrong)) is InvalidRequest
+    assert type(refused(model, model.read_grpc, wrong)) is InvalidRequestError
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint8, np.bool_])
 def test_a_batch_of_another_dtype_is_refused(dtype: type[np.generic]) -> None:
-    with pytest.raises(ContractRefused, match="FP32"):
+    with pytest.raises(ContractRefusedError, match="FP32"):
         check_batch(np.zeros((1, 1, 28, 28), dtype), SPEC, LIMIT)
 
 
 def test_a_batch_may_be_as_large_as_the_limit() -> None:
     check_batch(np.zeros((LIMIT, 1, 28, 28), np.float32), SPEC, LIMIT)
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         check_batch(np.zeros((LIMIT + 1, 1, 28, 28), np.float32), SPEC, LIMIT)
-    with pytest.raises(ContractRefused, match="no instances"):
+    with pytest.raises(ContractRefusedError, match="no instances"):
         check_batch(np.zeros((0, 1, 28, 28), np.float32), SPEC, LIMIT)
 
 
@@ -468,7 +468,7 @@ async def test_a_colour_contract(network: Columns) -> None:
         assert model.get_input_types()[0]["shape"] == [-1, 3, 28, 28]
         batch = np.zeros((2, 3, 28, 28), np.float32)
         await model.preprocess(model.read_grpc(grpc_request(batch)))
-        with pytest.raises(ContractRefused):
+        with pytest.raises(ContractRefusedError):
             await model.preprocess(model.read_v1(http({"instances": images(1).tolist()})))
 
 

@@ -17,7 +17,7 @@ from kserve.model_repository import ModelRepository
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from prometheus_client import REGISTRY
 
-from serving.errors import InvalidRequest
+from serving.errors import InvalidRequestError
 from serving.model import Answered, HttpRequest, Reply, ServedModel
 from serving.v2 import InferRequest, read_infer_request, write_infer_response
 
@@ -73,7 +73,7 @@ class SumModel(ServedModel):
         self.facts_wanted = bool(document.get("facts"))
         for index, value in enumerate(document["instances"]):
             if not isinstance(value, (int, float)):
-                raise InvalidRequest("must be a number", instance=index)
+                raise InvalidRequestError("must be a number", instance=index)
         return Numbers(document["instances"])
 
     def read_v2(self, request: HttpRequest) -> Numbers:

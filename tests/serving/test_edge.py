@@ -384,7 +384,7 @@ async def test_the_text_of_an_unexpected_exception_stays_here(
     model.fault = RuntimeError(SECRET)
     response = await client.post(URL, json=ONE, headers={"x-request-id": "abc"})
     document = shape_of(response, 500, "internal")
-    assert document == errors.Internal().as_json()
+    assert document == errors.InternalError().as_json()
     assert SECRET not in response.text + str(response.headers)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -408,9 +408,9 @@ async def test_a_clients_mistake_is_a_warning_without_a_traceback(
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
-        (errors.Overloaded("busy"), 429),
-        (errors.BadPredictorAnswer("odd"), 502),
-        (errors.DeadlineExceeded("slow"), 504),
+        (errors.OverloadedError("busy"), 429),
+        (errors.BadPredictorAnswerError("odd"), 502),
+        (errors.DeadlineExceededError("slow"), 504),
     ],
 )
 async def test_a_models_error_keeps_its_status(
@@ -564,19 +564,19 @@ async def test_scopes_that_are_not_http_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (errors.TooLarge("x"), errors.TooLarge),
-        (kserve_errors.InvalidInput("x"), errors.MalformedRequest),
-        (kserve_errors.ModelNotFound("x"), errors.UnknownModel),
-        (kserve_errors.ModelNotReady("x"), errors.Unavailable),
-        (kserve_errors.ServerNotReady(), errors.Unavailable),
-        (kserve_errors.ServerNotLive(), errors.Unavailable),
-        (kserve_errors.UnsupportedProtocol("x"), errors.Unsupported),
-        (kserve_errors.InferenceError("x"), errors.Internal),
-        (NotImplementedError("x"), errors.Unsupported),
-        (HTTPException(404), errors.NotFound),
-        (HTTPException(405), errors.MethodNotAllowed),
-        (MemoryError("x"), errors.Internal),
-        (KeyError("x"), errors.Internal),
+        (errors.TooLargeError("x"), errors.TooLargeError),
+        (kserve_errors.InvalidInput("x"), errors.MalformedRequestError),
+        (kserve_errors.ModelNotFound("x"), errors.ModelNotFoundError),
+        (kserve_errors.ModelNotReady("x"), errors.UnavailableError),
+        (kserve_errors.ServerNotReady(), errors.UnavailableError),
+        (kserve_errors.ServerNotLive(), errors.UnavailableError),
+        (kserve_errors.UnsupportedProtocol("x"), errors.UnsupportedError),
+        (kserve_errors.InferenceError("x"), errors.InternalError),
+        (NotImplementedError("x"), errors.UnsupportedError),
+        (HTTPException(404), errors.NotFoundError),
+        (HTTPException(405), errors.MethodNotAllowedError),
+        (MemoryError("x"), errors.InternalError),
+        (KeyError("x"), errors.InternalError),
     ],
     ids=repr,
 )

@@ -9,24 +9,24 @@ from serving import errors
 from serving.errors import ServingError
 
 PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
-    "MalformedRequest": (400, StatusCode.INVALID_ARGUMENT, "malformed_request", None),
-    "ContractRefused": (400, StatusCode.INVALID_ARGUMENT, "contract_refused", None),
-    "Forbidden": (403, StatusCode.PERMISSION_DENIED, "forbidden", None),
-    "UnknownModel": (404, StatusCode.NOT_FOUND, "unknown_model", None),
-    "NotFound": (404, StatusCode.NOT_FOUND, "not_found", None),
-    "MethodNotAllowed": (405, StatusCode.UNIMPLEMENTED, "method_not_allowed", None),
+    "MalformedRequestError": (400, StatusCode.INVALID_ARGUMENT, "malformed_request", None),
+    "ContractRefusedError": (400, StatusCode.INVALID_ARGUMENT, "contract_refused", None),
+    "ForbiddenError": (403, StatusCode.PERMISSION_DENIED, "forbidden", None),
+    "ModelNotFoundError": (404, StatusCode.NOT_FOUND, "unknown_model", None),
+    "NotFoundError": (404, StatusCode.NOT_FOUND, "not_found", None),
+    "MethodNotAllowedError": (405, StatusCode.UNIMPLEMENTED, "method_not_allowed", None),
     "RequestTimeoutError": (408, StatusCode.DEADLINE_EXCEEDED, "request_timeout", None),
     "RequestIdReusedError": (409, StatusCode.ALREADY_EXISTS, "request_id_reused", None),
-    "TooLarge": (413, StatusCode.INVALID_ARGUMENT, "too_large", None),
-    "UnsupportedMedia": (415, StatusCode.INVALID_ARGUMENT, "unsupported_media_type", None),
-    "InvalidRequest": (422, StatusCode.INVALID_ARGUMENT, "invalid_request", None),
-    "Overloaded": (429, StatusCode.RESOURCE_EXHAUSTED, "overloaded", 1),
+    "TooLargeError": (413, StatusCode.INVALID_ARGUMENT, "too_large", None),
+    "UnsupportedMediaError": (415, StatusCode.INVALID_ARGUMENT, "unsupported_media_type", None),
+    "InvalidRequestError": (422, StatusCode.INVALID_ARGUMENT, "invalid_request", None),
+    "OverloadedError": (429, StatusCode.RESOURCE_EXHAUSTED, "overloaded", 1),
     "HeadTooLargeError": (431, StatusCode.INVALID_ARGUMENT, "head_too_large", None),
-    "Internal": (500, StatusCode.INTERNAL, "internal", None),
-    "Unsupported": (501, StatusCode.UNIMPLEMENTED, "unsupported", None),
-    "BadPredictorAnswer": (502, StatusCode.INTERNAL, "bad_predictor_answer", None),
-    "Unavailable": (503, StatusCode.UNAVAILABLE, "unavailable", 1),
-    "DeadlineExceeded": (504, StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded", None),
+    "InternalError": (500, StatusCode.INTERNAL, "internal", None),
+    "UnsupportedError": (501, StatusCode.UNIMPLEMENTED, "unsupported", None),
+    "BadPredictorAnswerError": (502, StatusCode.INTERNAL, "bad_predictor_answer", None),
+    "UnavailableError": (503, StatusCode.UNAVAILABLE, "unavailable", 1),
+    "DeadlineExceededError": (504, StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded", None),
 }
 
 KINDS: dict[str, type[ServingError]] = {
@@ -37,7 +37,7 @@ KINDS: dict[str, type[ServingError]] = {
 
 
 def make(kind: type[ServingError]) -> ServingError:
-    return errors.Internal() if kind is errors.Internal else kind("the reason")
+    return errors.InternalError() if kind is errors.InternalError else kind("the reason")
 
 
 def test_every_class_is_pinned() -> None:
@@ -58,7 +58,7 @@ def test_the_one_shape(name: str) -> None:
     assert str(error) == error.message
 
 
-@pytest.mark.parametrize("name", sorted(set(PINNED) - {"Internal"}))
+@pytest.mark.parametrize("name", sorted(set(PINNED) - {"InternalError"}))
 def test_an_instance_at_fault_is_named(name: str) -> None:
     error = KINDS[name]("the reason", instance=0, code="more_precise")
     assert error.as_json() == {"error": "the reason", "code": "more_precise", "instance": 0}
@@ -66,7 +66,7 @@ def test_an_instance_at_fault_is_named(name: str) -> None:
 
 
 def test_internal_says_nothing_of_the_fault() -> None:
-    assert errors.Internal().as_json() == {
+    assert errors.InternalError().as_json() == {
         "error": "internal error; the server's log has the cause under the request id",
         "code": "internal",
     }

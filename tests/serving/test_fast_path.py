@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME
 
-from serving.errors import Overloaded, ServingError
+from serving.errors import OverloadedError, ServingError
 from serving.fast_path import FastPath
 from tests.serving.fake import Numbers, SumModel, sample
 
@@ -26,7 +26,7 @@ class Watched(SumModel):
     def note(self, hook: str, payload: Any, headers: Mapping[str, str] | None) -> None:
         self.seen.append((hook, payload, dict(headers or {})))
         if hook == self.fails_in:
-            raise Overloaded("as it was told")
+            raise OverloadedError("as it was told")
 
     async def preprocess(self, payload: Any, headers: Mapping[str, str] | None = None) -> Any:
         self.note("preprocess", payload, headers)

@@ -7,14 +7,14 @@ import pytest
 from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from serving.errors import ERROR_CODE, Internal, Overloaded
+from serving.errors import ERROR_CODE, InternalError, OverloadedError
 from serving.grpc import Servicer
 from serving.scheduling.admission import Admission
 from serving.server import ClosedDataPlane, ClosedRepository
 from tests.serving.fake import SumModel, repository, sample
 
 
-class Aborted(Exception):
+class AbortedError(Exception):
     """What ``grpc.aio`` raises in ``abort``, so that nothing runs after it."""
 
 
@@ -34,7 +34,7 @@ class Context:
 
     async def abort(self, status: StatusCode, details: str) -> NoReturn:
         self.status, self.details = status, details
-        raise Aborted
+        raise AbortedError
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def request_for(name: str = "sum") -> pb.ModelInferRequest:
 
 async def refused(method: Any, request: Any) -> Context:
     context = Context()
-    with pytest.raises(Aborted):
+    with pytest.raises(AbortedError):
         await method(request, context)
     return context
 
@@ -94,7 +94,7 @@ async def test_a_model_that_is_not_ready(servicer: Servicer, model: SumModel) ->
 
 
 async def test_a_models_error_keeps_its_status(servicer: Servicer, model: SumModel) -> None:
-    model.fault = Overloaded("busy", code="queue_full")
+    model.fault = OverloadedError("busy", code="queue_full")
     before = counted("RESOURCE_EXHAUSTED")
     context = await refused(servicer.ModelInfer, request_for())
     assert (context.status, context.details) == (StatusCode.RESOURCE_EXHAUSTED, "busy")
@@ -107,7 +107,7 @@ async def test_the_text_of_an_unexpected_exception_stays_here(
 ) -> None:
     model.fault = RuntimeError("postgres://root:hunter2@10.0.0.7")
     context = await refused(servicer.ModelInfer, request_for())
-    assert (context.status, context.details) == (StatusCode.INTERNAL, Internal().message)
+    assert (context.status, context.details) == (StatusCode.INTERNAL, InternalError().message)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
@@ -150,6 +150,6 @@ async def test_more_calls_than_there_is_room_for(servicer: Servicer, model: SumM
     assert counted("RESOURCE_EXHAUSTED") - before == 1
     servicer._admission.leave(1, answered=True)
     await servicer.ModelInfer(request_for(), Context())
-    model.fault = Overloaded("no")
+    model.fault = OverloadedError("no")
     await refused(servicer.ModelInfer, request_for())
     assert servicer._admission.requests == 1

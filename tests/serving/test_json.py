@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.errors import MalformedRequest, TooLarge
+from serving.errors import MalformedRequestError, TooLargeError
 from serving.json import JsonLimits, holds_numbers_only
 from tests.memory import peak_growth
 
@@ -131,7 +131,7 @@ def test_the_largest_json_of_numbers_keeps_the_predictor_under_its_limit(name: s
     ],
 )
 def test_what_is_over_a_limit_is_refused_whether_it_is_json_or_not(text: bytes) -> None:
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         LIMITS.read(text)
 
 
@@ -141,7 +141,7 @@ def test_what_is_within_the_limits_is_read() -> None:
     assert LIMITS.read('{"é": "\\ud83d"}'.replace("\\ud83d", "😀").encode()) == {"é": "😀"}
     plus = b'"\\u002b\\u002B' + b"a" * (1 << 20) + b'"'
     assert LIMITS.read(plus)[:3] == "++a"
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(MalformedRequestError):
         LIMITS.read(b"[1,")
 
 

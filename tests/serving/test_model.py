@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.errors import Unavailable
+from serving.errors import UnavailableError
 from serving.model import Answered, HttpRequest, json_reply, revision_headers
 from tests.serving.fake import SumModel
 
@@ -33,7 +33,7 @@ def test_answers_say_which_revision_gave_them() -> None:
 
 def test_a_model_that_is_not_ready_says_so() -> None:
     SumModel().require_ready()
-    with pytest.raises(Unavailable, match="model sum is not ready"):
+    with pytest.raises(UnavailableError, match="model sum is not ready"):
         SumModel(ready=False).require_ready()
 
 

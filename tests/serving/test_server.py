@@ -12,7 +12,7 @@ from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 
 from serving.arguments import read_arguments, server_arguments
-from serving.errors import Forbidden, UnknownModel
+from serving.errors import ForbiddenError, ModelNotFoundError
 from serving.server import (
     ClosedDataPlane,
     ClosedRepository,
@@ -78,9 +78,9 @@ async def test_the_repository_is_closed(
 
 async def test_the_closed_repository_refuses_every_caller() -> None:
     closed = ClosedRepository(repository(SumModel("one")))
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         await closed.load("one")
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         await closed.unload("one")
 
 
@@ -112,7 +112,7 @@ async def test_a_request_never_loads_a_model() -> None:
     plane = ClosedDataPlane(model_registry=repository(model))
     assert await plane.get_model("one") is model
     assert not model.ready
-    with pytest.raises(UnknownModel, match="'two'"):
+    with pytest.raises(ModelNotFoundError, match="'two'"):
         await plane.get_model("two")
 
 

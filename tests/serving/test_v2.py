@@ -12,7 +12,7 @@ from kserve import InferInput, InferResponse
 from kserve import InferRequest as KServeRequest
 from numpy.typing import NDArray
 
-from serving.errors import InvalidRequest, MalformedRequest
+from serving.errors import InvalidRequestError, MalformedRequestError
 from serving.model import HttpRequest
 from serving.v2 import (
     JSON_LENGTH,
@@ -197,7 +197,7 @@ def test_a_named_output_takes_the_requests_default() -> None:
 
 def test_an_output_that_there_is_not() -> None:
     request = InferRequest("", [], outputs=[RequestedOutput("z", False)])
-    with pytest.raises(InvalidRequest, match="no output 'z'; there are: a, b"):
+    with pytest.raises(InvalidRequestError, match="no output 'z'; there are: a, b"):
         write_infer_response(request, "m", "1", {}, {"a": ["x"], "b": ["y"]})
 
 
@@ -216,19 +216,19 @@ def test_an_array_that_is_not_contiguous_is_written_in_row_major_order() -> None
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"inputs": [NaN]}', b"[" * 5000], ids=repr)
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedRequest, match="the body is not JSON"):
+    with pytest.raises(MalformedRequestError, match="the body is not JSON"):
         read(body)
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "", "1.0", "1e3", " 5", "99999999", "²"])
 def test_a_json_length_that_cannot_be(length: str) -> None:
-    with pytest.raises(MalformedRequest, match=JSON_LENGTH):
+    with pytest.raises(MalformedRequestError, match=JSON_LENGTH):
         read(request_of(VALID), length=length)
 
 
 @pytest.mark.parametrize("length", ["0", "5"])
 def test_a_json_length_that_cuts_the_json(length: str) -> None:
-    with pytest.raises(MalformedRequest, match="not JSON"):
+    with pytest.raises(MalformedRequestError, match="not JSON"):
         read(request_of(VALID), length=length)
 
 
@@ -290,7 +290,7 @@ def test_a_json_length_that_cuts_the_json(length: str) -> None:
     ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_json_of_another_shape_names_the_field(document: Any, named: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         read(document)
     assert caught.value.message.startswith(named)
 
@@ -308,25 +308,27 @@ def binary_tensor(size: int, shape: list[int], datatype: str = "FP32") -> dict[s
 
 @pytest.mark.parametrize("size", [9, 2**40])
 def test_more_bytes_announced_than_sent(size: int) -> None:
-    with pytest.raises(MalformedRequest, match=rf"inputs\[0\]: {size} bytes announced, 8 left"):
+    with pytest.raises(
+        MalformedRequestError, match=rf"inputs\[0\]: {size} bytes announced, 8 left"
+    ):
         read(binary_tensor(size, [2]), bytes(8))
 
 
 def test_more_bytes_sent_than_announced() -> None:
-    with pytest.raises(MalformedRequest, match="4 bytes are left behind the last tensor"):
+    with pytest.raises(MalformedRequestError, match="4 bytes are left behind the last tensor"):
         read(binary_tensor(4, [1]), bytes(8))
 
 
 @pytest.mark.parametrize("shape", [[1], [3], [2, 2], [], [0], [2**31 - 1] * 4], ids=repr)
 def test_bytes_that_do_not_fill_the_shape(shape: list[int]) -> None:
     tensor = read(binary_tensor(8, shape), bytes(8)).inputs[0]
-    with pytest.raises(InvalidRequest, match="not 8"):
+    with pytest.raises(InvalidRequestError, match="not 8"):
         tensor.numbers()
 
 
 @pytest.mark.parametrize("shape", [[1], [3], [2, 2], [], [0], [2**31 - 1] * 4], ids=repr)
 def test_numbers_that_do_not_fill_the_shape(shape: list[int]) -> None:
-    with pytest.raises(InvalidRequest, match="not 2"):
+    with pytest.raises(InvalidRequestError, match="not 2"):
         read(request_of({**VALID, "shape": shape})).inputs[0].numbers()
 
 
@@ -350,13 +352,13 @@ def test_a_scalar_and_an_empty_tensor() -> None:
     ids=repr,
 )
 def test_data_that_are_no_numbers(data: list[Any], reason: str) -> None:
-    with pytest.raises(InvalidRequest, match=f"input 'x': data .*{reason}"):
+    with pytest.raises(InvalidRequestError, match=f"input 'x': data .*{reason}"):
         Tensor("x", "FP32", (2,), data).numbers()
 
 
 @pytest.mark.parametrize("datatype", ["BYTES", "FLOAT", "", "BF16"])
 def test_only_numeric_types_are_numbers(datatype: str) -> None:
-    with pytest.raises(InvalidRequest, match="is not numeric"):
+    with pytest.raises(InvalidRequestError, match="is not numeric"):
         Tensor("x", datatype, (1,), [1]).numbers()
 
 
@@ -396,7 +398,7 @@ def test_deeply_nested_strings_do_not_exhaust_the_stack() -> None:
 
 @pytest.mark.parametrize("data", [[1], [None], [["a"], 2], [{"b64": "a"}], [True]], ids=repr)
 def test_elements_are_strings(data: list[Any]) -> None:
-    with pytest.raises(InvalidRequest, match="must be strings"):
+    with pytest.raises(InvalidRequestError, match="must be strings"):
         Tensor("x", "BYTES", (1,), data).elements()
 
 
@@ -411,7 +413,7 @@ def test_elements_are_strings(data: list[Any]) -> None:
     ids=repr,
 )
 def test_packed_elements_that_are_cut_off(data: bytes, reason: str) -> None:
-    with pytest.raises(MalformedRequest, match=reason):
+    with pytest.raises(MalformedRequestError, match=reason):
         Tensor("x", "BYTES", (1,), data).elements()
 
 
@@ -420,12 +422,12 @@ def test_packed_elements_that_are_cut_off(data: bytes, reason: str) -> None:
 def test_elements_that_do_not_fill_the_shape(
     data: bytes | list[Any], shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(InvalidRequest, match="elements, not 2"):
+    with pytest.raises(InvalidRequestError, match="elements, not 2"):
         Tensor("x", "BYTES", shape, data).elements()
 
 
 def test_numbers_are_no_elements() -> None:
-    with pytest.raises(InvalidRequest, match="datatype must be BYTES, not 'FP32'"):
+    with pytest.raises(InvalidRequestError, match="datatype must be BYTES, not 'FP32'"):
         Tensor("x", "FP32", (1,), [1]).elements()
 
 
@@ -444,7 +446,7 @@ def test_numbers_are_no_elements() -> None:
     ],
 )
 def test_json_values_are_refused_rather_than_changed(datatype: str, data: list[Any]) -> None:
-    with pytest.raises(InvalidRequest, match=f"data must be numbers of {datatype}"):
+    with pytest.raises(InvalidRequestError, match=f"data must be numbers of {datatype}"):
         Tensor("x", datatype, (1,), data).numbers()
 
 
@@ -456,17 +458,17 @@ def test_large_integers_stay_exact() -> None:
 @pytest.mark.parametrize("rank", [9, 70, 20_000])
 def test_a_shape_of_many_axes_is_refused_at_once(rank: int) -> None:
     tensor = {"name": "x", "shape": [2**31 - 1] * rank, "datatype": "BYTES", "data": ["a"]}
-    with pytest.raises(InvalidRequest, match=f"has {rank} axes; the limit is 8"):
+    with pytest.raises(InvalidRequestError, match=f"has {rank} axes; the limit is 8"):
         read_infer_request(HttpRequest(json.dumps({"inputs": [tensor]}).encode(), {}))
 
 
 def test_an_absurd_header_length_is_refused() -> None:
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(MalformedRequestError):
         read_infer_request(HttpRequest(b"{}", {"inference-header-content-length": "9" * 5000}))
 
 
 def test_an_empty_shape_too_large_for_numpy_is_refused() -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequestError):
         Tensor("x", "FP32", (0, 2**31 - 1, 2**31 - 1, 2**31 - 1), []).numbers()
 
 
@@ -489,17 +491,17 @@ def test_binary_tensors_are_views_of_the_body() -> None:
 
 @pytest.mark.parametrize("count", [2, 100_000])
 def test_more_inputs_than_the_model_has_are_refused_before_one_is_read(count: int) -> None:
-    with pytest.raises(InvalidRequest, match=f"there is one input, not {count}"):
+    with pytest.raises(InvalidRequestError, match=f"there is one input, not {count}"):
         read({"inputs": ["not even an object"] * count}, bytes(count))
-    with pytest.raises(InvalidRequest, match=r"inputs\[0\] must be an object"):
+    with pytest.raises(InvalidRequestError, match=r"inputs\[0\] must be an object"):
         read({"inputs": ["not even an object"]}, bytes(count))
 
 
 def test_an_output_is_given_once_and_few_are_asked_for() -> None:
     twice = [{"name": "y"}, {"name": "x"}, {"name": "y"}]
-    with pytest.raises(InvalidRequest, match=r"outputs\[2\]: 'y' is asked for twice"):
+    with pytest.raises(InvalidRequestError, match=r"outputs\[2\]: 'y' is asked for twice"):
         read(request_of(VALID, outputs=twice))
     many = [{"name": str(number)} for number in range(17)]
-    with pytest.raises(InvalidRequest, match="17 outputs are asked for; the limit is 16"):
+    with pytest.raises(InvalidRequestError, match="17 outputs are asked for; the limit is 16"):
         read(request_of(VALID, outputs=many))
     assert len(read(request_of(VALID, outputs=many[:16])).outputs) == 16

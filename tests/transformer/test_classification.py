@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from artifact import CardError
-from serving.errors import BadPredictorAnswer
+from serving.errors import BadPredictorAnswerError
 from tests.conftest import make_contract
 from transformer.classification.answers import Classification
 from transformer.classification.payload import Options
@@ -96,9 +96,9 @@ def test_v2_types_describe_the_tensors() -> None:
 @pytest.mark.parametrize("shape", [(2, 3), (2, 5), (4,), (2, 4, 1), (2, 0), ()])
 def test_outputs_of_another_shape_are_no_answer(shape: tuple[int, ...]) -> None:
     outputs: NDArray[np.float32] = np.zeros(shape, np.float32)
-    with pytest.raises(BadPredictorAnswer):
+    with pytest.raises(BadPredictorAnswerError):
         TASK.predictions(outputs, Options(), 3)
-    with pytest.raises(BadPredictorAnswer):
+    with pytest.raises(BadPredictorAnswerError):
         TASK.tensors(outputs)
 
 

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from serving.errors import InvalidRequest, MalformedRequest, ServingError
+from serving.errors import InvalidRequestError, MalformedRequestError, ServingError
 from transformer.form import MAX_PARTS, read_form
 
 TYPE = "multipart/form-data; boundary=xyz"
@@ -50,7 +50,7 @@ def test_a_quoted_boundary_and_an_empty_file() -> None:
 def test_a_preamble_is_allowed_by_the_standard_or_refused_but_never_the_file() -> None:
     try:
         form = read_form(b"\r\n" + part("file", b"a") + b"--xyz--", TYPE, NAMES)
-    except MalformedRequest:
+    except MalformedRequestError:
         return
     assert bytes(form.file) == b"a"
 
@@ -58,21 +58,21 @@ def test_a_preamble_is_allowed_by_the_standard_or_refused_but_never_the_file() -
 @pytest.mark.parametrize(
     ("body", "kind", "error"),
     [
-        (part("file", b"a"), TYPE, MalformedRequest),
-        (part("file", b"a") + b"--xyz", TYPE, MalformedRequest),
-        (b"", TYPE, MalformedRequest),
-        (b"no form at all", TYPE, MalformedRequest),
-        (part("file", b"a") + b"--xyz--", "multipart/form-data", MalformedRequest),
-        (part("file", b"a") + b"--xyz--", f"{TYPE[:-3]}{'b' * 71}", MalformedRequest),
-        (b"--xyz\r\nX: y\r\n\r\na\r\n--xyz--", TYPE, MalformedRequest),
-        (b"--xyz\r\n" + b"X: y\r\n" * 1000 + b"\r\na\r\n--xyz--", TYPE, MalformedRequest),
-        (b"--xyz\r\nX: " + b"y" * 100_000 + b"\r\n\r\na\r\n--xyz--", TYPE, MalformedRequest),
-        (part("picture", b"a") + b"--xyz--", TYPE, InvalidRequest),
-        (part("file", b"a") * 2 + b"--xyz--", TYPE, InvalidRequest),
-        (part("file", b"a") + part("image", b"a") + b"--xyz--", TYPE, InvalidRequest),
-        (part("bands", b"1" * 2000) + part("file", b"a") + b"--xyz--", TYPE, InvalidRequest),
-        (part("bands", b"\xff") + part("file", b"a") + b"--xyz--", TYPE, InvalidRequest),
-        (part("x", b"1") * 40 + b"--xyz--", TYPE, InvalidRequest),
+        (part("file", b"a"), TYPE, MalformedRequestError),
+        (part("file", b"a") + b"--xyz", TYPE, MalformedRequestError),
+        (b"", TYPE, MalformedRequestError),
+        (b"no form at all", TYPE, MalformedRequestError),
+        (part("file", b"a") + b"--xyz--", "multipart/form-data", MalformedRequestError),
+        (part("file", b"a") + b"--xyz--", f"{TYPE[:-3]}{'b' * 71}", MalformedRequestError),
+        (b"--xyz\r\nX: y\r\n\r\na\r\n--xyz--", TYPE, MalformedRequestError),
+        (b"--xyz\r\n" + b"X: y\r\n" * 1000 + b"\r\na\r\n--xyz--", TYPE, MalformedRequestError),
+        (b"--xyz\r\nX: " + b"y" * 100_000 + b"\r\n\r\na\r\n--xyz--", TYPE, MalformedRequestError),
+        (part("picture", b"a") + b"--xyz--", TYPE, InvalidRequestError),
+        (part("file", b"a") * 2 + b"--xyz--", TYPE, InvalidRequestError),
+        (part("file", b"a") + part("image", b"a") + b"--xyz--", TYPE, InvalidRequestError),
+        (part("bands", b"1" * 2000) + part("file", b"a") + b"--xyz--", TYPE, InvalidRequestError),
+        (part("bands", b"\xff") + part("file", b"a") + b"--xyz--", TYPE, InvalidRequestError),
+        (part("x", b"1") * 40 + b"--xyz--", TYPE, InvalidRequestError),
     ],
 )
 def test_what_is_no_such_form_is_refused(body: bytes, kind: str, error: type[Exception]) -> None:
@@ -81,16 +81,20 @@ def test_what_is_no_such_form_is_refused(body: bytes, kind: str, error: type[Exc
 
 
 def test_the_expected_part_is_named() -> None:
-    with pytest.raises(InvalidRequest, match="the form has no part 'file' or 'image', only 'x'"):
+    with pytest.raises(
+        InvalidRequestError, match="the form has no part 'file' or 'image', only 'x'"
+    ):
         read_form(part("x", b"a") + b"--xyz--", TYPE, NAMES)
-    with pytest.raises(InvalidRequest, match="the form has no part 'file', only 'image'; curl"):
+    with pytest.raises(
+        InvalidRequestError, match="the form has no part 'file', only 'image'; curl"
+    ):
         read_form(part("image", os.urandom(5000)) + b"--xyz--", TYPE, ("file",))
 
 
 def test_delimiters_that_end_nothing_do_not_cost_a_parse() -> None:
     """Each would be gone through byte by byte: millions of them would hold the interpreter."""
     body = part("file", b"\r\n--xyzz" * 3_000_000) + b"--xyz--"
-    with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS} parts"):
+    with pytest.raises(InvalidRequestError, match=f"more than {MAX_PARTS} parts"):
         read_form(body, TYPE, NAMES)
 
 

@@ -14,15 +14,15 @@ from aiohttp import web
 from common.routes import REQUEST_ID
 from serving.errors import (
     ERROR_CODE,
-    BadPredictorAnswer,
-    ContractRefused,
-    DeadlineExceeded,
-    MalformedRequest,
-    Overloaded,
+    BadPredictorAnswerError,
+    ContractRefusedError,
+    DeadlineExceededError,
+    MalformedRequestError,
+    ModelNotFoundError,
+    OverloadedError,
     ServingError,
-    TooLarge,
-    Unavailable,
-    UnknownModel,
+    TooLargeError,
+    UnavailableError,
 )
 from serving.model import Answered, HttpRequest
 from serving.v2 import JSON_LENGTH, InferRequest, read_infer_request
@@ -270,15 +270,15 @@ async def test_an_odd_tracing_header_does_not_fail_the_request(
 
 
 CLASSES: dict[int, type[ServingError]] = {
-    400: MalformedRequest,
-    404: UnknownModel,
-    413: TooLarge,
-    415: MalformedRequest,
-    422: MalformedRequest,
-    429: Overloaded,
-    502: Unavailable,
-    503: Unavailable,
-    504: DeadlineExceeded,
+    400: MalformedRequestError,
+    404: ModelNotFoundError,
+    413: TooLargeError,
+    415: MalformedRequestError,
+    422: MalformedRequestError,
+    429: OverloadedError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: DeadlineExceededError,
 }
 STATUSES = (*CLASSES, 204, 302, 401, 403, 405, 408, 409, 418, 500, 501, 505)
 
@@ -288,7 +288,7 @@ async def test_every_status_has_its_error_and_a_foreign_text_stays_inside(
     status: int, predictor: Predictor, connect: Connect
 ) -> None:
     predictor.script = failing(status)
-    error = await refused(connect(), CLASSES.get(status, BadPredictorAnswer))
+    error = await refused(connect(), CLASSES.get(status, BadPredictorAnswerError))
     assert SECRET not in error.message
     assert "10.0.0.7" not in str(error.as_json())
     assert error.error_code == type(error).code
@@ -297,7 +297,7 @@ async def test_every_status_has_its_error_and_a_foreign_text_stays_inside(
 
 async def test_our_own_text_and_code_are_shown(predictor: Predictor, connect: Connect) -> None:
     predictor.script = failing(400, "a value is not finite", "some_code")
-    error = await refused(connect(), MalformedRequest)
+    error = await refused(connect(), MalformedRequestError)
     assert error.as_json() == {"error": "a value is not finite", "code": "some_code"}
 
 
@@ -305,13 +305,13 @@ async def test_our_own_error_without_a_text_keeps_the_general_one(
     predictor: Predictor, connect: Connect
 ) -> None:
     predictor.script = failing(503, "", "unavailable")
-    error = await refused(connect(), Unavailable)
+    error = await refused(connect(), UnavailableError)
     assert error.message == "the predictor cannot be reached"
 
 
 async def test_a_refused_contract_is_told_apart(predictor: Predictor, connect: Connect) -> None:
-    predictor.script = failing(400, "wrong shape", ContractRefused.code)
-    error = await refused(connect(), ContractRefused)
+    predictor.script = failing(400, "wrong shape", ContractRefusedError.code)
+    error = await refused(connect(), ContractRefusedError)
     assert (error.status, error.message) == (400, "wrong shape")
 
 
@@ -321,7 +321,7 @@ async def test_unavailable_is_tried_so_often_and_no_more(
     status: int, attempts: int, predictor: Predictor, connect: Connect
 ) -> None:
     predictor.script = failing(status)
-    await refused(connect(attempts=attempts), Unavailable)
+    await refused(connect(attempts=attempts), UnavailableError)
     assert len(predictor.requests) == attempts
 
 
@@ -330,7 +330,7 @@ async def test_nothing_else_is_tried_again(
     status: int, predictor: Predictor, connect: Connect
 ) -> None:
     predictor.script = failing(status)
-    await refused(connect(attempts=5), CLASSES.get(status, BadPredictorAnswer))
+    await refused(connect(attempts=5), CLASSES.get(status, BadPredictorAnswerError))
     assert len(predictor.requests) == 1
 
 
@@ -355,7 +355,7 @@ async def test_a_silent_predictor_is_given_up_in_time(
 
     predictor.script = silent
     error = await asyncio.wait_for(
-        refused(connect(timeout_seconds=0.2, attempts=3), DeadlineExceeded), 20
+        refused(connect(timeout_seconds=0.2, attempts=3), DeadlineExceededError), 20
     )
     assert error.status == 504
     assert len(predictor.requests) == 1
@@ -364,7 +364,7 @@ async def test_a_silent_predictor_is_given_up_in_time(
 async def test_a_predictor_that_is_not_there(predictor: Predictor, connect: Connect) -> None:
     await predictor.stop()
     for attempts in (1, 3):
-        error = await asyncio.wait_for(refused(connect(attempts=attempts), Unavailable), 20)
+        error = await asyncio.wait_for(refused(connect(attempts=attempts), UnavailableError), 20)
         assert error.as_json() == {
             "error": "the predictor cannot be reached",
             "code": "unavailable",
@@ -379,7 +379,7 @@ async def test_a_predictor_that_returns_is_found_by_the_first_call(
     await infer(hop)
     await predictor.stop()
     for _ in range(refusals):
-        await refused(hop, Unavailable)
+        await refused(hop, UnavailableError)
     await predictor.start()
     outputs, _ = await infer(hop)
     assert outputs.tolist() == ROWS.tolist()
@@ -467,7 +467,7 @@ async def test_an_answer_without_a_length_is_bounded_too(
         return stream
 
     predictor.script = endless
-    await refused(connect(), BadPredictorAnswer)
+    await refused(connect(), BadPredictorAnswerError)
     assert sent < 64 << 20
 
 
@@ -485,7 +485,7 @@ async def test_a_connection_that_is_lost_is_no_bad_answer(
         return stream
 
     predictor.script = lose
-    await refused(connect(attempts=2), Unavailable)
+    await refused(connect(attempts=2), UnavailableError)
     assert len(predictor.requests) == 3, "once more at once, and once after a pause"
 
 
@@ -494,14 +494,14 @@ async def test_a_malformed_answer_is_a_bad_gateway(
     fault: str, predictor: Predictor, connect: Connect
 ) -> None:
     predictor.script = answering(MALFORMED[fault])
-    error = await refused(connect(), BadPredictorAnswer)
+    error = await refused(connect(), BadPredictorAnswerError)
     assert error.status == 502
 
 
 async def test_a_request_that_is_too_large_is_never_sent(
     predictor: Predictor, connect: Connect
 ) -> None:
-    error = await refused(connect(max_message_bytes=BATCH.nbytes), TooLarge)
+    error = await refused(connect(max_message_bytes=BATCH.nbytes), TooLargeError)
     assert error.status == 413
     assert "2 instances" in error.message
     assert predictor.requests == []
@@ -569,7 +569,7 @@ async def test_a_revision_that_cannot_be_a_header(
     connect: Connect, predictor: Predictor, text: str
 ) -> None:
     predictor.script = answering(lambda: response(model_version=text))
-    await refused(connect(), BadPredictorAnswer)
+    await refused(connect(), BadPredictorAnswerError)
 
 
 def test_a_single_requests_headers_go_on_as_they_are() -> None:

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from artifact import ImageInput
-from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
+from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
 from tests.conftest import ROOT, make_contract
 from tests.transformer.decode import decode_image
 from tests.transformer.images import BOMBS, encode, noise, png_chunk, seven
@@ -69,7 +69,7 @@ def test_a_truncated_file_is_refused(name: str, random: np.random.Generator) -> 
             prepare(decode_image(data[:length], LIMITS), SPEC)
         except ServingError as error:
             assert error.status in (400, 413, 415)
-    with pytest.raises(MalformedRequest) as caught:
+    with pytest.raises(MalformedRequestError) as caught:
         decode_image(data[: len(data) // 2], LIMITS, instance=3)
     assert (caught.value.error_code, caught.value.instance) == ("image_damaged", 3)
 
@@ -98,7 +98,7 @@ def test_a_bomb_is_refused_before_it_is_decompressed(
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", load)
     # Processor time: on a busy machine the clock says nothing of the work.
     started = time.thread_time()
-    with pytest.raises(TooLarge) as caught:
+    with pytest.raises(TooLargeError) as caught:
         decode_image(BOMBS[kind], ImageLimits(16 << 20, 40_000_000), instance=1)
     assert time.thread_time() - started < 0.5
     assert (caught.value.error_code, caught.value.instance) == ("image_too_large", 1)
@@ -135,21 +135,21 @@ print(refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_a_compressed_text_bomb_is_refused() -> None:
     data = encode(seven())
     text = b"Comment\x00\x00" + zlib.compress(bytes(20 << 20))
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(MalformedRequestError):
         decode_image(data[:33] + png_chunk(b"zTXt", text) + data[33:], LIMITS)
 
 
 def test_the_limit_of_pixels_is_exact() -> None:
     data = encode(Image.new("L", (30, 20)))
     assert decode_image(data, ImageLimits(1 << 20, 600)).size == (30, 20)
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         decode_image(data, ImageLimits(1 << 20, 599))
 
 
 def test_the_limit_of_bytes_is_exact() -> None:
     data = encode(seven())
     assert decode_image(data, ImageLimits(len(data), 1_000)).size == (28, 28)
-    with pytest.raises(TooLarge) as caught:
+    with pytest.raises(TooLargeError) as caught:
         decode_image(data, ImageLimits(len(data) - 1, 1_000), instance=2)
     assert (caught.value.status, caught.value.instance) == (413, 2)
     assert str(len(data)) in caught.value.message
@@ -170,7 +170,7 @@ def test_the_limit_of_bytes_is_exact() -> None:
     ],
 )
 def test_what_is_no_image_of_ours_is_unsupported(data: bytes) -> None:
-    with pytest.raises(UnsupportedMedia) as caught:
+    with pytest.raises(UnsupportedMediaError) as caught:
         decode_image(data, LIMITS, instance=4)
     assert (caught.value.status, caught.value.error_code) == (415, "not_an_image")
     assert caught.value.instance == 4
@@ -224,7 +224,7 @@ def test_the_first_frame_counts(kind: str) -> None:
 
 
 def test_the_damage_of_a_file_says_nothing_of_the_inside() -> None:
-    with pytest.raises(MalformedRequest) as caught:
+    with pytest.raises(MalformedRequestError) as caught:
         decode_image(encode(seven())[:-30], LIMITS)
     assert caught.value.message == "the image is damaged or cut off"
     assert caught.value.__suppress_context__
@@ -270,7 +270,7 @@ GREY = np.asarray(seven())
     ],
 )
 def test_a_tiff_of_another_kind_is_named(data: bytes, kind: str) -> None:
-    with pytest.raises(UnsupportedMedia) as caught:
+    with pytest.raises(UnsupportedMediaError) as caught:
         load_image(open_image(data, ImageLimits(1 << 20, 1 << 20), 3), 3)
     assert (caught.value.error_code, caught.value.instance) == ("unsupported_tiff", 3)
     assert caught.value.message.startswith(f"a TIFF {kind} is not read here")
@@ -278,7 +278,7 @@ def test_a_tiff_of_another_kind_is_named(data: bytes, kind: str) -> None:
 
 def test_a_damaged_tiff_stays_damaged() -> None:
     for data in (tiff_of(GREY)[:20], b"II*\0" + bytes(100), b"MM\0*" + b"\xff" * 100):
-        with pytest.raises(MalformedRequest):
+        with pytest.raises(MalformedRequestError):
             load_image(open_image(data, ImageLimits(1 << 20, 1 << 20)))
 
 

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from artifact import Contract
-from serving.errors import BadPredictorAnswer, MalformedRequest, ServingError, TooLarge, Unavailable
+from serving.errors import (
+    BadPredictorAnswerError,
+    MalformedRequestError,
+    ServingError,
+    TooLargeError,
+    UnavailableError,
+)
 from serving.model import Answered, HttpRequest
 from serving.scheduling.policy import SURE_CALLS
 from tests.conftest import make_contract
@@ -232,9 +238,9 @@ async def test_an_instance_at_fault_is_named_and_nothing_is_sent(
 ) -> None:
     cut = base64.b64encode(encode(seven())[:-40]).decode()
     for bad, kind in (
-        (cut, MalformedRequest),
-        (text(Image.new("L", (101, 100))), TooLarge),
-        (base64.b64encode(bytes(10_001)).decode(), TooLarge),
+        (cut, MalformedRequestError),
+        (text(Image.new("L", (101, 100))), TooLargeError),
+        (base64.b64encode(bytes(10_001)).decode(), TooLargeError),
     ):
         payload = model.read_v1(request({"instances": [text(seven()), bad, bad]}))
         with pytest.raises(kind) as caught:
@@ -276,14 +282,14 @@ async def test_an_answer_that_does_not_fit_the_labels(
 
     monkeypatch.setattr(hop, "infer", nonsense)
     answer, _ = await model(model.read_v1(request({"base64": text(seven())})))
-    with pytest.raises(BadPredictorAnswer):
+    with pytest.raises(BadPredictorAnswerError):
         model.write_v1(answer)
 
 
 async def test_a_model_is_ready_once_the_predictor_has_been(
     model: ClassificationModel, hop: FakeHop
 ) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         model.require_ready()
     await model.started()
     model.require_ready()

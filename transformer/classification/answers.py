@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import CardError, Contract
-from serving.errors import BadPredictorAnswer
+from serving.errors import BadPredictorAnswerError
 from transformer.classification.payload import Options
 
 DIGITS = 6
@@ -63,4 +63,4 @@ class Classification:
 
     def _check(self, outputs: NDArray[np.float32]) -> None:
         if outputs.ndim != 2 or outputs.shape[1] != len(self._labels):
-            raise BadPredictorAnswer("the predictor's answer does not fit the contract")
+            raise BadPredictorAnswerError("the predictor's answer does not fit the contract")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artifact import Contract, ImageInput
-from serving.errors import TooLarge
+from serving.errors import TooLargeError
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
@@ -133,7 +133,7 @@ class ClassificationModel(RemoteModel):
         """Decode what a request holds, once all of its headers have been seen.
 
         Raises:
-            TooLarge: a picture, or all of them together, are over a limit.
+            TooLargeError: a picture, or all of them together, are over a limit.
             AbandonedError: nobody waits for it any more.
         """
         spec = self._spec
@@ -152,7 +152,7 @@ class ClassificationModel(RemoteModel):
             else:
                 pixels += spec.width * spec.height
         if pixels > self._settings.max_request_pixels:
-            raise TooLarge(
+            raise TooLargeError(
                 f"the images have {pixels} pixels together; the limit of a request is "
                 f"{self._settings.max_request_pixels}",
                 code="too_many_pixels",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from serving.errors import InvalidRequest
+from serving.errors import InvalidRequestError
 from serving.model import HttpRequest
 from serving.v2 import InferRequest
 from transformer.body import Body, BodyReader, check_count
@@ -70,13 +70,13 @@ def _options(values: Mapping[str, Any]) -> Options:
     for name in values:
         if name not in PARAMETERS:
             known = ", ".join(PARAMETERS)
-            raise InvalidRequest(f"parameter {name!r} not found; available: {known}")
+            raise InvalidRequestError(f"parameter {name!r} not found; available: {known}")
     top_k = values.get("top_k")
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-        raise InvalidRequest("top_k must be a positive integer")
+        raise InvalidRequestError("top_k must be a positive integer")
     polarity = values.get("polarity", Polarity.AUTO.value)
     try:
         return Options(top_k, Polarity(polarity))
     except ValueError:
         known = ", ".join(p.value for p in Polarity)
-        raise InvalidRequest(f"polarity must be one of {known}") from None
+        raise InvalidRequestError(f"polarity must be one of {known}") from None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artifact import RasterInput
-from serving.errors import InvalidRequest
+from serving.errors import InvalidRequestError
 from transformer.segmentation.raster import Layout, Raster
 
 CHUNK_PIXELS = 1 << 20
@@ -45,7 +45,7 @@ class BandReader:
     """Chooses, scales and reduces a raster's bands, from top to bottom.
 
     Raises:
-        InvalidRequest: the raster has other bands than the model takes, or an element type
+        InvalidRequestError: the raster has other bands than the model takes, or an element type
             without a known full intensity.
     """
 
@@ -162,7 +162,7 @@ def _chosen(layout: Layout, spec: RasterInput, choice: Choice) -> list[int] | sl
     names = ", ".join(spec.bands)
     if choice.bands is None:
         if layout.bands != wanted:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"the image has {layout.bands} band{'s' * (layout.bands != 1)}; the model takes "
                 f"{wanted} ({names}); say which with the parameter bands, such as "
                 f"bands={','.join(str(i + 1) for i in range(wanted))}",
@@ -170,12 +170,12 @@ def _chosen(layout: Layout, spec: RasterInput, choice: Choice) -> list[int] | sl
             )
         return slice(0, wanted)
     if len(choice.bands) != wanted:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"bands names {len(choice.bands)}; the model takes {wanted} ({names})",
             code="wrong_bands",
         )
     if max(choice.bands) > layout.bands:
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"bands names band {max(choice.bands)}; the image has {layout.bands}",
             code="wrong_bands",
         )
@@ -200,7 +200,7 @@ def _full_scale(dtype: str, spec: RasterInput) -> float:
     name = "float32" if dtype in ("float16", "float64") else dtype
     if name not in spec.full_scale:
         known = ", ".join(spec.full_scale)
-        raise InvalidRequest(
+        raise InvalidRequestError(
             f"the image is of {dtype}, and {known} are scaled by themselves; say what full "
             "intensity is with the parameter full_scale",
             code="unknown_scale",

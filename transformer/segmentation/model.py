@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import CardError, Contract, RasterInput, SegmentationContract
-from serving.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from serving.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
 from transformer.hop import PredictorHop
@@ -133,7 +133,7 @@ class SegmentationModel(RemoteModel):
         if payload.wanted.probabilities:
             limit = self._limits.pixels // len(self._contract.labels)
             if size > limit:
-                raise TooLarge(
+                raise TooLargeError(
                     f"the image is {layout.width} × {layout.height} pixels; with probabilities "
                     f"the limit is {limit} pixels",
                     code="image_too_large",
@@ -183,7 +183,7 @@ class SegmentationModel(RemoteModel):
             for _, task in under_way:
                 task.cancel()
         if not answered:
-            raise InvalidRequest("no pixel of the image has data", code="no_data")
+            raise InvalidRequestError("no pixel of the image has data", code="no_data")
         found = await self._off_loop(work.finish)
         # While a new revision is rolled out, the tiles of one raster may meet both.
         revision = "+".join(sorted({item.revision for item in answered.values()}))
@@ -308,7 +308,7 @@ def open_raster(data: bytes | memoryview, limits: RasterLimits) -> Raster:
     if head.startswith(TIFF_MAGIC):
         return TiffRaster(data, limits)
     if not head:
-        raise UnsupportedMedia("the image is empty", code="not_an_image")
+        raise UnsupportedMediaError("the image is empty", code="not_an_image")
     return Picture(data, limits, PICTURES)
 
 

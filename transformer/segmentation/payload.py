@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from serving.errors import InvalidRequest, UnsupportedMedia
+from serving.errors import InvalidRequestError, UnsupportedMediaError
 from serving.model import HttpRequest
 from serving.v2 import InferRequest
 from transformer.body import BodyReader
@@ -47,8 +47,8 @@ class PayloadReader:
     """Reads requests of one image; errors are those of ``BodyReader``, and besides:
 
     Raises:
-        InvalidRequest: a parameter that there is not, or with a wrong value.
-        UnsupportedMedia: a type of answer that there is not.
+        InvalidRequestError: a parameter that there is not, or with a wrong value.
+        UnsupportedMediaError: a type of answer that there is not.
     """
 
     def __init__(self, max_json_bytes: int) -> None:
@@ -67,21 +67,21 @@ class PayloadReader:
 
 def _check_count(count: int) -> None:
     if count != 1:
-        raise InvalidRequest(f"a request has one image, not {count}: a mask is large")
+        raise InvalidRequestError(f"a request has one image, not {count}: a mask is large")
 
 
 def _wanted(given: Mapping[str, Any], accept: str, default: str) -> Wanted:
     for name in given:
         if name not in PARAMETERS:
             known = ", ".join(PARAMETERS)
-            raise InvalidRequest(f"parameter {name!r} not found; available: {known}")
+            raise InvalidRequestError(f"parameter {name!r} not found; available: {known}")
     probabilities = _flag(given.get("probabilities", False))
     output = _output(given.get("output"), accept, NPY if probabilities else default)
     mask = given.get("mask", "png")
     if mask not in MASKS:
-        raise InvalidRequest(f"mask must be one of {', '.join(MASKS)}")
+        raise InvalidRequestError(f"mask must be one of {', '.join(MASKS)}")
     if probabilities and output != NPY:
-        raise InvalidRequest("probabilities are answered as a numpy file: output=npy")
+        raise InvalidRequestError("probabilities are answered as a numpy file: output=npy")
     choice = Choice(_bands(given.get("bands")), _positive(given.get("full_scale")))
     return Wanted(output, choice, mask, probabilities)
 
@@ -90,7 +90,7 @@ def _output(name: object, accept: str, default: str) -> str:
     """The parameter wins; of the ``Accept`` header the first type that there is."""
     if name is not None:
         if name not in OUTPUTS:
-            raise InvalidRequest(f"output must be one of {', '.join(OUTPUTS)}")
+            raise InvalidRequestError(f"output must be one of {', '.join(OUTPUTS)}")
         return OUTPUTS[str(name)]
     ranked = sorted(
         (item.partition(";") for item in accept.lower().split(",")),
@@ -102,7 +102,7 @@ def _output(name: object, accept: str, default: str) -> str:
             return kind
         if kind in ("*/*", "application/*", ""):
             return default
-    raise UnsupportedMedia(
+    raise UnsupportedMediaError(
         f"none of {accept[:200]!r} can be answered; there are: {', '.join(OUTPUTS.values())}",
         code="not_acceptable",
     )
@@ -121,7 +121,7 @@ def _bands(value: object) -> tuple[int, ...] | None:
     if not isinstance(value, list) or not all(
         isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in value
     ):
-        raise InvalidRequest("bands must be the numbers of bands, from 1, such as 3,2,1")
+        raise InvalidRequestError("bands must be the numbers of bands, from 1, such as 3,2,1")
     return tuple(value)
 
 
@@ -131,7 +131,7 @@ def _positive(value: object) -> float | None:
     if isinstance(value, str) and re.fullmatch(r"\d{1,12}(\.\d{1,12})?", value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e12:
-        raise InvalidRequest("full_scale must be a positive number")
+        raise InvalidRequestError("full_scale must be a positive number")
     return float(value)
 
 
@@ -140,4 +140,4 @@ def _flag(value: object) -> bool:
         return True
     if value in (False, "false", "0", "no", ""):
         return False
-    raise InvalidRequest("probabilities must be true or false")
+    raise InvalidRequestError("probabilities must be true or false")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from serving.errors import TooLarge, UnsupportedMedia
+from serving.errors import TooLargeError, UnsupportedMediaError
 from transformer.image import refused_if_damaged
 
 GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
@@ -67,7 +67,7 @@ class Raster(Protocol):
         """``(stop - start, width, bands)`` elements, the alpha band last where there is one.
 
         Raises:
-            MalformedRequest: damaged or cut off.
+            MalformedRequestError: damaged or cut off.
         """
 
 
@@ -94,21 +94,21 @@ class RasterLimits:
             pixel_bytes: of all bands of a pixel together.
 
         Raises:
-            TooLarge: naming the limit.
+            TooLargeError: naming the limit.
         """
         if width * height > self.pixels:
-            raise TooLarge(
+            raise TooLargeError(
                 f"the image is {width} × {height} pixels; the limit is {self.pixels} pixels",
                 code="image_too_large",
             )
         if width * height * pixel_bytes > self.pixels * PIXEL_BYTES:
-            raise TooLarge(
+            raise TooLargeError(
                 f"the image is {width} × {height} pixels of {pixel_bytes} bytes; the limit is "
                 f"{self.pixels * PIXEL_BYTES} bytes",
                 code="image_too_large",
             )
         if max(width, height) > self.side:
-            raise TooLarge(
+            raise TooLargeError(
                 f"the image is {width} × {height} pixels; the limit of a side is {self.side}",
                 code="image_too_large",
             )
@@ -122,7 +122,7 @@ class Picture:
             image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
         limits.check(image.width, image.height)
         if image.width * image.height > limits.picture_pixels:
-            raise TooLarge(
+            raise TooLargeError(
                 f"the image is {image.width} × {image.height} pixels; a {image.format} is "
                 f"decompressed whole, and the limit of such is {limits.picture_pixels} pixels "
                 "(a TIFF is read in parts)",
@@ -165,4 +165,4 @@ def _plain(image: Image.Image) -> Image.Image:
         return image.convert("RGB" if opaque else "RGBA")
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
         return image.convert("RGB")
-    raise UnsupportedMedia(f"pictures of mode {image.mode} are not read", code="not_an_image")
+    raise UnsupportedMediaError(f"pictures of mode {image.mode} are not read", code="not_an_image")

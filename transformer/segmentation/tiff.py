@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
+from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
 from transformer.segmentation.codecs import (
     DEFLATE,
     JPEG,
@@ -58,9 +58,9 @@ class TiffRaster:
     """The first image of a TIFF.
 
     Raises:
-        MalformedRequest: damaged or cut off.
-        UnsupportedMedia: a kind of TIFF that is not read; says which.
-        TooLarge: over a limit.
+        MalformedRequestError: damaged or cut off.
+        UnsupportedMediaError: a kind of TIFF that is not read; says which.
+        TooLargeError: over a limit.
     """
 
     def __init__(self, data: bytes | memoryview, limits: RasterLimits) -> None:
@@ -84,37 +84,39 @@ class TiffRaster:
             raise ValueError("no pixels")
         limits.check(width, height)
         if samples > MAX_BANDS:
-            raise UnsupportedMedia(f"the TIFF has {samples} bands; at most {MAX_BANDS} are read")
+            raise UnsupportedMediaError(
+                f"the TIFF has {samples} bands; at most {MAX_BANDS} are read"
+            )
         if int(page.compression) not in COMPRESSIONS:
             known = ", ".join(dict.fromkeys(COMPRESSIONS.values()))
-            raise UnsupportedMedia(
+            raise UnsupportedMediaError(
                 f"TIFF compression {int(page.compression)} is not read; these are: {known}"
             )
         if page.dtype is None or page.dtype.name not in NUMBERS:
-            raise UnsupportedMedia(
+            raise UnsupportedMediaError(
                 f"TIFFs of {page.bitspersample} bits a sample are not read; 8, 16 and 32 are"
             )
         if page.bitspersample != page.dtype.itemsize * 8 or page.fillorder != 1:
-            raise UnsupportedMedia("TIFFs of packed or reversed bits are not read")
+            raise UnsupportedMediaError("TIFFs of packed or reversed bits are not read")
         if page.photometric not in (MINIMUM_IS_WHITE, MINIMUM_IS_BLACK, RGB, YCBCR):
-            raise UnsupportedMedia(
+            raise UnsupportedMediaError(
                 f"TIFFs of colour space {int(page.photometric)} are not read; "
                 "grey, RGB, multi-band and JPEG's YCbCr are"
             )
         self._jpeg = page.compression == JPEG
         if page.photometric == YCBCR and not self._jpeg:
-            raise UnsupportedMedia("YCbCr TIFFs are read only in JPEG compression")
+            raise UnsupportedMediaError("YCbCr TIFFs are read only in JPEG compression")
         if self._jpeg and page.dtype != np.uint8:
-            raise UnsupportedMedia("JPEG TIFFs are read only with 8 bits")
+            raise UnsupportedMediaError("JPEG TIFFs are read only with 8 bits")
         self._ycbcr = page.photometric == YCBCR
         self._inverted = page.photometric == MINIMUM_IS_WHITE
         if self._inverted and page.dtype.kind != "u":
-            raise UnsupportedMedia("inverted TIFFs are read only with unsigned numbers")
+            raise UnsupportedMediaError("inverted TIFFs are read only with unsigned numbers")
         self._tables = _bytes_of(page, JPEG_TABLES)
         self._compression = int(page.compression)
         self._predictor = int(page.predictor)
         if self._predictor not in (1, 2, 3) or (self._predictor == 3 and page.dtype.kind != "f"):
-            raise UnsupportedMedia(f"TIFF predictor {self._predictor} is not read")
+            raise UnsupportedMediaError(f"TIFF predictor {self._predictor} is not read")
         self._dtype = page.dtype.newbyteorder(page.parent.byteorder)
         self._samples = samples
         self._planar = samples > 1 and page.planarconfig == 2
@@ -158,7 +160,7 @@ class TiffRaster:
         row = min(length, self._height) * self._width * self._samples * self._dtype.itemsize
         if max(one, row) > limits.part_bytes:
             kind = "row of tiles" if self._tiled else "strip"
-            raise TooLarge(
+            raise TooLargeError(
                 f"a {kind} of the TIFF has {max(one, row)} bytes; the limit is "
                 f"{limits.part_bytes} (write it in smaller tiles or strips)",
                 code="image_too_large",
@@ -370,4 +372,6 @@ def _refused() -> Iterator[None]:
     except ServingError:
         raise
     except Exception:
-        raise MalformedRequest("the TIFF is damaged or cut off", code="image_damaged") from None
+        raise MalformedRequestError(
+            "the TIFF is damaged or cut off", code="image_damaged"
+        ) from None

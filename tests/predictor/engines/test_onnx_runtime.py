@@ -15,7 +15,7 @@ from predictor.engines.engine import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.loading import load_revision
 from predictor.workers import BatchQueue, WorkerPool
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceededError
 from tests.conftest import SHIPPED, make_contract
 from tests.predictor.exports import (
     EVEN,
@@ -82,7 +82,7 @@ async def test_a_pass_without_an_end_is_refused_and_frees_its_worker() -> None:
     with WorkerPool(1, max_batch_seconds=0.2) as pool:
         endless = BatchQueue(pool, session.run, 8, session.stop)
         other = BatchQueue(pool, quick.run, 8, quick.stop)
-        with pytest.raises(DeadlineExceeded, match=r"took more than 0\.2 s"):
+        with pytest.raises(DeadlineExceededError, match=r"took more than 0\.2 s"):
             await endless.submit(batch)
         assert (await other.submit(batch)).shape == (1, 10)
 

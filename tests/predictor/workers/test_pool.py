@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from predictor.workers import BatchQueue, WorkerPool, batch_queue, worker
 from predictor.workers import pool as module
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceededError
 from tests.waiting import until
 
 ROWS = 4
@@ -273,7 +273,7 @@ async def test_who_has_waited_too_long_is_refused(
     await asyncio.sleep(0.01)
     monkeypatch.setattr(batch_queue, "MAX_WAIT_SECONDS", 0.001)
     network.let_go()
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceededError):
         await late[0]
     assert await answers(network, tasks) == [[2]]
     assert network.sizes == [1]
@@ -387,7 +387,7 @@ async def test_a_batch_that_takes_too_long_is_refused_where_it_cannot_be_stopped
     with WorkerPool(1, max_batch_seconds=0.05) as pool:
         queue = BatchQueue(pool, network, ROWS)
         (late,) = submit(queue, [1])
-        with pytest.raises(DeadlineExceeded, match="the forward pass took more than"):
+        with pytest.raises(DeadlineExceededError, match="the forward pass took more than"):
             await late
         assert len(network.begun) == 1  # it is still being computed
         (after,) = submit(queue, [2])
@@ -405,7 +405,7 @@ async def test_a_batch_is_stopped_once_it_takes_too_long(network: Doubling) -> N
 
     with WorkerPool(2, max_batch_seconds=0.05) as pool:
         queue = BatchQueue(pool, network, ROWS, stop)
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeadlineExceededError):
             await queue.submit(np.array([1]))
         first = pool.run_on_first_worker(threading.get_ident)
     assert stopped[0] == first

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.errors import ERROR_CODE, Overloaded
+from serving.errors import ERROR_CODE, OverloadedError
 from serving.scheduling import admission
 from serving.scheduling.admission import (
     FLOOR,
@@ -50,7 +50,7 @@ def work(found: Admission, clock: Clock, speed: float, seconds: float, depth: in
 def test_requests_are_bounded() -> None:
     found = made(most=3)
     fill(found, 3)
-    with pytest.raises(Overloaded) as caught:
+    with pytest.raises(OverloadedError) as caught:
         found.enter(1)
     assert caught.value.headers() == {ERROR_CODE: "overloaded", "retry-after": "1"}
     assert found.requests == 3
@@ -61,12 +61,12 @@ def test_requests_are_bounded() -> None:
 def test_bytes_are_bounded_but_one_request_always_fits() -> None:
     found = made(size=100)
     found.enter(150)
-    with pytest.raises(Overloaded):
+    with pytest.raises(OverloadedError):
         found.enter(1)
     found.leave(150, answered=True)
     found.enter(60)
     found.enter(40)
-    with pytest.raises(Overloaded):
+    with pytest.raises(OverloadedError):
         found.check(1)
 
 

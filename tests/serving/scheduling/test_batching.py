@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceededError
 from serving.scheduling.batching import Batcher, BatchLimits
 from tests.waiting import until
 
@@ -233,7 +233,7 @@ async def test_who_has_waited_too_long_is_refused(work: Work) -> None:
     work.let_go()
     await until(lambda: len(work.batches) == 2)
     work.let_go()
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceededError):
         await tasks[1]
     assert [await tasks[0], await tasks[2]] == [0, 4]
     assert work.batches == [[0], [2]]

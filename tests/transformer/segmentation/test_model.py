@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from artifact import CardError, Contract, RasterInput
-from serving.errors import ContractRefused, InvalidRequest, ServingError, TooLarge
+from serving.errors import ContractRefusedError, InvalidRequestError, ServingError, TooLargeError
 from serving.model import Answered, HttpRequest, Reply
 from tests.conftest import make_segmentation_contract
 from transformer.classification.payload import PayloadReader as ClassificationReader
@@ -46,7 +46,7 @@ class Brightest:
         self, model: str, contract: Contract, batch: NDArray[np.uint8], headers: Mapping[str, str]
     ) -> tuple[NDArray[Any], Answered]:
         if not contract.input.accepts(batch.shape[1:]):
-            raise ContractRefused(f"{batch.shape}")
+            raise ContractRefusedError(f"{batch.shape}")
         revision = self._revisions[len(self.shapes) % len(self._revisions)]
         self.shapes.append(batch.shape)
         levels = np.concatenate([np.zeros_like(batch[:, :1]), batch // 2], axis=1)
@@ -252,14 +252,14 @@ async def test_tiles_without_data_are_not_sent(executor: ThreadPoolExecutor) -> 
 async def test_what_does_not_fit_the_model_is_refused(
     executor: ThreadPoolExecutor, pixels: NDArray[Any], options: dict[str, Any], code: str
 ) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         await ask(build(executor, Brightest()), tiff(pixels, **options))
     assert caught.value.error_code == code
 
 
 async def test_a_large_raster_is_refused_with_the_limit(executor: ThreadPoolExecutor) -> None:
     model = build(executor, Brightest(), max_raster_pixels=1000)
-    with pytest.raises(TooLarge, match="150 pixels; the limit is 1000 pixels"):
+    with pytest.raises(TooLargeError, match="150 pixels; the limit is 1000 pixels"):
         await ask(model, tiff(stripes()))
 
 

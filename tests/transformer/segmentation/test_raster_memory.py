@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from serving.errors import MalformedRequest, TooLarge
+from serving.errors import MalformedRequestError, TooLargeError
 from tests.conftest import make_segmentation_contract
 from tests.memory import peak_growth
 from transformer.segmentation.bands import BandReader, Choice
@@ -38,7 +38,7 @@ def walk(data: bytes, choice: Choice) -> str:
     spec = make_segmentation_contract().input
     try:
         bands = BandReader(open_raster(data, LIMITS), spec, choice)  # type: ignore[arg-type]
-    except TooLarge as error:
+    except TooLargeError as error:
         return error.message
     step = bands.rows_per_chunk
     for start in range(0, bands.height, step):
@@ -162,7 +162,7 @@ def test_uncompressed_strips_are_read_in_parts(
     found = np.concatenate([raster.rows(i, min(i + 9, 100)) for i in range(0, 100, 9)])
     assert (found == pixels).all()
     cut = buffer.getvalue()[:-40]
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(MalformedRequestError):
         raster = TiffRaster(cut, LIMITS)
         raster.rows(90, 100)
     assert WINDOW_BYTES > 1 << 20
@@ -181,5 +181,5 @@ def test_tags_that_share_their_values_are_refused(big: bool) -> None:
         else (struct.pack("<2sHIH", b"II", 42, 8, count))
     )
     data = (head + entries).ljust(place, b"\0") + bytes(2 * values)
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(MalformedRequestError):
         TiffRaster(data, LIMITS)

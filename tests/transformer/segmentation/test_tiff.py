@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
-from serving.errors import MalformedRequest, ServingError, TooLarge, UnsupportedMedia
+from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
 from transformer.segmentation.raster import RasterLimits
 from transformer.segmentation.tiff import TiffRaster
 
@@ -121,20 +121,20 @@ def test_a_declared_size_over_the_limit_is_refused_before_it_is_read() -> None:
         code = struct.unpack_from("<H", data, at + 12 * entry)[0]
         if code in (256, 257):
             struct.pack_into("<HII", data, at + 12 * entry + 2, 4, 1, 2_000_000_000)
-    with pytest.raises(TooLarge, match="the limit is 4000000 pixels"):
+    with pytest.raises(TooLargeError, match="the limit is 4000000 pixels"):
         TiffRaster(bytes(data), LIMITS)
 
 
 @pytest.mark.parametrize("length", [0, 8, 60, 300, 4000])
 def test_a_cut_off_file_is_refused(length: int) -> None:
     data = encoded(picture("uint8"))[:length]
-    with pytest.raises(MalformedRequest, match="damaged or cut off"):
+    with pytest.raises(MalformedRequestError, match="damaged or cut off"):
         read(data)
 
 
 def test_a_file_that_points_to_itself_ends() -> None:
     data = b"II*\x00" + struct.pack("<I", 8) + struct.pack("<H", 0) + struct.pack("<I", 8)
-    with pytest.raises(MalformedRequest):
+    with pytest.raises(MalformedRequestError):
         TiffRaster(data, LIMITS)
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_points_to_itself_ends() -> None:
 )
 def test_what_is_not_read_is_named(options: dict[str, Any], message: str) -> None:
     bands = 4 if "photometric" in options else 3
-    with pytest.raises(UnsupportedMedia, match=message):
+    with pytest.raises(UnsupportedMediaError, match=message):
         TiffRaster(encoded(picture("uint8", bands) & 15, **options), LIMITS)
 
 
