@@ -37,6 +37,7 @@ class LocalService:
             c.name: c
             for c in local_components(ports, model_root.resolve(), models, manifests()[service])
         }
+        self.log_folder = log_folder
         self._processes = Processes(log_folder)
 
     @property

@@ -134,7 +134,7 @@ def test_logs_are_json_and_hold_no_image(service: LocalService) -> None:
     text = base64.b64encode(b"no image, but nobody else sends this").decode()
     body = json.dumps({"instances": [{"base64": text}]}).encode()
     assert call(f"{service.url}/v1/models/mnist:predict", body).status == 415
-    folder = service._log_folder
+    folder = service.log_folder
     assert folder is not None
     lines = (Path(folder) / "transformer.log").read_text().splitlines()
     warned = [json.loads(line) for line in lines if "not_an_image" in line]
