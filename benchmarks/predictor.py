@@ -25,6 +25,7 @@ import orjson
 from benchmarks.processes import cpu_seconds, memory
 from common.ports import free_row
 from common.processes import ROOT
+from local.manifest import read_component
 
 MODEL = "mnist"
 SIZES = (1, 8, 32)
@@ -62,6 +63,7 @@ class Running:
         command += [f"--http_port={self._port}", f"--grpc_port={grpc_port}", "--workers=1"]
         environment = {
             **os.environ,
+            **read_component("predictor").environment,
             **{f"{prefix}MODEL_ROOT": str(variant.checkout / "models") for prefix in PREFIXES},
             **{f"{prefix}HOST": "127.0.0.1" for prefix in PREFIXES},
             **{f"{prefix}{key}": v for key, v in variant.settings.items() for prefix in PREFIXES},
