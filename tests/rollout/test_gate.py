@@ -171,7 +171,7 @@ def test_what_does_not_wake_is_told(
     both.canary.asleep = 10**6
     status, message = run(both, files, tmp_path, monkeypatch, "--wake-seconds", "0.2")
     assert status == 1
-    assert message == "Unavailable: the predictor cannot be reached"
+    assert message == "UnavailableError: the predictor cannot be reached"
 
 
 def test_images_without_an_answer_are_counted(
