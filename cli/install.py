@@ -23,6 +23,8 @@ from typing import TextIO
 ROOT = Path(__file__).parent.parent
 PIN = re.compile(r"^[A-Za-z0-9._-]+(?:\[[^]]*\])?==[^\s\\]+", re.MULTILINE)
 DOWNLOAD = re.compile(r"Downloading .*\(([0-9.]+) ([kMG]?)B\)")
+STEPS = ("Collecting ", "Processing ", "Downloading ", "  Downloading ", "Installing ")
+"""Beginnings of pip's lines that say how far it is."""
 MEGABYTES = {"": 1e-6, "k": 1e-3, "M": 1.0, "G": 1e3}
 LAST_LINES = 20
 """Of pip's output, shown where it fails."""
@@ -172,7 +174,9 @@ def pip(python: Path, arguments: list[str], title: str, out: TextIO) -> None:
         assert running.stdout is not None
         for line in running.stdout:
             last = [*last[1 - LAST_LINES :], line]
-            collected += line.startswith("Collecting ")
+            if not line.startswith(STEPS):
+                continue
+            collected += line.startswith(("Collecting ", "Processing "))
             if found := DOWNLOAD.search(line):
                 megabytes += float(found[1]) * MEGABYTES[found[2]]
             if out.isatty():

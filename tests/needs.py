@@ -39,6 +39,25 @@ FOLDERS = {
     "tests/edge/test_up": ("envoy", "environments"),
 }
 
+SLOW = (
+    *(
+        "tests/benchmarks/",
+        "tests/training/",
+        "tests/edge/test_neighbours",
+        "tests/edge/test_billing",
+    ),
+    *("tests/accounts/test_outbox", "tests/accounts/test_passwords", "tests/accounts/test_people"),
+    *("tests/cluster/test_images", "tests/cluster/test_platform", "tests/common/test_processes"),
+    *("tests/console/", "tests/serving/test_json", "tests/serving/test_flags"),
+    *("tests/rollout/test_run", "tests/rollout/test_interruption", "tests/rollout/test_behind"),
+    *(
+        "tests/rollout/test_failures",
+        "tests/rollout/test_land_cover",
+        "tests/transformer/test_main",
+    ),
+)
+"""Files whose tests take seconds: processes, timers, training; not in `make test-quick`."""
+
 
 def required() -> set[str]:
     """What this machine is to have; refuses a name that no test knows."""
@@ -74,6 +93,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         found += [("mariadb",)] if "[mariadb-" in item.name else []
         for need in {need for needs in found for need in needs}:
             item.add_marker(f"needs_{need}")
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
 
 
 def _parameters(item: pytest.Item) -> set[str]:
