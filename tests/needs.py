@@ -55,6 +55,17 @@ SLOW = (
         "tests/rollout/test_land_cover",
         "tests/transformer/test_main",
     ),
+    *(
+        "tests/transformer/segmentation/test_raster_memory",
+        "tests/images/",
+        "tests/rollout/test_gate",
+    ),
+    *(
+        "tests/rollout/test_imports",
+        "tests/rollout/test_rights",
+        "tests/predictor/engines/test_choice",
+    ),
+    *("tests/accounts/test_database_tls", "tests/front_door/test_needs"),
 )
 """Files whose tests take seconds: processes, timers, training; not in `make test-quick`."""
 
