@@ -23,7 +23,7 @@ from tests.hostile.requests import SAMPLES, picture_files, raster_files
 from transformer.classification.payload import PayloadReader
 from transformer.classification.preprocess import prepare
 from transformer.image import ImageLimits, load_image, open_image
-from transformer.segmentation.codecs import Damaged, decompress
+from transformer.segmentation.codecs import DamagedError, decompress
 from transformer.segmentation.model import open_raster
 from transformer.segmentation.payload import PayloadReader as RasterPayloadReader
 from transformer.segmentation.raster import RasterLimits
@@ -90,7 +90,7 @@ def picture(data: bytes) -> None:
 
 
 def raster(data: bytes) -> None:
-    opened = open_raster(data, RasterLimits(MAX_PIXELS, MAX_SIDE))
+    opened = open_raster(data, RasterLimits(MAX_PIXELS, MAX_SIDE, MAX_PIXELS, 1 << 24))
     for start in range(0, opened.layout.height, 64):
         opened.rows(start, min(start + 64, opened.layout.height))
 
@@ -168,6 +168,6 @@ TARGETS = {
         codecs,
         lambda: [bytes([kind, 3, 15]) + bytes(range(64)) for kind in range(len(COMPRESSIONS))],
         # Libraries' own words for damage, which the raster's reader turns into a refusal.
-        (Damaged, OSError, ValueError, SyntaxError, zlib.error),
+        (DamagedError, OSError, ValueError, SyntaxError, zlib.error),
     ),
 }

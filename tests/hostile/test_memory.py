@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local.manifest import MANIFESTS
+from local.manifest import manifests
 from local.service import LocalService, free_ports, interpreters
 from tests.conftest import ROOT, SHIPPED
 from tests.hostile.largest import Largest, classifier_requests, raster_requests
@@ -31,7 +31,7 @@ rows: list[str] = []
 
 def pod_limit(service: str, component: str) -> int:
     """Bytes of memory that the component's container may take, by its manifest."""
-    document = yaml.safe_load(Path(MANIFESTS[service]).read_text())
+    document = yaml.safe_load(manifests()[service].read_text())
     (container,) = document["spec"][component]["containers"]
     text = str(container["resources"]["limits"]["memory"])
     return int(text[:-2]) * UNITS[text[-2:]]
