@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -62,12 +62,19 @@ class RemoteModel(ServedModel):
         return await loop.run_in_executor(self._executor, work, *arguments)
 
     async def _off_loop_while_awaited(self, work: Callable[[WantedCheck], T]) -> T:
-        """``work`` on a thread of the executor; it may ask whether anybody still waits for it.
+        """``work`` on a thread of the executor; it may ask whether anybody still waits for it."""
+        return await while_awaited(work, self._off_loop)
 
-        A thread cannot be cancelled, so what it does in several steps asks before each of them.
-        """
-        abandoned = threading.Event()
-        try:
-            return await self._off_loop(work, lambda: not abandoned.is_set())
-        finally:
-            abandoned.set()
+
+async def while_awaited(
+    work: Callable[[WantedCheck], T], run: Callable[[Callable[[], T]], Awaitable[T]]
+) -> T:
+    """``work`` as ``run`` runs it on a thread, with a check whether anybody still waits for it.
+
+    A thread cannot be cancelled, so what it does in several steps asks before each of them.
+    """
+    abandoned = threading.Event()
+    try:
+        return await run(lambda: work(lambda: not abandoned.is_set()))
+    finally:
+        abandoned.set()

@@ -37,6 +37,11 @@ class TransformerSettings(ServerSettings):
     max_request_pixels: int = Field(
         200_000_000, ge=1, description="most pixels of all images of one request together"
     )
+    max_waiting_pixels: int = Field(
+        200_000_000,
+        ge=1,
+        description="most pixels of large pictures that wait or are decoded; more are refused",
+    )
     max_raster_pixels: int = Field(
         160_000_000, ge=1, description="most pixels of a TIFF that is cut into tiles"
     )

@@ -25,7 +25,8 @@ from transformer.classification.polarity import Polarity
 from transformer.classification.preprocess import MARGIN, GreyTable, Prepared, prepare
 from transformer.hop import PredictorHop, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
-from transformer.remote import AbandonedError, RemoteModel, WantedCheck
+from transformer.large_pictures import LARGE_PIXELS, LargePictures
+from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
 
 INLINE_BYTES = 16 << 10
@@ -38,6 +39,13 @@ class Batch(NamedTuple):
 
     payload: Payload
     items: list[Prepared | Plain]
+    pixels: int
+
+
+class Looked(NamedTuple):
+    """What the headers of a request's pictures say; plain ones are read already."""
+
+    plain: list[Plain | None]
     pixels: int
 
 
@@ -85,6 +93,7 @@ class ClassificationModel(RemoteModel):
         self._payloads = PayloadReader(settings.max_instances, settings.max_json_bytes)
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._spec = spec = contract.input_as(ImageInput)
+        self._large_pictures = LargePictures(settings.max_waiting_pixels)
         self._table: GreyTable | None = None
         if spec.mode == "L" and spec.width * spec.height <= settings.max_image_pixels:
             self._table = GreyTable(spec)
@@ -95,6 +104,10 @@ class ClassificationModel(RemoteModel):
         self._batcher: Batcher[Call, Share] = Batcher(
             self._call, self._policy.limits, settings.predictor_timeout_seconds
         )
+
+    async def close(self) -> None:
+        self._large_pictures.close()
+        await super().close()
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return [{"name": self._contract.input.name, "datatype": "BYTES", "shape": [-1]}]
@@ -121,7 +134,11 @@ class ClassificationModel(RemoteModel):
                 items.append(found)
             else:
                 return Batch(payload, items, len(items) * spec.width * spec.height)
-        return await self._off_loop_while_awaited(partial(self._prepare, payload))
+        prepared = await self._off_loop_while_awaited(partial(self._prepare_small, payload))
+        if isinstance(prepared, Batch):
+            return prepared
+        run = partial(self._large_pictures.run, prepared.pixels)
+        return await while_awaited(partial(self._prepare, payload, prepared), run)
 
     def _read_plain(self, data: bytes | memoryview, polarity: Polarity) -> Plain | None:
         if self._table is None or len(data) > self._limits.max_bytes:
@@ -129,36 +146,49 @@ class ClassificationModel(RemoteModel):
         pixels = grey_png(data, self._spec.width, self._spec.height)
         return None if pixels is None else Plain(pixels, polarity)
 
-    def _prepare(self, payload: Payload, wanted: WantedCheck) -> Batch:
-        """Decode what a request holds, once all of its headers have been seen.
+    def _prepare_small(self, payload: Payload, wanted: WantedCheck) -> Batch | Looked:
+        """The batch, unless its pictures are large: then what is to be decoded elsewhere."""
+        looked = self._look(payload)
+        return looked if looked.pixels > LARGE_PIXELS else self._prepare(payload, looked, wanted)
+
+    def _look(self, payload: Payload) -> Looked:
+        """Read the headers of what a request holds, before anything is decompressed.
+
+        By the headers alone: the pixels of a picture of some hundred bytes can take seconds. They
+        are not kept open, since a decoder takes memory before it is asked for a pixel.
 
         Raises:
             TooLargeError: a picture, or all of them together, are over a limit.
-            AbandonedError: nobody waits for it any more.
         """
-        spec = self._spec
-        polarity = payload.options.polarity
-        enough = (MARGIN * spec.width, MARGIN * spec.height)
-        # By the headers alone: the pixels of a picture of some hundred bytes can take seconds.
-        # They are not kept open, since a decoder takes memory before it is asked for a pixel.
         plain: list[Plain | None] = []
         pixels = 0
         for index, data in enumerate(payload.images):
-            found = self._read_plain(data, polarity)
+            found = self._read_plain(data, payload.options.polarity)
             plain.append(found)
             if found is None:
                 with self._open(payload, index) as opened:
                     pixels += opened.width * opened.height
             else:
-                pixels += spec.width * spec.height
+                pixels += self._spec.width * self._spec.height
         if pixels > self._settings.max_request_pixels:
             raise TooLargeError(
                 f"the images have {pixels} pixels together; the limit of a request is "
                 f"{self._settings.max_request_pixels}",
                 code="too_many_pixels",
             )
+        return Looked(plain, pixels)
+
+    def _prepare(self, payload: Payload, looked: Looked, wanted: WantedCheck) -> Batch:
+        """Decode what a request holds.
+
+        Raises:
+            AbandonedError: nobody waits for it any more.
+        """
+        spec = self._spec
+        polarity = payload.options.polarity
+        enough = (MARGIN * spec.width, MARGIN * spec.height)
         items: list[Prepared | Plain] = []
-        for index, item in enumerate(plain):
+        for index, item in enumerate(looked.plain):
             if not wanted():
                 raise AbandonedError
             if item is not None:
@@ -167,7 +197,7 @@ class ClassificationModel(RemoteModel):
             number = index if payload.listed else None
             loaded = load_image(self._open(payload, index), number, enough)
             items.append(prepare(loaded, spec, polarity))
-        return Batch(payload, items, pixels)
+        return Batch(payload, items, looked.pixels)
 
     def _open(self, payload: Payload, index: int) -> Image.Image:
         return open_image(payload.images[index], self._limits, index if payload.listed else None)
