@@ -30,7 +30,7 @@ test_environments = predictor transformer edge
 QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_kubectl or needs_mariadb)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up predict evaluate train test test-quick test-kills test-cluster bench lint lock clean \
+.PHONY: help run up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster cards \
   canary status promote rollback history rollout
 
@@ -61,6 +61,13 @@ test-quick:  ## what needs no program, no data and no second: under a minute
 
 test-kills:  ## kill every process 20 times and reconcile the bills
 	@export KILLS=20; $(call python,training,$(test_environments)) pytest tests/edge/test_kill.py
+
+test-hostile:  ## HOSTILE=100000 hostile requests, and what a neighbour of their sender notices
+	@export HOSTILE=$(or $(HOSTILE),100000); $(call python,training,$(test_environments)) pytest tests/hostile
+
+fuzz:  ## the reader of bytes FUZZ=json for SECONDS (600), by atheris
+	@$(call installed,training) && { $(VENVS)/training/bin/python -c 'import atheris' 2>/dev/null || $(VENVS)/training/bin/python -m pip install -q atheris; } \
+	  && $(VENVS)/training/bin/python -m tests.fuzz $(or $(FUZZ),json) --seconds $(or $(SECONDS),600)
 
 test-cluster:  ## all of a rollout on the cluster of KUBECONFIG, in a namespace of its own; CYCLES=50
 	@if [ -z "$$KUBECONFIG" ]; then echo "test-cluster: skipped: KUBECONFIG names no cluster"; else \

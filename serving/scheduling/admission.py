@@ -78,9 +78,13 @@ class Admission:
         return self._requests
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether a request of that size would be taken in."""
+        """Whether a request of that size would be taken in.
+
+        One without bytes to come is not measured by them: what is here of its body was reserved,
+        and one body alone may be larger than all bodies together.
+        """
         return self._requests < self._limit and (
-            not self._bytes or self._bytes + size_bytes <= self._max_bytes
+            not size_bytes or not self._bytes or self._bytes + size_bytes <= self._max_bytes
         )
 
     def check(self, size_bytes: int) -> None:

@@ -29,7 +29,8 @@ class Largest:
 
     Attributes:
         body: made when it is needed: together they would not fit.
-        port: of which server; the transformer's unless it says ``predictor``.
+        server: that is asked.
+        status: that is right; None where a refusal is as good as an answer.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Largest:
     body: Callable[[], bytes]
     headers: tuple[tuple[str, str], ...] = ()
     server: str = "transformer"
+    status: int | None = None
 
 
 PREDICT = "/v1/models/mnist:predict"
@@ -47,7 +49,7 @@ INFER = "/v2/models/mnist/infer"
 def classifier_requests() -> Iterator[Largest]:
     for mode in ("L", "RGBA", "I;16"):
         yield Largest(f"PNG of 40 megapixels, {mode}", PREDICT, "image/png", _png(mode))
-    yield Largest("JPEG of 40 megapixels", PREDICT, "image/jpeg", _jpeg(False))
+    yield Largest("JPEG of 40 megapixels", PREDICT, "image/jpeg", _jpeg(False), status=200)
     yield Largest("progressive JPEG of 40 megapixels", PREDICT, "image/jpeg", _jpeg(True))
     yield Largest("WebP of 40 megapixels", PREDICT, "image/webp", _webp)
     yield Largest("TIFF of 40 megapixels, float32", PREDICT, "image/tiff", _float_tiff)
@@ -87,7 +89,9 @@ def classifier_requests() -> Iterator[Largest]:
 
 def raster_requests() -> Iterator[Largest]:
     path = "/v1/models/land-cover:predict?output=npy"
-    yield Largest("GeoTIFF of 100 megapixels, not compressed", path, "image/tiff", _plain_tiff)
+    yield Largest(
+        "GeoTIFF of 100 megapixels, not compressed", path, "image/tiff", _plain_tiff, status=200
+    )
     yield Largest("one sparse strip, 64 bands of float64", path, "image/tiff", _sparse_tiff)
     yield Largest("PNG of 144 megapixels", path, "image/png", _large_png)
     yield Largest("JPEG of 144 megapixels", path, "image/jpeg", _large_jpeg)

@@ -17,6 +17,8 @@ from tests.end_to_end.conftest import call, instances, resident_bytes, start
 from tests.hostile.attack import attack
 from tests.hostile.requests import SAMPLES, Generator, picture_files, raster_files
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("HOSTILE", "3000"))
 SEED = 20_261_129
 ALLOWED_GROWTH = 20 << 20

@@ -25,6 +25,8 @@ from PIL import Image
 from tests.edge.stack import Client, Stack, with_models
 from tests.hostile.requests import SAMPLES
 
+pytestmark = pytest.mark.slow
+
 TIMED = "HOSTILE" in os.environ
 SECONDS = 20.0 if TIMED else 3.0
 MAX_TIMES = 5.0

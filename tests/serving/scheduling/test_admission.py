@@ -118,3 +118,16 @@ def test_failures_say_nothing_of_the_speed(clock: Clock) -> None:
         found.enter(1)
     clock.now += WINDOW_SECONDS
     assert found.limit == 1000
+
+
+def test_a_body_that_is_larger_than_all_together_may_be_is_admitted_alone() -> None:
+    admission = Admission(max_requests=8, max_bytes=100, wait_seconds=1.0)
+    admission.check(300)
+    for part in range(3):
+        admission.reserve(100, 100 * part)
+    admission.enter(0)
+    with pytest.raises(OverloadedError, match="bytes"):
+        admission.reserve(1, 0)
+    admission.release(300)
+    admission.leave(0, answered=True)
+    assert admission.has_room(100)
