@@ -48,7 +48,7 @@ def in_bfloat16() -> Candidate:
     return Candidate(
         name=BFLOAT16,
         title="this service in bfloat16",
-        setting="the same with VISION_PRECISION=bfloat16, as in manifests/overlays/production",
+        setting="the same with VISION_PRECISION=bfloat16, in which PyTorch itself computes",
         path=PATH,
         programs=lambda network, question: [
             replace(program, environment={**program.environment, "VISION_PRECISION": "bfloat16"})
