@@ -4,7 +4,8 @@ uvicorn's parser in C knows no limit for a head, waits for one for ever, and los
 request that offers ``Upgrade: h2c``, as Java's client does by default: what is left of the body is
 then run as a second request. Its parser in Python, h11, does what RFC 9110 says, which is to ignore
 the offer, but is slower. So the first head chooses: with an offer h11, else the one in C. Both are
-uvicorn's as they are, and from then on the connection is theirs.
+uvicorn's as they are, and from then on the connection is theirs. An offer that comes later, to the
+parser in C, is refused by the edge, which closes the connection (``LateOfferError``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from serving.errors import HeadTooLargeError
+from serving.errors import IGNORES_OFFERS, HeadTooLargeError
 from serving.rendering import error_reply
 
 MAX_HEAD_BYTES = 64 << 10
@@ -39,7 +40,11 @@ class FirstHead(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._arguments = {"config": config, "server_state": server_state, "app_state": app_state}
+        self._arguments: dict[str, Any] = {
+            "config": config,
+            "server_state": server_state,
+            "app_state": app_state,
+        }
         self._loop = _loop or asyncio.get_event_loop()
         self._connections: set[Any] = server_state.connections
         self._received = bytearray()
@@ -74,7 +79,9 @@ class FirstHead(asyncio.Protocol):
         offers = _OFFER.search(self._received, 0, max(end, 0) + len(_END)) is not None
         kind = H11Protocol if offers else HttpToolsProtocol
         self._leave()
-        protocol: Any = kind(**self._arguments, _loop=self._loop)  # type: ignore[arg-type]
+        state = {**self._arguments["app_state"], IGNORES_OFFERS: offers}
+        arguments = {**self._arguments, "app_state": state}
+        protocol: Any = kind(**arguments, _loop=self._loop)
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(bytes(self._received))

@@ -21,6 +21,8 @@ from common.routes import REQUEST_ID, Route, find_route
 from serving.body import BodyReader, declared_bytes
 from serving.content import CONTENT, METERED, metered_headers, require_expected
 from serving.errors import (
+    IGNORES_OFFERS,
+    LateOfferError,
     MethodNotAllowedError,
     ModelNotFoundError,
     NotFoundError,
@@ -93,6 +95,14 @@ class Edge:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
+        state = scope.get("state", {})
+        if not state.get(IGNORES_OFFERS, True) and any(
+            n == b"upgrade" for n, _ in scope["headers"]
+        ):
+            late = LateOfferError("Upgrade is only read in the first request of a connection")
+            log_failure(late, late, scope["method"], path)
+            await send_error(send, late)
+            return
         route = find_route(path)
         if route is not None:
             query = scope["query_string"].decode("latin-1")

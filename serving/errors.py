@@ -2,6 +2,7 @@
 
 ServingError
 ├── MalformedRequestError     400 INVALID_ARGUMENT    not JSON, not base64, a damaged image
+│   ├── LateOfferError        400 INVALID_ARGUMENT    Upgrade, not in the first request
 │   └── ContractRefusedError  400 INVALID_ARGUMENT    a tensor or digest outside the contract
 ├── ForbiddenError            403 PERMISSION_DENIED   an endpoint that is closed
 ├── ModelNotFoundError        404 NOT_FOUND
@@ -32,6 +33,10 @@ from grpc import StatusCode
 
 ERROR_CODE = "x-error-code"
 """HTTP header and gRPC trailing metadata that mark an error text as ours and name its code."""
+
+
+IGNORES_OFFERS = "ignores-offers"
+"""In the state of an ASGI scope: whether the connection's parser ignores offers to upgrade."""
 
 
 class ServingError(Exception):
@@ -74,6 +79,18 @@ class MalformedRequestError(ServingError):
     status = 400
     grpc_status = StatusCode.INVALID_ARGUMENT
     code = "malformed_request"
+
+
+class LateOfferError(MalformedRequestError):
+    """An offer to upgrade that is not in a connection's first request.
+
+    Its body is lost to the parser, and what comes of it next would be read as another request.
+    """
+
+    code = "late_upgrade"
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), "connection": "close"}
 
 
 class ContractRefusedError(MalformedRequestError):

@@ -108,6 +108,21 @@ async def test_the_next_request_of_the_connection_is_answered(offer: str) -> Non
     assert found.count(b"HTTP/1.1 203 ") == 1
 
 
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+@pytest.mark.parametrize("path", [b"/v1/models/sum:predict", b"/v2/health/live", b"/nothing"])
+async def test_a_late_offer_is_refused_and_its_body_not_run(offer: str, path: bytes) -> None:
+    model = SumModel()
+    body = PREDICT + LENGTH + b"\r\n" + BODY
+    late = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + OFFERS[offer]
+    late += b"Content-Length: %d\r\n\r\n" % len(body)
+    async with listening(model) as port:
+        found = await talk(port, PREDICT + LENGTH + b"\r\n" + BODY, late, body)
+    assert found.count(b"HTTP/1.1 ") == 2
+    assert found.count(b"HTTP/1.1 400 ") == 1
+    assert b"late_upgrade" in found
+    assert len(model.requests) == 1
+
+
 @pytest.mark.parametrize("ended", [True, False])
 async def test_a_head_beyond_the_limit_is_431(ended: bool) -> None:
     model = SumModel()

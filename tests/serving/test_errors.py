@@ -10,6 +10,7 @@ from serving.errors import ServingError
 
 PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
     "MalformedRequestError": (400, StatusCode.INVALID_ARGUMENT, "malformed_request", None),
+    "LateOfferError": (400, StatusCode.INVALID_ARGUMENT, "late_upgrade", None),
     "ContractRefusedError": (400, StatusCode.INVALID_ARGUMENT, "contract_refused", None),
     "ForbiddenError": (403, StatusCode.PERMISSION_DENIED, "forbidden", None),
     "ModelNotFoundError": (404, StatusCode.NOT_FOUND, "unknown_model", None),

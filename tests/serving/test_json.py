@@ -34,7 +34,7 @@ from artifact import model_contract
 contract = model_contract(Path("models"), NAME)
 card = SimpleNamespace(name="m", contract=contract)
 loaded = SimpleNamespace(
-    card=card, session=SimpleNamespace(run=None), max_instances_per_pass=1, digest=""
+    card=card, session=SimpleNamespace(run=None, stop=None), max_instances_per_pass=1, digest=""
 )
 reader = PredictorModel(loaded, SimpleNamespace(register=lambda queue: None), 256)
 def send(body, read):
