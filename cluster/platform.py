@@ -34,6 +34,15 @@ UNUSED_CONTROLLERS = ("llmisvc-controller-manager", "kserve-localmodel-controlle
 
 DOMAIN = "example.com"
 
+NETWORK = {
+    "ingress-class": "kourier.ingress.networking.knative.dev",
+    # There is no mesh. Where Knative's activator may think that there is one, it stops asking a
+    # starting pod itself once that has gone wrong, and waits for the kubelet's next probe: a wake
+    # takes ten seconds longer, now and then, for as long as the Knative revision lives.
+    "mesh-compatibility-mode": "disabled",
+}
+"""config-network: the way in, and that pods are reached directly."""
+
 CONTAINER_DRIVERS = ("docker", "podman")
 MACHINE_DRIVERS = {"kvm2": "virsh", "qemu2": "qemu-system-x86_64", "vfkit": "vfkit"}
 
@@ -178,7 +187,7 @@ def configure_knative() -> None:
     """Kourier as the way in, a domain that it serves, and the flags of the components."""
     step("Knative's settings")
     for name, data in (
-        ("config-network", {"ingress-class": "kourier.ingress.networking.knative.dev"}),
+        ("config-network", NETWORK),
         ("config-domain", {DOMAIN: ""}),
         ("config-features", FEATURES),
     ):

@@ -65,7 +65,7 @@ def test_from_nothing_in_this_order(machine: Tools, capsys: pytest.CaptureFixtur
         "wait --for=condition=Established",
         "apply --server-side .*knative-v1.21.1/serving-core.yaml",
         "apply --server-side .*net-kourier/releases/download/knative-v1.21.0/",
-        'patch configmap config-network .*"ingress-class": "kourier',
+        'patch configmap config-network .*"ingress-class": "kourier.*"mesh-comp.*: "disabled',
         "patch configmap config-domain",
         "patch configmap config-features",
         "apply --server-side .*kserve/releases/download/v0.21.0/kserve.yaml",
