@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
@@ -9,6 +11,12 @@ from common.errors import StartError
 from common.ports import LOCAL_HOST, free_row, require_free
 from common.processes import READY_SECONDS, ROOT, Processes, environment_folder
 from local.manifest import Component, Ports, held_revisions, local_components, manifests
+
+PACKAGES = {
+    "predictor": ("kserve", "onnxruntime", "safetensors"),
+    "transformer": ("kserve", "aiohttp", "PIL"),
+}
+"""What tells an environment that a server can run in from another one."""
 
 
 class LocalService:
@@ -150,8 +158,12 @@ def free_ports() -> Ports:
 
 
 def interpreters(folder: Path = ROOT) -> dict[str, Path]:
-    """The Python of each server's environment."""
-    return {
-        name: environment_folder(name, folder) / "bin" / "python"
-        for name in ("predictor", "transformer")
-    }
+    """The Python of each server: of its environment, or this one where that has all it needs."""
+    return {name: _interpreter(name, folder) for name in PACKAGES}
+
+
+def _interpreter(name: str, folder: Path) -> Path:
+    python = environment_folder(name, folder) / "bin" / "python"
+    if not python.exists() and all(find_spec(package) for package in PACKAGES[name]):
+        return Path(sys.executable)
+    return python

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import local.service as service_module
 from common.errors import StartError
 from common.ports import require_free
 from common.processes import answers
@@ -130,12 +132,21 @@ def test_free_ports_are_two_and_free() -> None:
 
 def test_environments_are_where_make_lays_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VENVS", raising=False)
+    monkeypatch.setattr(service_module, "find_spec", lambda name: None)
     assert interpreters(Path("/x"))["predictor"] == Path("/x/.venv/predictor/bin/python")
     monkeypatch.setenv("VENVS", "/venvs")
     assert interpreters() == {
         "predictor": Path("/venvs/predictor/bin/python"),
         "transformer": Path("/venvs/transformer/bin/python"),
     }
+
+
+def test_one_environment_with_all_that_is_needed_serves_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VENVS", raising=False)
+    python = Path(sys.executable)
+    assert interpreters(tmp_path) == {"predictor": python, "transformer": python}
 
 
 def test_nobody_answers_on_a_free_port() -> None:
