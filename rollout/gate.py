@@ -25,7 +25,7 @@ from rollout.errors import NotFoundError
 from rollout.labelled import LabelledSet
 from tasks import AnswerError, Question, Task, find_task
 from transformer.direct import DirectError, DirectModel
-from transformer.hop import HopSettings, PredictorHop
+from transformer.hop import ClientSettings, PredictorClient
 
 GATEWAY_PORT = 80
 CALL_SECONDS = 20.0
@@ -218,11 +218,11 @@ def read_set(path: Path) -> LabelledSet:
         raise NotFoundError(f"{path}: {error.strerror}") from None
 
 
-def gateway_hop(address: str) -> PredictorHop:
+def gateway_hop(address: str) -> PredictorClient:
     """To ``host`` by the gateway's port, or to ``host:port``; routed by the host's name."""
     host, _, port = address.partition(":")
-    return PredictorHop(
-        HopSettings(
+    return PredictorClient(
+        ClientSettings(
             target=f"{host}:{port or GATEWAY_PORT}",
             timeout_seconds=CALL_SECONDS,
             attempts=1,

@@ -23,7 +23,7 @@ from serving.arguments import (
 from serving.quota import cpu_quota
 from serving.server import VisionServer, configure_logs
 from transformer.front_page import FrontPage
-from transformer.hop import HopSettings, PredictorHop
+from transformer.hop import ClientSettings, PredictorClient
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
 
@@ -42,8 +42,8 @@ def main() -> int:
         if not options.predictor_host:
             raise ValueError("--predictor_host is missing: where is the predictor?")
         host: str = options.predictor_host
-        hop = PredictorHop(
-            HopSettings(
+        hop = PredictorClient(
+            ClientSettings(
                 target=host if ":" in host else f"{host}:{GATEWAY_PORT}",
                 timeout_seconds=settings.predictor_timeout_seconds,
                 attempts=settings.predictor_attempts,

@@ -10,7 +10,7 @@ from artifact import Contract
 from serving.errors import ServingError
 from serving.model import HttpRequest
 from tasks import Question
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
 
@@ -36,7 +36,7 @@ class DirectModel:
     """
 
     def __init__(
-        self, name: str, contract: Contract, hop: PredictorHop, executor: Executor
+        self, name: str, contract: Contract, hop: PredictorClient, executor: Executor
     ) -> None:
         settings = TransformerSettings.model_validate({})
         self._model = model_for(name, contract, hop, executor, settings)

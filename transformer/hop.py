@@ -95,7 +95,7 @@ logger = logging.getLogger("transformer.hop")
 
 
 @dataclass(frozen=True)
-class HopSettings:
+class ClientSettings:
     """Where the predictor is and how long to try; ``attempts`` counts the first call.
 
     Attributes:
@@ -136,14 +136,14 @@ class _Reply(NamedTuple):
     body: bytes
 
 
-class PredictorHop:
+class PredictorClient:
     """Calls to the predictor, over connections that are shared by all models.
 
     Raises:
         ValueError: ``settings.target`` is not ``host:port``.
     """
 
-    def __init__(self, settings: HopSettings) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         address = settings.target.removeprefix("dns:///")
         host, _, port = address.rpartition(":")
@@ -157,7 +157,7 @@ class PredictorHop:
         self._reaching = asyncio.Lock()
 
     @property
-    def settings(self) -> HopSettings:
+    def settings(self) -> ClientSettings:
         return self._settings
 
     @property

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from serving.model import ServedModel
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 from transformer.settings import TransformerSettings
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class RemoteModel(ServedModel):
     def __init__(
         self,
         name: str,
-        hop: PredictorHop,
+        hop: PredictorClient,
         executor: Executor,
         settings: TransformerSettings,
     ) -> None:

@@ -11,16 +11,16 @@ from concurrent.futures import Executor
 from artifact import Contract
 from artifact.tasks import find_part
 from serving.model import ServedModel
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 from transformer.settings import TransformerSettings
 
-ModelKind = Callable[[str, Contract, PredictorHop, Executor, TransformerSettings], ServedModel]
+ModelKind = Callable[[str, Contract, PredictorClient, Executor, TransformerSettings], ServedModel]
 
 
 def model_for(
     name: str,
     contract: Contract,
-    hop: PredictorHop,
+    hop: PredictorClient,
     executor: Executor,
     settings: TransformerSettings,
 ) -> ServedModel:

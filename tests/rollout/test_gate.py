@@ -22,7 +22,7 @@ from rollout.labelled import LabelledSet
 from serving.model import CONTRACT_DIGEST, HttpRequest, Reply
 from serving.v2 import read_infer_request, write_infer_response
 from tests.rollout.loopback import QuietHandler, served
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 
 STABLE, CANARY = "prev-vision-predictor.vision", "latest-vision-predictor.vision"
 
@@ -117,10 +117,10 @@ def run(
     """Exit status and termination message; loopback in place of what the cluster's DNS gives."""
     ports = {STABLE: both.stable.port, CANARY: both.canary.port}
 
-    def local(address: str) -> PredictorHop:
+    def local(address: str) -> PredictorClient:
         settings = gateway_hop(address).settings
         assert (settings.target, settings.authority) == (f"{address}:80", address)
-        return PredictorHop(replace(settings, target=f"127.0.0.1:{ports[address]}"))
+        return PredictorClient(replace(settings, target=f"127.0.0.1:{ports[address]}"))
 
     monkeypatch.setattr("rollout.gate.gateway_hop", local)
     log = tmp_path / "termination-log"

@@ -27,7 +27,7 @@ from tests.rollout.conftest import FakeClock, Shell
 from tests.rollout.fake_cluster import Document, FakeCluster, api_server
 from tests.rollout.fake_gateway import FakeGateway, Quality, gateway_server
 from transformer.direct import DirectModel
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 
 MODEL = "land-cover"
 SIDE = 32
@@ -143,7 +143,7 @@ class Gate:
     async def _compare(self, card: ModelCard) -> str:
         with ThreadPoolExecutor(1) as executor:
             stable, canary = (
-                DirectModel(card.name, card.contract, cast(PredictorHop, hop), executor)
+                DirectModel(card.name, card.contract, cast(PredictorClient, hop), executor)
                 for hop in self.hops
             )
             questions = read_set(self.folder)

@@ -27,7 +27,7 @@ from serving.errors import (
 from serving.model import Answered, HttpRequest
 from serving.v2 import JSON_LENGTH, InferRequest, read_infer_request
 from tests.conftest import make_contract
-from transformer.hop import CONTRACT_DIGEST, HopSettings, PredictorHop, headers_of_all
+from transformer.hop import CONTRACT_DIGEST, ClientSettings, PredictorClient, headers_of_all
 
 CONTRACT = make_contract()
 BATCH = np.arange(2 * 28 * 28, dtype=np.float32).reshape(2, 1, 28, 28)
@@ -133,7 +133,7 @@ class Predictor:
             self.runner = None
 
 
-Connect = Callable[..., PredictorHop]
+Connect = Callable[..., PredictorClient]
 
 
 @pytest_asyncio.fixture
@@ -146,9 +146,9 @@ async def predictor() -> AsyncIterator[Predictor]:
 
 @pytest_asyncio.fixture
 async def connect(predictor: Predictor) -> AsyncIterator[Connect]:
-    hops: list[PredictorHop] = []
+    hops: list[PredictorClient] = []
 
-    def build(**changes: Any) -> PredictorHop:
+    def build(**changes: Any) -> PredictorClient:
         values: dict[str, Any] = {
             "target": f"127.0.0.1:{predictor.port}",
             # Not what a busy machine needs: tests of the limit itself say less.
@@ -156,7 +156,7 @@ async def connect(predictor: Predictor) -> AsyncIterator[Connect]:
             "attempts": 1,
             "max_message_bytes": 1 << 20,
         }
-        hops.append(PredictorHop(HopSettings(**{**values, **changes})))
+        hops.append(PredictorClient(ClientSettings(**{**values, **changes})))
         return hops[-1]
 
     yield build
@@ -164,12 +164,12 @@ async def connect(predictor: Predictor) -> AsyncIterator[Connect]:
         await hop.close()
 
 
-async def infer(hop: PredictorHop, **headers: str) -> tuple[Any, Answered]:
+async def infer(hop: PredictorClient, **headers: str) -> tuple[Any, Answered]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await hop.infer("mnist", CONTRACT, BATCH, named)
 
 
-async def refused(hop: PredictorHop, kind: type[ServingError], **headers: str) -> ServingError:
+async def refused(hop: PredictorClient, kind: type[ServingError], **headers: str) -> ServingError:
     with pytest.raises(ServingError) as caught:
         await infer(hop, **headers)
     assert type(caught.value) is kind

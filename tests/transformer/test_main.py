@@ -12,7 +12,7 @@ import transformer.__main__ as entry
 from tests.conftest import ROOT
 from tests.needs import missing
 from transformer.classification.model import ClassificationModel
-from transformer.hop import HopSettings, PredictorHop
+from transformer.hop import ClientSettings, PredictorClient
 
 ENVIRONMENT = ROOT / ".venv" / "transformer" / "bin" / "python"
 
@@ -85,16 +85,16 @@ class FakeServer:
 
 
 @pytest.fixture
-def hops(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[HopSettings]:
-    found: list[HopSettings] = []
+def hops(monkeypatch: pytest.MonkeyPatch, small_root: Path) -> list[ClientSettings]:
+    found: list[ClientSettings] = []
     monkeypatch.setattr(entry, "VisionServer", FakeServer)
     monkeypatch.setattr(entry, "configure_logs", lambda settings, options: None)
 
-    def hop(settings: HopSettings) -> PredictorHop:
+    def hop(settings: ClientSettings) -> PredictorClient:
         found.append(settings)
-        return PredictorHop(settings)
+        return PredictorClient(settings)
 
-    monkeypatch.setattr(entry, "PredictorHop", hop)
+    monkeypatch.setattr(entry, "PredictorClient", hop)
     monkeypatch.setenv("VISION_MODEL_ROOT", str(small_root))
     for name in (
         "VISION_HOST",
@@ -113,7 +113,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_it_fronts_both_models_by_default(
-    hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
+    hops: list[ClientSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, "--predictor_host=vision-predictor.default") == 0
     assert FakeServer.started is not None
@@ -126,7 +126,7 @@ def test_it_fronts_both_models_by_default(
 
 
 def test_an_address_that_is_none_is_refused_at_start(
-    hops: list[HopSettings],
+    hops: list[ClientSettings],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -136,7 +136,7 @@ def test_an_address_that_is_none_is_refused_at_start(
 
 
 def test_arguments_and_environment_reach_the_hop(
-    hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
+    hops: list[ClientSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISION_PREDICTOR_ATTEMPTS", "2")
     monkeypatch.setenv("VISION_PREDICTOR_TIMEOUT_SECONDS", "1.5")
@@ -148,7 +148,7 @@ def test_arguments_and_environment_reach_the_hop(
 
 
 def test_kserves_arguments_for_the_hop_go_before_the_environment(
-    hops: list[HopSettings], monkeypatch: pytest.MonkeyPatch
+    hops: list[ClientSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISION_PREDICTOR_TIMEOUT_SECONDS", "1.5")
     arguments = [
@@ -190,7 +190,7 @@ def test_a_wrong_start_is_refused_with_a_plain_message(
     environment: dict[str, str],
     code: int,
     expected: str,
-    hops: list[HopSettings],
+    hops: list[ClientSettings],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,

@@ -27,7 +27,7 @@ from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
 from transformer.classification.model import ClassificationModel
 from transformer.classification.preprocess import Prepared
-from transformer.hop import HopSettings, PredictorHop
+from transformer.hop import ClientSettings, PredictorClient
 from transformer.image import load_image
 from transformer.settings import TransformerSettings
 
@@ -35,11 +35,11 @@ CONTRACT = make_contract()
 SETTINGS = TransformerSettings(max_instances=5, max_image_pixels=10_000, max_image_bytes=10_000)
 
 
-class FakeHop(PredictorHop):
+class FakeHop(PredictorClient):
     """Says that the class of an instance is its brightest pixel's column."""
 
     def __init__(self) -> None:
-        super().__init__(HopSettings("unused:1", 1, 1, 8 << 20))
+        super().__init__(ClientSettings("unused:1", 1, 1, 8 << 20))
         self.calls: list[tuple[str, str, NDArray[np.float32], dict[str, str]]] = []
         self.closed = 0
         self.reached = 0

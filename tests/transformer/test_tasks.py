@@ -10,13 +10,13 @@ from artifact import CardError, Contract
 from serving.model import ServedModel
 from tests.conftest import make_contract
 from transformer.classification.model import ClassificationModel
-from transformer.hop import HopSettings, PredictorHop
+from transformer.hop import ClientSettings, PredictorClient
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
 
 
 def build(contract: Contract) -> ServedModel:
-    hop = PredictorHop(HopSettings("127.0.0.1:1", 1.0, 1, 1 << 20))
+    hop = PredictorClient(ClientSettings("127.0.0.1:1", 1.0, 1, 1 << 20))
     settings = TransformerSettings.model_validate({})
     return model_for("mnist", contract, hop, cast(Executor, None), settings)
 

@@ -23,7 +23,7 @@ from transformer.classification.assembly import Plain, assemble
 from transformer.classification.payload import Payload, PayloadReader
 from transformer.classification.polarity import Polarity
 from transformer.classification.preprocess import MARGIN, GreyTable, Prepared, prepare
-from transformer.hop import PredictorHop, headers_of_all
+from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
@@ -83,7 +83,7 @@ class ClassificationModel(RemoteModel):
         self,
         name: str,
         contract: Contract,
-        hop: PredictorHop,
+        hop: PredictorClient,
         executor: Executor,
         settings: TransformerSettings,
     ) -> None:

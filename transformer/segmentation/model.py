@@ -16,7 +16,7 @@ from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 from transformer.image import FORMATS
 from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
@@ -81,7 +81,7 @@ class SegmentationModel(RemoteModel):
         self,
         name: str,
         contract: Contract,
-        hop: PredictorHop,
+        hop: PredictorClient,
         executor: Executor,
         settings: TransformerSettings,
     ) -> None:

@@ -22,7 +22,7 @@ from serving.errors import ContractRefusedError, InvalidRequestError, ServingErr
 from serving.model import Answered, HttpRequest, Reply
 from tests.conftest import make_segmentation_contract
 from transformer.classification.payload import PayloadReader as ClassificationReader
-from transformer.hop import PredictorHop
+from transformer.hop import PredictorClient
 from transformer.segmentation.model import SegmentationModel
 from transformer.settings import TransformerSettings
 
@@ -63,7 +63,7 @@ def build(
     executor: ThreadPoolExecutor, hop: Brightest, contract: Contract = CONTRACT, **settings: Any
 ) -> SegmentationModel:
     chosen = TransformerSettings.model_validate(settings)
-    return SegmentationModel("areas", contract, cast(PredictorHop, hop), executor, chosen)
+    return SegmentationModel("areas", contract, cast(PredictorClient, hop), executor, chosen)
 
 
 def stripes(height: int = 150, width: int = 210) -> NDArray[np.uint8]:
