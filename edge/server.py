@@ -9,6 +9,8 @@ import signal
 
 import grpc
 from grpc import aio
+from grpc_health.v1.health import SERVICE_NAME
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 from sqlalchemy import Engine
 
 from edge.check import Check
@@ -19,9 +21,6 @@ from edge.ledger import Ledger
 from edge.meter import Meter
 
 GRACE_SECONDS = 10.0
-HEALTH = b"\x08\x01"
-"""A serialised ``grpc.health.v1.HealthCheckResponse`` that says SERVING."""
-
 MAX_MESSAGE_BYTES = 256 << 10
 """Envoy sends headers alone, of which it takes 60 KiB, and log entries in pieces of 16 KiB."""
 MAX_CALLS = 4096
@@ -55,9 +54,10 @@ class EdgeServer:
         async def log(_: object, context: object) -> bytes:
             return await endings.stream(context)
 
-        async def healthy(_: bytes, __: object) -> bytes:
+        async def healthy(_: object, __: object) -> HealthCheckResponse:
+            # Whoever can read the ledger, each time anew.
             await self._ledger.look_up([])
-            return HEALTH
+            return HealthCheckResponse(status=HealthCheckResponse.SERVING)
 
         services = {
             "envoy.service.auth.v3.Authorization": {
@@ -69,7 +69,11 @@ class EdgeServer:
             "envoy.service.accesslog.v3.AccessLogService": {
                 "StreamAccessLogs": grpc.stream_unary_rpc_method_handler(log)
             },
-            "grpc.health.v1.Health": {"Check": grpc.unary_unary_rpc_method_handler(healthy)},
+            SERVICE_NAME: {
+                "Check": grpc.unary_unary_rpc_method_handler(
+                    healthy, response_serializer=HealthCheckResponse.SerializeToString
+                )
+            },
         }
         self._server.add_generic_rpc_handlers(
             tuple(grpc.method_handlers_generic_handler(*item) for item in services.items())
