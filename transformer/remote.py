@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
+from serving.errors import UnavailableError
 from serving.model import ServedModel
 from transformer.hop import PredictorClient
 from transformer.settings import TransformerSettings
@@ -15,6 +16,11 @@ from transformer.settings import TransformerSettings
 T = TypeVar("T")
 WantedCheck = Callable[[], bool]
 """Whether somebody still waits for a result."""
+
+
+REACH_SECONDS = 40.0
+"""How long the first requests wait for a predictor that is starting: less than the 60 seconds after
+which a cluster's gateway gives up on them, without a reason."""
 
 
 class AbandonedError(Exception):
@@ -25,7 +31,8 @@ class RemoteModel(ServedModel):
     """A model whose network is the predictor's.
 
     It is ready once the predictor has been, and from then on: to ask it again and again would keep
-    it from scaling to zero.
+    it from scaling to zero. A predictor that takes too long is not waited for any longer: requests
+    are then answered with 503 until it is there.
 
     Args:
         name: of the model, also to the predictor.
@@ -44,14 +51,33 @@ class RemoteModel(ServedModel):
         self._executor = executor
         self._settings = settings
         self.ready = not settings.wake_predictor
+        self._late = False
 
     def start(self) -> None:
         """Nothing to do: there is nothing to load."""
 
     async def started(self) -> None:
-        if not self.ready:
-            await self._hop.reach()
+        if self.ready:
+            return
+        reaching = asyncio.ensure_future(self._hop.reach())
+        try:
+            await asyncio.wait([reaching], timeout=REACH_SECONDS)
+            # Reached or not: a request that is let through hears why it has no answer, and when to
+            # come again; one that is kept waiting would hear from a gateway that it took too long.
+            self._late = not reaching.done()
             self.ready = True
+            await reaching
+            self._late = False
+        finally:
+            reaching.cancel()
+
+    def require_ready(self) -> None:
+        super().require_ready()
+        if self._late:
+            raise UnavailableError(
+                "the predictor has not started yet: it may be loading, or find no room on the "
+                "cluster; try again"
+            )
 
     async def close(self) -> None:
         await self._hop.close()

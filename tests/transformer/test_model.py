@@ -25,6 +25,7 @@ from serving.model import Answered, HttpRequest
 from serving.scheduling.policy import SURE_CALLS
 from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
+from transformer import remote
 from transformer.classification.model import ClassificationModel
 from transformer.classification.preprocess import Prepared
 from transformer.hop import ClientSettings, PredictorClient
@@ -43,8 +44,11 @@ class FakeHop(PredictorClient):
         self.calls: list[tuple[str, str, NDArray[np.float32], dict[str, str]]] = []
         self.closed = 0
         self.reached = 0
+        self.reachable = asyncio.Event()
+        self.reachable.set()
 
     async def reach(self) -> None:
+        await self.reachable.wait()
         self.reached += 1
 
     async def infer(
@@ -311,6 +315,22 @@ def test_metadata_describes_input_and_outputs(model: ClassificationModel) -> Non
         "probability",
         "probabilities",
     ]
+
+
+async def test_a_predictor_that_takes_too_long_is_not_waited_for_any_longer(
+    model: ClassificationModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "REACH_SECONDS", 0.01)
+    hop.reachable.clear()
+    task = asyncio.create_task(model.started())
+    while not model.ready:
+        await asyncio.sleep(0.001)
+    with pytest.raises(UnavailableError, match="has not started yet") as caught:
+        model.require_ready()
+    assert caught.value.headers()["retry-after"]
+    hop.reachable.set()
+    await task
+    model.require_ready()
 
 
 async def test_who_does_not_want_to_wait_for_the_predictor_is_ready_at_once(hop: FakeHop) -> None:
