@@ -85,6 +85,9 @@ def judge(outcome: Outcome, what: str, hostile: Hostile, answer: bytes) -> None:
     wrong = status < 100 or (status >= 500 and status not in ALLOWED)
     if wrong or b"Traceback" in answer:
         outcome.faults.append(f"{what} -> {answer[:300]!r}")
+    elif not body and not hostile.complete:
+        # The server closed on bytes that it had not read; what it had sent last went with them.
+        return
     elif status >= 400 and b"application/json" in head and not describes_an_error(body):
         outcome.faults.append(f"{what}: an error of another shape -> {answer[:300]!r}")
 
