@@ -34,6 +34,7 @@ from edge.up import start
 from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
 from tests.needs import missing
+from tests.waiting import wait_until
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
@@ -162,8 +163,14 @@ def key(person: Person, folder: Path) -> str:
 
 def mailed_link(folder: Path) -> str:
     """The path of the last link that was printed in the log."""
-    log = (folder / "logs" / "console.log").read_text()
-    return re.findall(r"/verify\?token=[\w-]+", log)[-1]
+
+    def links() -> list[str]:
+        log = (folder / "logs" / "console.log").read_text()
+        return re.findall(r"/verify\?token=[\w-]+", log)
+
+    # Mail is sent after the page is answered.
+    wait_until(lambda: bool(links()), SECONDS)
+    return links()[-1]
 
 
 def draw_seven(person: Person) -> None:

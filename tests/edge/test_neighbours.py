@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 PREDICT = "/v1/models/mnist:predict"
 SHARE = 32
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
