@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
 from transformer import remote
 from transformer.classification.model import ClassificationModel
-from transformer.classification.preprocess import Prepared
+from transformer.classification.preprocess import Prepared, to_tensor
 from transformer.hop import ClientSettings, PredictorClient
 from transformer.image import load_image
 from transformer.settings import TransformerSettings
@@ -130,6 +131,20 @@ async def test_polarity_is_found_reported_and_forced(model: ClassificationModel)
         model, {"instances": images, "parameters": {"polarity": "light-on-dark"}}
     )
     assert {p["polarity"] for p in document["predictions"]} == {"light-on-dark"}
+
+
+async def test_the_answer_shows_what_the_network_was_shown(
+    model: ClassificationModel, hop: FakeHop
+) -> None:
+    """A plain picture and one that is fitted, in their order; nothing where it is not asked for."""
+    images = [text(column(3)), text(ImageOps.invert(column(40, 60)))]
+    document, _ = await call_v1(model, {"instances": images, "parameters": {"shown": True}})
+    for prediction, tensor in zip(document["predictions"], hop.calls[-1][2], strict=True):
+        picture = Image.open(io.BytesIO(base64.b64decode(prediction["shown"])))
+        assert (picture.size, picture.mode) == ((28, 28), "L")
+        assert np.array_equal(to_tensor(np.asarray(picture), CONTRACT.input), tensor)
+    document, _ = await call_v1(model, {"instances": images})
+    assert "shown" not in document["predictions"][0]
 
 
 async def test_a_colour_contract_reports_no_polarity(hop: FakeHop) -> None:

@@ -355,6 +355,8 @@ def test_parameters_must_be_an_object(parameters: object) -> None:
         ({"polarity": 1}, "polarity must be one of"),
         ({"polarity": ["auto"]}, "polarity must be one of"),
         ({"polarity": {}}, "polarity must be one of"),
+        ({"shown": "yes"}, "shown must be true or false"),
+        ({"shown": [True]}, "shown must be true or false"),
     ],
 )
 def test_wrong_parameters(parameters: dict[str, object], expected: str) -> None:
@@ -367,7 +369,16 @@ def test_wrong_parameters(parameters: dict[str, object], expected: str) -> None:
     "query",
     [
         *("top_k=0", "top_k=-1", "top_k=two", "top_k=", "top_k=1.0", "top_k=9999999", "top_k"),
-        *("polarity=x", "polarity=", "size=3", "=", "%ff=%ff", "top_k=1&debug=1"),
+        *(
+            "polarity=x",
+            "polarity=",
+            "size=3",
+            "=",
+            "%ff=%ff",
+            "top_k=1&debug=1",
+            "shown=",
+            "shown=2",
+        ),
     ],
 )
 def test_wrong_query_options(query: str) -> None:

@@ -23,6 +23,7 @@ from transformer.classification.assembly import Plain, assemble
 from transformer.classification.payload import Payload, PayloadReader
 from transformer.classification.polarity import Polarity
 from transformer.classification.preprocess import MARGIN, GreyTable, Prepared, prepare
+from transformer.classification.shown import shown_pictures
 from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
@@ -65,12 +66,17 @@ class Share(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The predictor's outputs on their way back."""
+    """The predictor's outputs on their way back.
+
+    Attributes:
+        shown: what the network was shown, where the request wants to know.
+    """
 
     batch: Batch
     outputs: NDArray[np.float32]
     polarities: list[Polarity | None]
     answered: Answered
+    shown: list[str] | None = None
 
 
 class ClassificationModel(RemoteModel):
@@ -209,7 +215,13 @@ class ClassificationModel(RemoteModel):
         share = await self._batcher.submit(
             Call(payload.items, headers or {}), count, count * self._instance_bytes
         )
-        return Answer(payload, *share)
+        shown = None
+        if payload.payload.options.shown:
+            shown = await self._off_loop(self._shown, payload.items)
+        return Answer(payload, *share, shown)
+
+    def _shown(self, items: list[Prepared | Plain]) -> list[str]:
+        return shown_pictures(assemble(items, self._spec, self._table)[0], self._spec)
 
     async def _call(self, calls: Sequence[Call]) -> Sequence[Share]:
         """One call to the predictor for all of ``calls``; gives each its own rows."""
@@ -240,6 +252,9 @@ class ClassificationModel(RemoteModel):
         for prediction, polarity in zip(predictions, answer.polarities, strict=True):
             if polarity is not None:
                 prediction["polarity"] = polarity.value
+        if answer.shown is not None:
+            for prediction, picture in zip(predictions, answer.shown, strict=True):
+                prediction["shown"] = picture
         document = {
             "predictions": predictions,
             "model_name": self.name,

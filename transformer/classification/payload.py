@@ -12,16 +12,21 @@ from serving.v2 import InferRequest
 from transformer.body import Body, BodyReader, check_count
 from transformer.classification.polarity import Polarity
 
-PARAMETERS = ("top_k", "polarity")
+PARAMETERS = ("top_k", "polarity", "shown")
 PARTS = ("file", "image")
 """Names that a form's image may have."""
 
 
 class Options(NamedTuple):
-    """What a request may choose; ``top_k`` None means the server's default."""
+    """What a request may choose; ``top_k`` None means the server's default.
+
+    Attributes:
+        shown: whether the answer has the picture that the network was shown.
+    """
 
     top_k: int | None = None
     polarity: Polarity = Polarity.AUTO
+    shown: bool = False
 
 
 DEFAULT = Options()
@@ -76,7 +81,16 @@ def _options(values: Mapping[str, Any]) -> Options:
         raise InvalidRequestError("top_k must be a positive integer")
     polarity = values.get("polarity", Polarity.AUTO.value)
     try:
-        return Options(top_k, Polarity(polarity))
+        return Options(top_k, Polarity(polarity), _flag(values.get("shown", False)))
     except ValueError:
         known = ", ".join(p.value for p in Polarity)
         raise InvalidRequestError(f"polarity must be one of {known}") from None
+
+
+def _flag(value: object) -> bool:
+    """A query has texts."""
+    if value in (True, "true"):
+        return True
+    if value in (False, "false"):
+        return False
+    raise InvalidRequestError("shown must be true or false")
