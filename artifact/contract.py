@@ -124,13 +124,16 @@ class Contract:
     labels: tuple[str, ...]
 
     @property
-    def output_dtype(self) -> str:
-        """The v2 protocol's name of the first output's element type."""
-        return "FP32"
+    def output_dtypes(self) -> tuple[str, ...]:
+        """The v2 protocol's names of the outputs' element types, in order."""
+        return ("FP32",) * len(self.outputs)
 
-    def output_shape(self, instance: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one instance's first output, for an instance of the given shape."""
-        return (len(self.labels),)
+    def output_shapes(self, instance: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Shapes of one instance's outputs, in order, for an instance of the given shape.
+
+        An axis of -1 is as long as the network makes it.
+        """
+        return ((len(self.labels),),) * len(self.outputs)
 
     def input_as(self, kind: type[Kind]) -> Kind:
         """The input, which must be of the kind that the caller understands.

@@ -11,14 +11,15 @@ EXPORT_FORMATS = ("onnx",)
 
 @dataclass(frozen=True)
 class Export:
-    """A program exported from the network, contract's tensor in, contract's first output out.
+    """A program exported from the network, contract's tensor in, contract's outputs out.
 
     Attributes:
         format: ``onnx``, without external data.
         file: beside the card.
         opset: version of the operators.
         samples: instances that both were asked.
-        difference: largest distance of an answer from the PyTorch network's.
+        difference: largest distance of an answer from the PyTorch network's; where an output has
+            values above 1, in units of the largest of them.
         tolerance: up to which the two count as equal.
     """
 
@@ -54,6 +55,8 @@ class Export:
 class Golden:
     """A safetensors file with the tensors ``input`` and ``output``: the network's own answers.
 
+    Where a contract names several outputs, each is a tensor ``output.<name>``.
+
     Attributes:
         tolerance: largest distance of an engine's answers from them, in float32.
     """
@@ -61,6 +64,11 @@ class Golden:
     file: str
     sha256: str
     tolerance: float
+
+    @staticmethod
+    def outputs(names: tuple[str, ...]) -> tuple[str, ...]:
+        """The tensors that hold the outputs of a contract with these names."""
+        return ("output",) if len(names) == 1 else tuple(f"output.{name}" for name in names)
 
     @classmethod
     def read(cls, fields: Fields) -> Golden:

@@ -110,11 +110,11 @@ class SegmentationContract(Contract):
     void: int
 
     @property
-    def output_dtype(self) -> str:
-        return "UINT8"
+    def output_dtypes(self) -> tuple[str, ...]:
+        return ("UINT8",) * len(self.outputs)
 
-    def output_shape(self, instance: tuple[int, ...]) -> tuple[int, ...]:
-        return (len(self.labels), *instance[1:])
+    def output_shapes(self, instance: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        return ((len(self.labels), *instance[1:]),) * len(self.outputs)
 
     @classmethod
     def read(cls, task: str, fields: Fields) -> SegmentationContract:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from artifact import ArtifactError, ModelCard, Revision, open_revision
-from predictor.engines import AUTO, EngineError, EngineOptions, Session, load_session
+from artifact import ArtifactError, Contract, ModelCard, Revision, open_revision
+from predictor.agreement import largest_difference
+from predictor.engines import AUTO, Arrays, EngineError, EngineOptions, Session, load_session
 from serving.quota import memory_used
-from serving.v2 import NUMPY_TYPES
+from serving.v2 import NUMPY_TYPES, fits
 from tasks import find_task
 
 logger = logging.getLogger("predictor")
@@ -43,13 +44,18 @@ class LoadedRevision:
         """Larger batches are computed in several passes."""
         return find_task(self.card.contract.task).max_instances_per_pass
 
-    def probabilities(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """The first output for a batch that fits the contract, computed in this thread."""
+    def outputs(self, batch: NDArray[Any]) -> Arrays:
+        """The contract's outputs for a batch that fits it, computed in this thread."""
         size = self.max_instances_per_pass
         if len(batch) <= size:
             return self.session.run(batch)
         parts = [self.session.run(batch[i : i + size]) for i in range(0, len(batch), size)]
-        return np.concatenate(parts)
+        return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))
+
+    def probabilities(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Likewise, of a model whose one output they are."""
+        (found,) = self.outputs(batch)
+        return found
 
 
 def load_revision(
@@ -93,36 +99,47 @@ def _try_out(loaded: LoadedRevision) -> None:
             found = loaded.session.run(batch)
         except Exception as error:  # engines have no common class of what goes wrong in a pass
             raise EngineError(f"{identity}: {loaded.engine}: {batch.shape}: {error}") from None
-        expected = (size, *contract.output_shape(batch.shape[1:]))
-        if found.shape != expected or not np.isfinite(found).all():
+        _check_outputs(found, contract, batch.shape, identity)
+
+
+def _check_outputs(
+    found: Arrays, contract: Contract, given: tuple[int, ...], identity: str
+) -> None:
+    """See that the answers to a batch of the shape ``given`` are what the contract says."""
+    expected = [(given[0], *shape) for shape in contract.output_shapes(given[1:])]
+    if len(found) != len(expected):
+        raise ArtifactError(
+            f"{identity}: the network has {len(found)} outputs; the contract names {len(expected)}"
+        )
+    described = zip(contract.outputs, contract.output_dtypes, found, expected, strict=True)
+    for name, dtype, rows, shape in described:
+        if not fits(rows.shape, shape) or not np.isfinite(rows).all():
             raise ArtifactError(
-                f"{identity}: the network answers {found.shape} to {batch.shape}; "
-                f"its labels need {expected}, finite"
+                f"{identity}: the network answers {rows.shape} to {given}; "
+                f"{name} needs {shape}, finite"
             )
+        if rows.dtype != NUMPY_TYPES[dtype]:
+            raise ArtifactError(f"{identity}: {name} is of {rows.dtype}; the contract says {dtype}")
 
 
 def _verify_golden(loaded: LoadedRevision, revision: Revision, precision: str) -> None:
     """See that this engine on this processor answers as the network did when it was written."""
-    golden, identity = revision.card.golden, loaded.card.identity
+    golden, contract, identity = revision.card.golden, loaded.card.contract, loaded.card.identity
     assert golden is not None
     try:
         tensors = load(revision.read_golden())
-        given, expected = tensors["input"], tensors["output"]
+        given = tensors["input"]
+        expected = tuple(tensors[name] for name in golden.outputs(contract.outputs))
     except (SafetensorError, KeyError) as error:
         raise ArtifactError(f"{identity}: {golden.file}: {error}") from None
-    contract = loaded.card.contract
     if given.dtype != NUMPY_TYPES[contract.input.dtype] or not contract.input.accepts(
         given.shape[1:]
     ):
         raise ArtifactError(f"{identity}: {golden.file}: the input is not that of the contract")
-    found = loaded.probabilities(given)
-    if found.shape != expected.shape:
-        raise ArtifactError(f"{identity}: {golden.file}: expected {expected.shape}")
-    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    difference = largest_difference(loaded.outputs(given), expected)
     tolerance = golden.tolerance
     if precision == "bfloat16":
-        levels = 255 if contract.output_dtype == "UINT8" else 1
-        tolerance = max(tolerance, BFLOAT16_TOLERANCE * levels)
+        tolerance = max(tolerance, BFLOAT16_TOLERANCE)
     if not difference <= tolerance:
         raise ArtifactError(
             f"{identity}: {loaded.engine} answers differ from the golden ones by "

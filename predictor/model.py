@@ -11,6 +11,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
 
 from artifact import TensorInput
+from predictor.engines import Arrays
 from predictor.loading import LoadedRevision
 from predictor.workers import BatchQueue, WorkerPool
 from serving.errors import ContractRefusedError, InvalidRequestError, TooLargeError
@@ -41,10 +42,10 @@ class Payload:
 
 @dataclass(frozen=True)
 class Answer:
-    """Probabilities, one row an instance, on their way out."""
+    """The contract's outputs, one row an instance, on their way out."""
 
     payload: Payload
-    probabilities: NDArray[Any]
+    outputs: Arrays
     answered: Answered
 
 
@@ -78,8 +79,13 @@ class PredictorModel(ServedModel):
 
     def get_output_types(self) -> list[dict[str, Any]]:
         contract = self._contract
-        shape = [-1, *contract.output_shape(contract.input.shape)]
-        return [{"name": contract.outputs[0], "datatype": contract.output_dtype, "shape": shape}]
+        shapes = contract.output_shapes(contract.input.shape)
+        return [
+            {"name": name, "datatype": datatype, "shape": [-1, *shape]}
+            for name, datatype, shape in zip(
+                contract.outputs, contract.output_dtypes, shapes, strict=True
+            )
+        ]
 
     async def preprocess(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
@@ -96,9 +102,9 @@ class PredictorModel(ServedModel):
     async def predict(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        probabilities = await self._queue.submit(payload.batch)
-        answered = Answered(self._loaded.card.revision, self._loaded.digest, len(probabilities))
-        return Answer(payload, probabilities, answered)
+        outputs = await self._queue.submit(payload.batch)
+        answered = Answered(self._loaded.card.revision, self._loaded.digest, len(payload.batch))
+        return Answer(payload, outputs, answered)
 
     def read_v1(self, request: HttpRequest) -> Payload:
         """``{"instances": [[[[…]]], …]}``: one array of channels, rows, columns an instance."""
@@ -148,7 +154,7 @@ class PredictorModel(ServedModel):
 
     def write_v1(self, answer: Answer) -> Reply:
         document = {
-            "predictions": answer.probabilities,
+            "predictions": self._predictions(answer.outputs),
             "model_name": self.name,
             "model_version": answer.answered.revision,
             "model_digest": answer.answered.digest,
@@ -162,7 +168,7 @@ class PredictorModel(ServedModel):
             self.name,
             answer.answered.revision,
             {"model_digest": answer.answered.digest, CONTRACT_DIGEST: self._contract_digest},
-            {self._contract.outputs[0]: answer.probabilities},
+            dict(zip(self._contract.outputs, answer.outputs, strict=True)),
         )
 
     def write_grpc(self, answer: Answer) -> pb.ModelInferResponse:
@@ -177,13 +183,24 @@ class PredictorModel(ServedModel):
             },
             outputs=[
                 pb.ModelInferResponse.InferOutputTensor(
-                    name=self._contract.outputs[0],
-                    datatype=self._contract.output_dtype,
-                    shape=answer.probabilities.shape,
+                    name=name, datatype=datatype, shape=rows.shape
+                )
+                for name, datatype, rows in zip(
+                    self._contract.outputs,
+                    self._contract.output_dtypes,
+                    answer.outputs,
+                    strict=True,
                 )
             ],
-            raw_output_contents=[answer.probabilities.tobytes()],
+            raw_output_contents=[rows.tobytes() for rows in answer.outputs],
         )
+
+    def _predictions(self, outputs: Arrays) -> NDArray[Any] | list[dict[str, Any]]:
+        """As v1 lists them: one output's rows as they are, several as an object an instance."""
+        if len(outputs) == 1:
+            return outputs[0]
+        names = self._contract.outputs
+        return [dict(zip(names, rows, strict=True)) for rows in zip(*outputs, strict=True)]
 
     def _numbers(self, tensor: Tensor) -> NDArray[Any]:
         spec = self._contract.input

@@ -50,6 +50,13 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
 _NAMES = {np.dtype(kind): name for name, kind in NUMPY_TYPES.items()}
 
 
+def fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a tensor has the shape that is wanted, where -1 is any length of an axis."""
+    return len(shape) == len(wanted) and all(
+        expected in (-1, found) for found, expected in zip(shape, wanted, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One tensor of a request: ``data`` is the raw bytes, a view of them, or what JSON gave."""

@@ -1,12 +1,12 @@
 """The calling side of the Open Inference Protocol (v2) with binary tensors; see ``serving.v2``.
 
-One tensor each way: JSON that describes it, and its bytes behind that.
+One tensor there, one or more back: JSON that describes them, and their bytes behind that.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,18 +23,22 @@ class InferResponse:
     """An answer to ``write_infer_request``.
 
     Attributes:
-        outputs: array of the one output, a read-only view of the answer's bytes.
+        outputs: an array for each that was asked for, read-only views of the answer's bytes.
     """
 
     model_version: str
     parameters: Mapping[str, Any]
-    output: NDArray[Any]
+    outputs: tuple[NDArray[Any], ...]
 
 
 def write_infer_request(
-    tensor: NDArray[Any], name: str, datatype: str, parameters: Mapping[str, str], output: str
+    tensor: NDArray[Any],
+    name: str,
+    datatype: str,
+    parameters: Mapping[str, str],
+    outputs: Sequence[str],
 ) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a request with one input, that asks for one output, both in binary."""
+    """Headers and body of a request with one input, that asks for outputs, all in binary."""
     head = orjson.dumps(
         {
             "parameters": parameters,
@@ -46,7 +50,7 @@ def write_infer_request(
                     "parameters": {"binary_data_size": tensor.nbytes},
                 }
             ],
-            "outputs": [{"name": output, "parameters": {"binary_data": True}}],
+            "outputs": [{"name": item, "parameters": {"binary_data": True}} for item in outputs],
         }
     )
     headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(len(head))}
@@ -54,12 +58,13 @@ def write_infer_request(
 
 
 def read_infer_response(
-    headers: Mapping[str, str], body: bytes, name: str, datatype: str
+    headers: Mapping[str, str], body: bytes, expected: Sequence[tuple[str, str]]
 ) -> InferResponse:
-    """The one output of that name and type in a binary answer.
+    """The outputs in a binary answer.
 
     Args:
         headers: of the answer; looked up in lower case.
+        expected: name and datatype of each output, in the order that they were asked for.
 
     Raises:
         ValueError: the answer is anything else; says what is wrong with it.
@@ -75,9 +80,22 @@ def read_infer_response(
     outputs = document.get("outputs")
     if not isinstance(version, str) or not isinstance(parameters, dict):
         raise ValueError("model_version or parameters have another type than the protocol's")
-    if not isinstance(outputs, list) or len(outputs) != 1 or not isinstance(outputs[0], dict):
-        raise ValueError("the answer does not have one output")
-    (output,) = outputs
+    if not isinstance(outputs, list) or len(outputs) != len(expected):
+        raise ValueError(f"the answer does not have {len(expected)} outputs")
+    arrays = []
+    for output, (name, datatype) in zip(outputs, expected, strict=True):
+        array = _read_output(output, name, datatype, body, start)
+        start += array.nbytes
+        arrays.append(array)
+    if start != len(body):
+        raise ValueError(f"{len(body) - start} bytes are left behind the last output")
+    return InferResponse(version, parameters, tuple(arrays))
+
+
+def _read_output(output: object, name: str, datatype: str, body: bytes, start: int) -> NDArray[Any]:
+    """One output, whose bytes begin at ``start``."""
+    if not isinstance(output, dict):
+        raise ValueError("an output is not an object")
     if (output.get("name"), output.get("datatype")) != (name, datatype):
         raise ValueError(f"the output is not {name!r} of {datatype}")
     shape = output.get("shape")
@@ -91,7 +109,6 @@ def read_infer_response(
     size = prod(shape) * kind.itemsize
     binary = output.get("parameters")
     announced = binary.get("binary_data_size") if isinstance(binary, dict) else None
-    if announced != size or len(body) - start != size:
+    if announced != size or len(body) - start < size:
         raise ValueError(f"{len(body) - start} bytes for an output of {size}")
-    values = np.frombuffer(body, kind, offset=start).reshape(shape)
-    return InferResponse(version, parameters, values)
+    return np.frombuffer(body, kind, prod(shape), start).reshape(shape)

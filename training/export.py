@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from artifact import Contract, Export, Golden, ModelCard, sha256_of
+from predictor.agreement import largest_difference
+from predictor.engines import Arrays, Session
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.engines.torch_session import TorchSession
 from predictor.programs import Program
@@ -64,12 +66,14 @@ def export(program: Program, contract: Contract, samples: NDArray[Any]) -> Expor
     expected = answers(TorchSession(program), batch)
     data = to_onnx(program, contract)
     found = answers(OnnxSession(data, contract), batch)
-    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    difference = largest_difference(found, expected)
     if not difference <= TOLERANCE:
         raise ValueError(
             f"the ONNX export differs from the network by {difference:g}, more than {TOLERANCE:g}"
         )
-    golden = save({"input": noise[:GOLDEN_INSTANCES], "output": expected[:GOLDEN_INSTANCES]})
+    tensors = zip(Golden.outputs(contract.outputs), expected, strict=True)
+    known = {name: rows[:GOLDEN_INSTANCES] for name, rows in tensors}
+    golden = save({"input": noise[:GOLDEN_INSTANCES], **known})
     return Exported(
         files={ONNX_FILE: data, GOLDEN_FILE: golden},
         exports=(
@@ -101,7 +105,7 @@ def to_onnx(program: Program, contract: Contract) -> bytes:
             dynamo=True,
             opset_version=OPSET,
             input_names=[contract.input.name],
-            output_names=[contract.outputs[0]],
+            output_names=list(contract.outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             optimize=True,
             verbose=False,
@@ -131,6 +135,7 @@ def random_instances(contract: Contract, count: int) -> NDArray[Any]:
     return np.ascontiguousarray(found.astype(NUMPY_TYPES[contract.input.dtype]))
 
 
-def answers(session: TorchSession | OnnxSession, batch: NDArray[Any]) -> NDArray[Any]:
+def answers(session: Session, batch: NDArray[Any]) -> Arrays:
     """In passes of a few instances, the last of which is smaller."""
-    return np.concatenate([session.run(batch[i : i + 31]) for i in range(0, len(batch), 31)])
+    parts = [session.run(batch[i : i + 31]) for i in range(0, len(batch), 31)]
+    return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))

@@ -202,8 +202,8 @@ class PredictorClient:
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[Any], headers: Mapping[str, str]
-    ) -> tuple[NDArray[Any], Answered]:
-        """Send a batch ``(n, c, h, w)``; get the first output ``(n, …)`` and who answered.
+    ) -> tuple[tuple[NDArray[Any], ...], Answered]:
+        """Send a batch ``(n, c, h, w)``; get the contract's outputs ``(n, …)`` and who answered.
 
         Raises:
             ServingError: the class that fits the predictor's status; its text is shown only if
@@ -211,7 +211,7 @@ class PredictorClient:
         """
         spec = contract.input
         sent, body = write_infer_request(
-            batch, spec.name, spec.dtype, {CONTRACT_DIGEST: contract.digest}, contract.outputs[0]
+            batch, spec.name, spec.dtype, {CONTRACT_DIGEST: contract.digest}, contract.outputs
         )
         rows = len(batch)
         del batch  # it may be large, and the answer takes a while
@@ -350,21 +350,22 @@ def _text_of(body: bytes) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _read(reply: _Reply, contract: Contract, rows: int) -> tuple[NDArray[Any], Answered]:
+def _read(
+    reply: _Reply, contract: Contract, rows: int
+) -> tuple[tuple[NDArray[Any], ...], Answered]:
+    expected = list(zip(contract.outputs, contract.output_dtypes, strict=True))
     try:
-        response: InferResponse = read_infer_response(
-            reply.headers, reply.body, contract.outputs[0], contract.output_dtype
-        )
+        response: InferResponse = read_infer_response(reply.headers, reply.body, expected)
     except ValueError:
         raise BadPredictorAnswerError("the predictor's answer does not fit the contract") from None
-    values = response.output
     digest = response.parameters.get("model_digest", "")
     if (
-        len(values) != rows
+        any(output.shape[0] != rows for output in response.outputs)
         or not isinstance(digest, str)
         or not NAMEABLE.fullmatch(response.model_version + digest)
     ):
         raise BadPredictorAnswerError("the predictor's answer does not fit the contract")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise BadPredictorAnswerError("the predictor's answer is not finite")
-    return values, Answered(response.model_version, digest, rows)
+    for output in response.outputs:
+        if output.dtype.kind == "f" and not np.isfinite(output).all():
+            raise BadPredictorAnswerError("the predictor's answer is not finite")
+    return response.outputs, Answered(response.model_version, digest, rows)

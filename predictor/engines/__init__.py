@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 
 from artifact import Revision
-from predictor.engines.engine import Engine, EngineError, EngineOptions, Session
+from predictor.engines.engine import Arrays, Engine, EngineError, EngineOptions, Session
 from predictor.registry import ENGINES, registered
 from serving.quota import memory_limit, memory_used
 
-__all__ = ["AUTO", "Engine", "EngineError", "EngineOptions", "Session", "load_session"]
+__all__ = ["AUTO", "Arrays", "Engine", "EngineError", "EngineOptions", "Session", "load_session"]
 
 logger = logging.getLogger("predictor")
 

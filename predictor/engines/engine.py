@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from artifact import ArtifactError, Revision
 
+Arrays = tuple[NDArray[Any], ...]
+"""One array for each of a contract's outputs; their first axes count the instances."""
+
 
 class EngineError(ArtifactError):
     """An engine cannot serve a revision as it was asked to; the message can be shown."""
@@ -38,8 +41,8 @@ class Session(Protocol):
     def memory_bytes(self) -> int:
         """Of weights and of what was compiled from them, as far as the engine knows."""
 
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """The contract's first output for a batch that fits the contract.
+    def run(self, batch: NDArray[Any]) -> Arrays:
+        """The contract's outputs, in its order, for a batch that fits the contract.
 
         Computes in the calling thread: the worker pool has one for each processor.
         """

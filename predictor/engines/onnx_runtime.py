@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from artifact import Contract, Export, Revision
-from predictor.engines.engine import EngineError, EngineOptions, Session
+from predictor.engines.engine import Arrays, EngineError, EngineOptions, Session
 
 SILENT = 4
 """Log level "fatal": what is wrong is raised, and logged as everything else."""
@@ -86,12 +86,13 @@ class OnnxSession:
             raise EngineError(f"cannot be loaded: {error}") from None
         inputs = [tensor.name for tensor in self._session.get_inputs()]
         outputs = [tensor.name for tensor in self._session.get_outputs()]
-        if inputs != [contract.input.name] or outputs[:1] != [contract.outputs[0]]:
+        wanted = list(contract.outputs)
+        if inputs != [contract.input.name] or outputs[: len(wanted)] != wanted:
             raise EngineError(
-                f"expected input {contract.input.name} and output {contract.outputs[0]}, "
+                f"expected input {contract.input.name} and output {', '.join(wanted)}, "
                 f"got {', '.join(inputs)} and {', '.join(outputs)}"
             )
-        self._input, self._outputs = inputs[0], outputs[:1]
+        self._input, self._outputs = inputs[0], wanted
         self._size_bytes = len(program)
         self._run_options = onnxruntime.RunOptions
         self._running: dict[int, Any] = {}
@@ -100,16 +101,15 @@ class OnnxSession:
     def memory_bytes(self) -> int:
         return self._size_bytes
 
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+    def run(self, batch: NDArray[Any]) -> Arrays:
         # Anew for each run: one that was told to stop would stop the next run, too.
         options = self._run_options()
         options.log_severity_level = SILENT
         self._running[get_ident()] = options
         try:
-            found: NDArray[Any] = self._session.run(self._outputs, {self._input: batch}, options)[0]
+            return tuple(self._session.run(self._outputs, {self._input: batch}, options))
         finally:
             del self._running[get_ident()]
-        return found
 
     def stop(self, thread: int) -> bool:
         options = self._running.get(thread)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from artifact import ArtifactError, Revision
-from predictor.engines.engine import EngineError
+from predictor.engines.engine import Arrays, EngineError
 from predictor.networks import Network, build_network
 from predictor.networks.folding import fold_batch_norm
 from predictor.programs import Program, program_for
@@ -38,13 +38,14 @@ class TorchSession:
         tensors = [*self.program.parameters(), *self.program.buffers()]
         return sum(tensor.nbytes for tensor in tensors)
 
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+    def run(self, batch: NDArray[Any]) -> Arrays:
         if not batch.flags.writeable:
             batch = batch.copy()  # torch cannot wrap a read-only buffer
         with torch.inference_mode():
             rows = torch.from_numpy(batch).to(self._device)
-            found: NDArray[Any] = self.program(rows).cpu().numpy()
-        return found
+            found = self.program(rows)
+            tensors = (found,) if isinstance(found, torch.Tensor) else found
+            return tuple(tensor.cpu().numpy() for tensor in tensors)
 
     def stop(self, thread: int) -> bool:
         return False

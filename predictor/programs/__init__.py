@@ -1,6 +1,6 @@
 """Programs: a network with what its task puts around it, as one PyTorch module.
 
-A program takes the contract's tensor and gives the contract's first output: what an engine runs,
+A program takes the contract's tensor and gives the contract's outputs: what an engine runs,
 and what is exported for the engines that are not PyTorch.
 
 ``artifact.tasks`` says how the program of a further task is found.

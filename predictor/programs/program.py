@@ -10,7 +10,7 @@ from predictor.networks import Network
 
 
 class Program(nn.Module):
-    """The contract's tensor in, its first output out.
+    """The contract's tensor in, its outputs out.
 
     Args:
         network: in evaluation mode.
@@ -31,5 +31,5 @@ class Program(nn.Module):
         """Have the network compute in ``dtype``; softmax and temperature stay in float32."""
         self.input_dtype = self.network.reduce_precision(dtype)
 
-    def forward(self, batch: Tensor) -> Tensor:
+    def forward(self, batch: Tensor) -> Tensor | tuple[Tensor, ...]:
         raise NotImplementedError

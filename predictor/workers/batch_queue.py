@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.engines import Arrays
 from serving.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     from predictor.workers.pool import WorkerPool
 
-Run = Callable[[NDArray[Any]], NDArray[Any]]
-"""A batch in, as many rows out; called in a worker's thread."""
+Run = Callable[[NDArray[Any]], Arrays]
+"""A batch in, each output's rows out; called in a worker's thread."""
 
 Stop = Callable[[int], bool]
 """Have the run in the thread of that identity end; False where that is not possible."""
@@ -40,7 +41,7 @@ class Chunk:
 
     rows: NDArray[Any]
     arrived: float
-    future: asyncio.Future[NDArray[Any]]
+    future: asyncio.Future[Arrays]
 
 
 @dataclass(eq=False)
@@ -62,7 +63,7 @@ class Batch:
     def run(self) -> None:
         """Compute in this thread, and have the event loop hand out the answers."""
         parts = [chunk.rows for chunk in self.chunks]
-        found: NDArray[Any] | Exception
+        found: Arrays | Exception
         try:
             found = self.queue.run(parts[0] if len(parts) == 1 else np.concatenate(parts))
         except Exception as error:
@@ -75,11 +76,11 @@ class Batch:
         self.overdue = True
         self._deliver(error)
 
-    def _deliver(self, found: NDArray[Any] | Exception) -> None:
+    def _deliver(self, found: Arrays | Exception) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             self.chunks[0].future.get_loop().call_soon_threadsafe(self._hand_out, found)
 
-    def _hand_out(self, found: NDArray[Any] | Exception) -> None:
+    def _hand_out(self, found: Arrays | Exception) -> None:
         start = 0
         for chunk in self.chunks:
             end = start + len(chunk.rows)
@@ -87,7 +88,7 @@ class Batch:
                 if isinstance(found, Exception):
                     chunk.future.set_exception(found)
                 else:
-                    chunk.future.set_result(found[start:end])
+                    chunk.future.set_result(tuple(rows[start:end] for rows in found))
             start = end
 
 
@@ -116,8 +117,8 @@ class BatchQueue:
         self._seconds_per_row = 0.0
         pool.register(self)
 
-    async def submit(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """The model's answer to a request of at least one row.
+    async def submit(self, batch: NDArray[Any]) -> Arrays:
+        """The model's outputs for a request of at least one row.
 
         Raises:
             DeadlineExceededError: it has waited, or been computed, too long.
@@ -132,7 +133,8 @@ class BatchQueue:
         if len(chunks) == 1:
             return await chunks[0].future
         try:
-            return np.concatenate(await asyncio.gather(*(chunk.future for chunk in chunks)))
+            parts = await asyncio.gather(*(chunk.future for chunk in chunks))
+            return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))
         finally:
             # Where one chunk has failed, or the client has left, the others need not be computed.
             for chunk in chunks:
@@ -199,6 +201,6 @@ def _is_wanted(chunk: Chunk) -> bool:
     return False
 
 
-def _refuse(future: asyncio.Future[NDArray[Any]]) -> None:
+def _refuse(future: asyncio.Future[Arrays]) -> None:
     if not future.done():
         future.set_exception(DeadlineExceededError("the request has waited too long"))

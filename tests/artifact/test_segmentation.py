@@ -31,7 +31,7 @@ def test_a_card_is_read_as_it_was_written() -> None:
     assert card.contract.input.accepts((3, 16, 64))
     assert not card.contract.input.accepts((3, 16, 65))
     assert not card.contract.input.accepts((3, 16, 80))
-    assert card.contract.output_shape((3, 16, 64)) == (4, 16, 64)
+    assert card.contract.output_shapes((3, 16, 64)) == ((4, 16, 64),)
 
 
 @pytest.mark.parametrize(

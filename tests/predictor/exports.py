@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
@@ -30,6 +31,15 @@ def even_program(
     graph = helper.make_graph(nodes, "even", [image], [found], [zeros])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 10
+    return bytes(model.SerializeToString())
+
+
+def doubled_program() -> bytes:
+    """``even_program``, which gives its probabilities a second time as ``again``."""
+    model = onnx.load_from_string(even_program())
+    model.graph.node.append(helper.make_node("Identity", ["probabilities"], ["again"]))
+    again = helper.make_tensor_value_info("again", TensorProto.FLOAT, ["n", 10])
+    model.graph.output.append(again)
     return bytes(model.SerializeToString())
 
 

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artifact import ModelCard
+from artifact import Contract, ModelCard
 from predictor.engines.torch_session import TorchSession
 from predictor.loading import LoadedRevision
 from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batch
 from predictor.networks import Network
 from predictor.programs import program_for
+from predictor.programs.classification import ClassificationProgram
 from predictor.workers import WorkerPool
 from serving.errors import ContractRefusedError, InvalidRequestError, ServingError, TooLargeError
 from serving.model import Answered, HttpRequest
@@ -429,7 +430,7 @@ async def test_concurrent_requests_get_their_own_answers(
 
     async def call(number: int) -> int:
         answer, _ = await model(model.read_grpc(grpc_request(images(number))))
-        return int(answer.probabilities.argmax())
+        return int(answer.outputs[0].argmax())
 
     numbers = [n % 10 for n in range(60)]
     assert await asyncio.gather(*map(call, numbers)) == numbers
@@ -456,6 +457,48 @@ def test_metadata_describes_the_contract(model: PredictorModel) -> None:
     assert model.get_output_types() == [
         {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}
     ]
+
+
+class Halves(ClassificationProgram):
+    """The ten pixels, and their sums by halves."""
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        pixels = self.network(batch)
+        return pixels, pixels.reshape(-1, 2, 5).sum(2)
+
+
+@dataclass(frozen=True)
+class TwoOutputs(Contract):
+    def output_shapes(self, instance: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        return (10,), (2,)
+
+
+async def test_a_contract_of_two_outputs(network: Columns) -> None:
+    known = CARD.contract
+    contract = TwoOutputs(known.task, known.input, ("pixels", "halves"), known.labels)
+    loaded = LoadedRevision(
+        replace(CARD, contract=contract),
+        "sha256:artefact",
+        "torch",
+        TorchSession(Halves(contract, network, 1.0)),
+    )
+    batch = images(1, 7)
+    pixels = batch[:, 0, 0, :10]
+    halves = [[20, 0], [0, 20]]
+    with WorkerPool(1) as pool:
+        model = PredictorModel(loaded, pool, LIMIT)
+        answer = await model.answer(model.read_v2(http(v2_document(batch))))
+        assert [types["shape"] for types in model.get_output_types()] == [[-1, 10], [-1, 2]]
+        written = json.loads(model.write_v2(answer).body)["outputs"]
+        assert [item["data"] for item in written] == [pixels.ravel().tolist(), [20, 0, 0, 20]]
+        predictions = json.loads(model.write_v1(answer).body)["predictions"]
+        assert predictions == [
+            {"pixels": row, "halves": half}
+            for row, half in zip(pixels.tolist(), halves, strict=True)
+        ]
+        reply = model.write_grpc(answer)
+        assert [output.name for output in reply.outputs] == ["pixels", "halves"]
+        assert reply.raw_output_contents[1] == np.array(halves, np.float32).tobytes()
 
 
 async def test_a_colour_contract(network: Columns) -> None:
@@ -485,7 +528,7 @@ async def test_calls_that_arrive_during_a_pass_share_the_next_one(
     answers = [(await first)[0], *(answer for answer, _ in rest)]
     assert sizes == [1, 6]
     for batch, answer in zip(batches, answers, strict=True):
-        assert answer.probabilities == pytest.approx(expected(batch))
+        assert answer.outputs[0] == pytest.approx(expected(batch))
         assert answer.answered.instances == len(batch)
 
 
@@ -496,5 +539,5 @@ async def test_a_call_larger_than_a_pass_is_answered_whole(network: Columns) -> 
         batch = images(*(n % 10 for n in range(2 * PASS + 6)))
         answer, _ = await model(Payload(batch, None))
     assert set(network.threads) == {"inference-0", "inference-1"}
-    assert answer.probabilities == pytest.approx(expected(batch))
+    assert answer.outputs[0] == pytest.approx(expected(batch))
     assert answer.answered.instances == len(batch)

@@ -43,7 +43,8 @@ def random_batch(height: int = 32, width: int = 48) -> NDArray[np.uint8]:
 def answer(
     network: Network, batch: NDArray[np.uint8], temperature: float = 1.0
 ) -> NDArray[np.uint8]:
-    return TorchSession(program_for(CONTRACT, network, temperature)).run(batch)
+    (found,) = TorchSession(program_for(CONTRACT, network, temperature)).run(batch)
+    return found
 
 
 def test_bytes_are_normalised_as_the_contract_says() -> None:

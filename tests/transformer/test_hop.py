@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -176,11 +176,44 @@ async def refused(hop: PredictorClient, kind: type[ServingError], **headers: str
     return caught.value
 
 
-async def test_the_answer_is_the_first_output_and_who_gave_it(connect: Connect) -> None:
-    outputs, answered = await infer(connect())
+async def test_the_answer_is_the_outputs_and_who_gave_them(connect: Connect) -> None:
+    (outputs,), answered = await infer(connect())
     assert outputs.dtype == np.float32
     assert outputs.tolist() == ROWS.tolist()
     assert answered == Answered("7", "sha256:abc", 2)
+
+
+async def test_several_outputs_come_in_the_order_of_the_contract(
+    predictor: Predictor, connect: Connect
+) -> None:
+    contract = replace(CONTRACT, outputs=("probabilities", "logits"))
+    logits = np.arange(20, dtype=np.float32).reshape(2, 10)
+    both = [described(), described(name="logits")]
+    predictor.script = answering(lambda: response(ROWS.tobytes() + logits.tobytes(), both))
+    found, _ = await connect().infer("mnist", contract, BATCH, {})
+    assert [rows.tolist() for rows in found] == [ROWS.tolist(), logits.tolist()]
+    assert [output.name for output in predictor.requests[0].outputs] == list(contract.outputs)
+
+
+@pytest.mark.parametrize("fault", ["order", "missing", "rows", "infinite", "cut off"])
+async def test_one_wrong_output_of_several_is_a_bad_answer(
+    fault: str, predictor: Predictor, connect: Connect
+) -> None:
+    contract = replace(CONTRACT, outputs=("probabilities", "logits"))
+    outputs, raw = [described(), described(name="logits")], 2 * ROWS.tobytes()
+    if fault == "order":
+        outputs.reverse()
+    elif fault == "missing":
+        outputs.pop()
+    elif fault == "rows":
+        outputs[1] |= {"shape": [1, 20]}
+    elif fault == "infinite":
+        raw = ROWS.tobytes() + np.full_like(ROWS, np.inf).tobytes()
+    else:
+        raw = raw[:-4]
+    predictor.script = answering(lambda: response(raw, outputs))
+    with pytest.raises(BadPredictorAnswerError):
+        await connect().infer("mnist", contract, BATCH, {})
 
 
 async def test_the_request_carries_raw_bytes_and_the_contract(
@@ -341,7 +374,7 @@ async def test_a_retry_that_is_answered_is_an_answer(
         return web.Response(status=503) if len(predictor.requests) == 1 else response()
 
     predictor.script = second_time
-    outputs, _ = await infer(connect(attempts=2))
+    (outputs,), _ = await infer(connect(attempts=2))
     assert outputs.tolist() == ROWS.tolist()
     assert predictor.requests[0] == predictor.requests[1]
 
@@ -381,7 +414,7 @@ async def test_a_predictor_that_returns_is_found_by_the_first_call(
     for _ in range(refusals):
         await refused(hop, UnavailableError)
     await predictor.start()
-    outputs, _ = await infer(hop)
+    (outputs,), _ = await infer(hop)
     assert outputs.tolist() == ROWS.tolist()
 
 
@@ -399,7 +432,7 @@ async def test_concurrent_calls_get_their_own_answers(
 
     async def call(number: int) -> list[float]:
         batch = np.full((1, 1, 28, 28), number, np.float32)
-        outputs, _ = await hop.infer("mnist", CONTRACT, batch, {})
+        (outputs,), _ = await hop.infer("mnist", CONTRACT, batch, {})
         found: list[float] = outputs[0].tolist()
         return found
 

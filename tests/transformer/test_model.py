@@ -54,11 +54,11 @@ class FakeHop(PredictorClient):
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
-    ) -> tuple[NDArray[np.float32], Answered]:
+    ) -> tuple[tuple[NDArray[np.float32], ...], Answered]:
         self.calls.append((model, contract.digest, batch, dict(headers)))
         classes = batch.max(axis=(1, 2)).argmax(axis=1) % 10
         outputs = np.eye(10, dtype=np.float32)[classes]
-        return outputs, Answered("7", "sha256:abc", len(batch))
+        return (outputs,), Answered("7", "sha256:abc", len(batch))
 
     async def close(self) -> None:
         self.closed += 1
@@ -296,7 +296,7 @@ async def test_a_v2_request_gets_a_v2_answer(model: ClassificationModel) -> None
 async def test_an_answer_that_does_not_fit_the_labels(
     model: ClassificationModel, hop: FakeHop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nonsense(*arguments: Any) -> tuple[NDArray[np.float32], Answered]:
+    async def nonsense(*arguments: Any) -> tuple[tuple[NDArray[np.float32], ...], Answered]:
         return np.zeros((1, 3), np.float32), Answered("7", "", 1)
 
     monkeypatch.setattr(hop, "infer", nonsense)
@@ -363,7 +363,7 @@ async def test_a_canary_is_dealt_out_finely_from_the_first_request_on(
     """2,000 requests at once, of which every fifth call is answered by another artefact."""
     infer = hop.infer
 
-    async def split(*arguments: Any) -> tuple[NDArray[np.float32], Answered]:
+    async def split(*arguments: Any) -> tuple[tuple[NDArray[np.float32], ...], Answered]:
         outputs, answered = await infer(*arguments)
         await asyncio.sleep(0)
         if len(hop.calls) % 5 == 0:

@@ -186,7 +186,7 @@ def masks_by(
     session = TorchSession(program_for(contract, network, temperature=1.0))
 
     def infer(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.concatenate([session.run(tiles[i : i + 1]) for i in range(len(tiles))])
+        return np.concatenate([session.run(tiles[i : i + 1])[0] for i in range(len(tiles))])
 
     return lambda item: segment(item.image, contract, infer)
 

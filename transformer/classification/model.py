@@ -228,7 +228,7 @@ class ClassificationModel(RemoteModel):
         items = [item for call in calls for item in call.items]
         batch, polarities = assemble(items, self._spec, self._table)
         headers = headers_of_all([call.headers for call in calls])
-        outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
+        (outputs,), answered = await self._hop.infer(self.name, self._contract, batch, headers)
         self._policy.observe(answered.digest)
         self._batcher.limits = self._policy.limits
         shares = []

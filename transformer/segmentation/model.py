@@ -53,8 +53,8 @@ PICTURES = tuple(name for name in FORMATS if name != "TIFF")
 TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
-Levels = tuple[NDArray[np.uint8], Answered]
-"""The predictor's answer to a call, ``(n, classes, h, w)``, and who gave it."""
+Levels = tuple[tuple[NDArray[Any], ...], Answered]
+"""The predictor's answer to a call, one output ``(n, classes, h, w)``, and who gave it."""
 
 
 class Opened(NamedTuple):
@@ -172,7 +172,7 @@ class SegmentationModel(RemoteModel):
                 if not under_way:
                     break
                 tiles, task = under_way.popleft()
-                levels, who = await task
+                (levels,), who = await task
                 if who.digest:
                     answered[who.digest] = who
                 await self._off_loop(work.take, tiles, levels)
@@ -198,7 +198,7 @@ class SegmentationModel(RemoteModel):
     async def _nothing(self, tile: Tile) -> Levels:
         """The answer to a tile without data, for which nobody is asked."""
         empty = np.zeros((1, len(self._contract.labels), tile.height, tile.width), np.uint8)
-        return empty, Answered("", "", 0)
+        return (empty,), Answered("", "", 0)
 
     async def postprocess(  # type: ignore[override]
         self, result: Answer, headers: Mapping[str, str] | None = None

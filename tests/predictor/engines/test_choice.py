@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from artifact import Architecture, Revision, open_revision
 from predictor import engines, registry
-from predictor.engines import EngineError, EngineOptions, load_session, torch_session
+from predictor.engines import Arrays, EngineError, EngineOptions, load_session, torch_session
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.engines.torch_session import TorchSession
 from predictor.loading import load_revision
@@ -153,8 +153,8 @@ class Constant:
     def load(self, revision: Revision, options: EngineOptions) -> Constant:
         return self
 
-    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        return np.full((len(batch), 10), 0.1, np.float32)
+    def run(self, batch: NDArray[Any]) -> Arrays:
+        return (np.full((len(batch), 10), 0.1, np.float32),)
 
     def stop(self, thread: int) -> bool:
         return False

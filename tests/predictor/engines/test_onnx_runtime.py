@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import external_data_helper
+from safetensors.numpy import save
 
 from artifact import ArtifactError, DigestMismatchError, RevisionNotFoundError
 from predictor.engines.engine import EngineError
@@ -19,6 +20,7 @@ from serving.errors import DeadlineExceededError
 from tests.conftest import SHIPPED, make_contract
 from tests.predictor.exports import (
     EVEN,
+    doubled_program,
     endless_program,
     even_program,
     golden_answers,
@@ -31,7 +33,7 @@ CONTRACT = make_contract()
 def test_a_program_answers_batches_of_any_size() -> None:
     session = OnnxSession(even_program(), CONTRACT)
     for size in (1, 2, 33):
-        found = session.run(np.ones((size, 1, 28, 28), np.float32))
+        (found,) = session.run(np.ones((size, 1, 28, 28), np.float32))
         assert found == pytest.approx(np.full((size, 10), EVEN))
     assert session.memory_bytes == len(even_program())
 
@@ -39,7 +41,7 @@ def test_a_program_answers_batches_of_any_size() -> None:
 def test_what_comes_from_the_wire_is_read_as_it_is() -> None:
     session = OnnxSession(even_program(), CONTRACT)
     read_only = np.frombuffer(bytes(4 * 784), np.float32).reshape(1, 1, 28, 28)
-    assert session.run(read_only).shape == (1, 10)
+    assert session.run(read_only)[0].shape == (1, 10)
 
 
 def test_threads_share_a_session() -> None:
@@ -48,7 +50,7 @@ def test_threads_share_a_session() -> None:
     expected = [loaded.session.run(batch) for batch in batches]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(loaded.session.run, batches))
-    assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True))
+    assert all(np.array_equal(f[0], e[0]) for f, e in zip(found, expected, strict=True))
 
 
 def test_a_run_can_be_stopped_and_the_next_one_is_not() -> None:
@@ -84,7 +86,7 @@ async def test_a_pass_without_an_end_is_refused_and_frees_its_worker() -> None:
         other = BatchQueue(pool, quick.run, 8, quick.stop)
         with pytest.raises(DeadlineExceededError, match=r"took more than 0\.2 s"):
             await endless.submit(batch)
-        assert (await other.submit(batch)).shape == (1, 10)
+        assert (await other.submit(batch))[0].shape == (1, 10)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,31 @@ def test_an_export_whose_classes_are_not_the_labels_is_refused(tmp_path: Path) -
 def test_the_message_names_revision_and_file(tmp_path: Path) -> None:
     write_exported(tmp_path, b"nothing")
     with pytest.raises(EngineError, match=r"^mnist/1: model\.onnx: cannot be loaded"):
+        load_revision(tmp_path, "mnist", "1")
+
+
+TWO_OUTPUTS = replace(CONTRACT, outputs=("probabilities", "again"))
+
+
+def test_several_outputs_come_in_the_order_of_the_contract() -> None:
+    batch = np.ones((3, 1, 28, 28), np.float32)
+    found = OnnxSession(doubled_program(), TWO_OUTPUTS).run(batch)
+    assert [rows.shape for rows in found] == [(3, 10), (3, 10)]
+    turned = replace(CONTRACT, outputs=("again", "probabilities"))
+    with pytest.raises(EngineError, match=r"expected .* again, probabilities, got"):
+        OnnxSession(doubled_program(), turned)
+
+
+@pytest.mark.parametrize("second", [EVEN, 0.2])
+def test_golden_answers_hold_every_output(second: float, tmp_path: Path) -> None:
+    images = np.zeros((2, 1, 28, 28), np.float32)
+    first, again = (np.full((2, 10), value, np.float32) for value in (EVEN, second))
+    golden = save({"input": images, "output.probabilities": first, "output.again": again})
+    write_exported(tmp_path, doubled_program(), golden=golden, contract=TWO_OUTPUTS)
+    if second == EVEN:
+        assert len(load_revision(tmp_path, "mnist", "1").outputs(images)) == 2
+        return
+    with pytest.raises(ArtifactError, match=r"differ from the golden ones by 0\.1"):
         load_revision(tmp_path, "mnist", "1")
 
 

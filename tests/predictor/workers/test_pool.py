@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from predictor.engines import Arrays
 from predictor.workers import BatchQueue, WorkerPool, batch_queue, worker
 from predictor.workers import pool as module
 from serving.errors import DeadlineExceededError
@@ -30,14 +31,14 @@ class Doubling:
         self.begun: list[tuple[str, list[int]]] = []
         self.gates: list[threading.Event] = []
 
-    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, rows: NDArray[Any]) -> Arrays:
         gate = threading.Event()
         self.begun.append((threading.current_thread().name, rows.tolist()))
         self.gates.append(gate)
         assert gate.wait(5)
         if (rows < 0).any():
             raise ValueError("below zero")
-        return rows * 2
+        return (rows * 2,)
 
     @property
     def sizes(self) -> list[int]:
@@ -50,18 +51,18 @@ class Doubling:
         return False
 
 
-def submit(queue: BatchQueue, *batches: list[int]) -> list[asyncio.Task[NDArray[Any]]]:
+def submit(queue: BatchQueue, *batches: list[int]) -> list[asyncio.Task[Arrays]]:
     return [asyncio.create_task(queue.submit(np.array(batch))) for batch in batches]
 
 
-async def answers(network: Doubling, tasks: list[asyncio.Task[NDArray[Any]]]) -> list[list[int]]:
+async def answers(network: Doubling, tasks: list[asyncio.Task[Arrays]]) -> list[list[int]]:
     await until(lambda: network.let_go() or all(task.done() for task in tasks))
-    return [task.result().tolist() for task in tasks]
+    return [rows.tolist() for task in tasks for rows in task.result()]
 
 
 async def busy(
     pool: WorkerPool, network: Doubling
-) -> tuple[BatchQueue, list[asyncio.Task[NDArray[Any]]]]:
+) -> tuple[BatchQueue, list[asyncio.Task[Arrays]]]:
     """A queue, and the task of its first pass, which has begun."""
     queue = BatchQueue(pool, network, ROWS)
     tasks = submit(queue, [1])
@@ -340,10 +341,10 @@ def test_the_first_thread_does_what_comes_before(pool: WorkerPool) -> None:
 async def test_what_has_been_answered_is_not_kept(pool: WorkerPool) -> None:
     seen: list[weakref.ref[Any]] = []
 
-    def network(rows: NDArray[Any]) -> NDArray[Any]:
+    def network(rows: NDArray[Any]) -> Arrays:
         found = rows + 1
         seen.append(weakref.ref(found))
-        return found
+        return (found,)
 
     queue = BatchQueue(pool, network, ROWS)
     await queue.submit(np.array([1]))
@@ -409,3 +410,15 @@ async def test_a_batch_is_stopped_once_it_takes_too_long(network: Doubling) -> N
             await queue.submit(np.array([1]))
         first = pool.run_on_first_worker(threading.get_ident)
     assert stopped[0] == first
+
+
+async def test_each_request_gets_its_rows_of_every_output(pool: WorkerPool) -> None:
+    def network(rows: NDArray[Any]) -> Arrays:
+        return rows + 1, np.stack([rows, -rows], axis=1)
+
+    queue = BatchQueue(pool, network, ROWS)
+    tasks = submit(queue, [1], [2, 3], list(range(10)))  # the last one in three passes
+    for batch, task in zip(([1], [2, 3], list(range(10))), tasks, strict=True):
+        more, pairs = await task
+        assert more.tolist() == [n + 1 for n in batch]
+        assert pairs.tolist() == [[n, -n] for n in batch]

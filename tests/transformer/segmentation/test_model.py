@@ -44,13 +44,13 @@ class Brightest:
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[np.uint8], headers: Mapping[str, str]
-    ) -> tuple[NDArray[Any], Answered]:
+    ) -> tuple[tuple[NDArray[Any], ...], Answered]:
         if not contract.input.accepts(batch.shape[1:]):
             raise ContractRefusedError(f"{batch.shape}")
         revision = self._revisions[len(self.shapes) % len(self._revisions)]
         self.shapes.append(batch.shape)
         levels = np.concatenate([np.zeros_like(batch[:, :1]), batch // 2], axis=1)
-        return levels, Answered(revision, f"sha256:{revision}", len(batch))
+        return (levels,), Answered(revision, f"sha256:{revision}", len(batch))
 
 
 @pytest_asyncio.fixture
