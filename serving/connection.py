@@ -1,11 +1,11 @@
-"""A connection until its first request's head is there: bounded in bytes and time.
+"""A connection's heads, bounded in bytes and time.
 
 uvicorn's parser in C knows no limit for a head, waits for one for ever, and loses the body of a
 request that offers ``Upgrade: h2c``, as Java's client does by default: what is left of the body is
 then run as a second request. Its parser in Python, h11, does what RFC 9110 says, which is to ignore
-the offer, but is slower. So the first head chooses: with an offer h11, else the one in C. Both are
-uvicorn's as they are, and from then on the connection is theirs. An offer that comes later, to the
-parser in C, is refused by the edge, which closes the connection (``LateOfferError``).
+the offer, but is slower. So the first head chooses: with an offer h11, which bounds what it is
+given itself, else the one in C, whose later heads ``LaterHeads`` bounds. An offer that comes later,
+to the parser in C, is refused by the edge, which closes the connection (``LateOfferError``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from serving.rendering import error_reply
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
-"""From the connection's beginning to the end of its first head."""
+"""From a head's beginning, the first one's being the connection's, to its end."""
 
 _OFFER = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 _END = b"\r\n\r\n"
@@ -70,14 +70,13 @@ class FirstHead(asyncio.Protocol):
         self._received += data
         end = self._received.find(_END)
         if end > MAX_HEAD_BYTES or (end < 0 and len(self._received) > MAX_HEAD_BYTES):
-            self._transport.write(_refusal())
-            self._transport.close()
+            _refuse(self._transport)
             return
         # Without an end, only the parser can tell what is no HTTP at all.
         if end < 0 and self._received[:1].isalpha():
             return
         offers = _OFFER.search(self._received, 0, max(end, 0) + len(_END)) is not None
-        kind = H11Protocol if offers else HttpToolsProtocol
+        kind = H11Protocol if offers else LaterHeads
         self._leave()
         state = {**self._arguments["app_state"], IGNORES_OFFERS: offers}
         arguments = {**self._arguments, "app_state": state}
@@ -91,6 +90,55 @@ class FirstHead(asyncio.Protocol):
         self._connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
+
+
+class LaterHeads(HttpToolsProtocol):
+    """uvicorn's parser in C, with bounds for the heads that do not come whole.
+
+    One that does has the size of what the socket gave at once, and took no time.
+    """
+
+    _in_head = False
+    _begun = False
+    _head_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self._begun = False
+        super().data_received(data)
+        if not self._in_head:
+            return
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        if not self._begun:  # else most of these bytes may be another request's body
+            self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._leave_head()
+            _refuse(self.transport)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._begun = True
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._leave_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave_head()
+        super().connection_lost(exc)
+
+    def _leave_head(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _refuse(transport: asyncio.Transport) -> None:
+    transport.write(_refusal())
+    transport.close()
 
 
 def _refusal() -> bytes:

@@ -55,10 +55,19 @@ class _Entry(Generic[Item, Result]):
     size_bytes: int
     arrived: float
     future: asyncio.Future[Result]
+    under_way: _UnderWay[Item, Result] | None = None
+
+
+@dataclass
+class _UnderWay(Generic[Item, Result]):
+    batch: list[_Entry[Item, Result]]
+    task: asyncio.Task[Any]
 
 
 class Batcher(Generic[Item, Result]):
     """First come, first served; whoever stops waiting is left out of the batch.
+
+    A batch that nobody waits for any more is cancelled.
 
     Args:
         run: does a batch; gives one result an item, in order, or raises for all of them.
@@ -100,7 +109,17 @@ class Batcher(Generic[Item, Result]):
             # At the end of this turn, when all sockets that are ready have been read.
             self._scheduled = True
             loop.call_soon(self._end_of_turn)
-        return await entry.future
+        try:
+            return await entry.future
+        except asyncio.CancelledError:
+            if entry.under_way is not None:
+                self._cancel_unwanted(entry.under_way)
+            raise
+
+    @staticmethod
+    def _cancel_unwanted(under_way: _UnderWay[Item, Result]) -> None:
+        if all(entry.future.done() for entry in under_way.batch):
+            under_way.task.cancel()
 
     def _end_of_turn(self) -> None:
         self._scheduled = False
@@ -110,7 +129,11 @@ class Batcher(Generic[Item, Result]):
         while self._waiting and self._may_send():
             batch = self._take()
             if batch:
-                self._under_way.add(asyncio.get_running_loop().create_task(self._do(batch)))
+                task = asyncio.get_running_loop().create_task(self._do(batch))
+                self._under_way.add(task)
+                under_way = _UnderWay(batch, task)
+                for entry in batch:
+                    entry.under_way = under_way
         if not self._waiting or self._timer is not None:
             return
         if len(self._under_way) < self.limits.max_calls:

@@ -146,6 +146,41 @@ async def test_a_connection_without_a_whole_head_is_closed(
         writer.close()
 
 
+@pytest.mark.parametrize("value", [1, 1000])
+async def test_a_later_head_beyond_the_limit_is_431(value: int) -> None:
+    model = SumModel()
+    lines = b"".join(b"X-%d: %s\r\n" % (i, b"x" * value) for i in range(180_000 // (value + 8)))[:90_000]
+    async with listening(model) as port:
+        parts = [lines[start : start + 30_000] for start in range(0, len(lines), 30_000)]
+        found = await talk(port, SECOND, PREDICT, *parts)
+    assert found.startswith(b"HTTP/1.1 203 ")
+    assert found.count(b"HTTP/1.1 431 ") == 1
+    assert model.requests == []
+
+
+async def test_a_large_body_is_no_part_of_the_head_behind_it() -> None:
+    model = SumModel()
+    large = b'{"instances": [1, 2], "more": "' + b"x" * 2 * connection.MAX_HEAD_BYTES + b'"}'
+    request = PREDICT + b"Content-Length: %d\r\n\r\n" % len(large) + large
+    async with listening(model) as port:
+        found = await talk(port, SECOND, request + SECOND[:20], SECOND[20:])
+    assert found.count(b"HTTP/1.1 203 ") == 2
+    assert b"HTTP/1.1 431 " not in found
+
+
+async def test_a_later_head_that_does_not_end_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+    async with listening(SumModel()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SECOND)
+        assert (await reader.read(1 << 16)).startswith(b"HTTP/1.1 203 ")
+        writer.write(PREDICT)
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+
+
 async def test_what_is_no_http_is_refused_at_once() -> None:
     async with listening(SumModel()) as port:
         assert (await talk(port, b"\x16\x03\x01")).startswith(b"HTTP/1.1 400 ")

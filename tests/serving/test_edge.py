@@ -257,12 +257,12 @@ async def test_a_body_that_trickles_in_is_given_up(
 async def test_a_body_that_comes_steadily_is_read_however_long_it_takes(
     edge: Edge, model: SumModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body, "CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(body, "MIN_BYTES_PER_SECOND", 20)
+    monkeypatch.setattr(body, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(body, "MIN_BYTES_PER_SECOND", 5)
     content = iter(json.dumps(ONE).encode().ljust(60))
 
     async def steadily() -> Message:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
         byte = next(content, None)
         part = b"" if byte is None else bytes([byte])
         return {"type": "http.request", "body": part, "more_body": byte is not None}

@@ -20,11 +20,16 @@ class Work:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.gates: list[asyncio.Event] = []
+        self.cancelled: list[list[int]] = []
 
     async def __call__(self, items: list[int]) -> list[int]:
         self.batches.append(items)
         self.gates.append(asyncio.Event())
-        await self.gates[-1].wait()
+        try:
+            await self.gates[-1].wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(items)
+            raise
         if -1 in items:
             raise ValueError("minus one")
         return [2 * item for item in items]
@@ -220,6 +225,21 @@ async def test_who_goes_while_his_batch_is_under_way_harms_nobody(work: Work) ->
     work.let_go()
     assert await tasks[1] == 4
     assert tasks[0].cancelled()
+
+
+async def test_a_batch_that_nobody_waits_for_any_more_is_cancelled(work: Work) -> None:
+    batcher = Batcher(work, LIMITS, 60)
+    tasks = submit(batcher, 1, 2)
+    await turns()
+    tasks += submit(batcher, 3)
+    tasks[0].cancel()
+    await turns()
+    assert work.cancelled == []
+    tasks[1].cancel()
+    await until(lambda: work.batches == [[1, 2], [3]])
+    assert work.cancelled == [[1, 2]]
+    work.let_go()
+    assert await tasks[2] == 6
 
 
 async def test_who_has_waited_too_long_is_refused(work: Work) -> None:
