@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.requests import Request
 
+from accounts.client_address import client_address
 from accounts.database import Database, open_database
 from accounts.mail import Mailer, mailer_for
 from accounts.outbox import Outbox
@@ -29,24 +29,11 @@ class Service:
 
     def client(self, request: Request) -> str:
         """The address that a request came from, as far as our own proxies say."""
-        hops = self.settings.trusted_proxies
-        forwarded = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
-        if hops and len(forwarded) >= hops and forwarded[-hops]:
-            return client_name(forwarded[-hops])
-        return client_name(request.client.host if request.client else "")
-
-
-def client_name(address: str) -> str:
-    """Of IPv6 the network alone: everybody has 2⁶⁴ addresses of theirs."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ip_network((found, 64), strict=False))
-    return str(found)
+        return client_address(
+            request.headers.get("x-forwarded-for", ""),
+            self.settings.trusted_proxies,
+            request.client.host if request.client else "",
+        )
 
 
 def build_service(settings: AccountsSettings, mailer: Mailer | None = None) -> Service:

@@ -26,11 +26,29 @@ class DatabaseSettings(Settings):
     )
 
 
-class EdgeSettings(DatabaseSettings):
+class StrangerSettings(DatabaseSettings):
+    """Of what people without an account reach."""
+
+    old_names: ClassVar[dict[str, str]] = DatabaseSettings.old_names | without_prefix(
+        "trusted_proxies"
+    )
+
+    trusted_proxies: int = Field(
+        0, ge=0, description="proxies in front that add to `x-forwarded-for`"
+    )
+    tries_per_day: int = Field(
+        0, ge=0, description="answers a day that an address gets without a key; 0: none"
+    )
+
+
+class EdgeSettings(StrangerSettings):
     """Of the check and the meter."""
 
     account_in_flight: int = Field(
         32, ge=1, description="requests that an account may have under way; the next one is a 429"
+    )
+    tries_in_all: int = Field(
+        2000, ge=0, description="answers a day without a key of all addresses together"
     )
 
 
@@ -47,7 +65,7 @@ class CommandSettings(DatabaseSettings):
     )
 
 
-class AccountsSettings(CommandSettings):
+class AccountsSettings(CommandSettings, StrangerSettings):
     """Of the console, which alone sends mail."""
 
     old_names: ClassVar[dict[str, str]] = CommandSettings.old_names | without_prefix(
@@ -105,9 +123,6 @@ class AccountsSettings(CommandSettings):
     )
     registration_attempts: int = Field(
         10, ge=1, description="registrations a client may try in an hour"
-    )
-    trusted_proxies: int = Field(
-        0, ge=0, description="proxies in front that add to `x-forwarded-for`"
     )
     smtp_host: str = Field("", description="mail server; needed outside development")
     smtp_port: int = Field(587, ge=1, le=65535, description="its port")

@@ -9,11 +9,15 @@ import sys
 
 import uvloop
 
-from accounts.database import open_database
+from accounts.database import Database, open_database
+from accounts.house import open_house
 from accounts.settings import EdgeSettings
 from common.logs import configure_logging
 from common.settings import SettingError, read_settings
 from edge.server import serve
+from edge.tries import TryLimits
+
+MAX_DAYS_OF_MONTH = 31
 
 
 def main() -> int:
@@ -30,7 +34,11 @@ def main() -> int:
     sys.setswitchinterval(0.002)
     url = settings.database_url.get_secret_value()
     engine = open_database(url, pool_size=1, ca_file=settings.database_ca_file)
-    uvloop.run(serve(engine, options.address, settings.account_in_flight))
+    tries = TryLimits(settings.tries_per_day, settings.tries_in_all, settings.trusted_proxies)
+    if tries.per_address:
+        with Database(engine).write() as session:
+            open_house(session, tries.in_all * MAX_DAYS_OF_MONTH)
+    uvloop.run(serve(engine, options.address, settings.account_in_flight, tries))
     return 0
 
 

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
 import time
+import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from envoy.service.auth.v3 import external_auth_pb2 as pb
 from google.rpc import code_pb2
 
 from accounts.clock import SECOND_MS, month_bounds, month_of, now_ms
+from accounts.house import HOUSE_HASH
 from accounts.keys import ALL_MODELS
 from accounts.secret_tokens import has_key_form, token_hash
 from common.routes import REQUEST_ID
+from edge.denied import DeniedError
 from edge.directory import Directory
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, Metered
 from edge.records import Admitted, Intent, KeyRecord
-from edge.route import find_route
+from edge.route import Route, find_route
+from edge.tries import MAX_AT_ONCE, Tries, Try, TryLimits
 
 EXPECTED_CONTENT = "x-expected-content"
 """Tells the model server what a used request id belongs to; the body is compared there."""
 REMOVED_HEADERS = ("authorization", "cookie")
 """The model never sees who pays: KServe's transformer would forward the key to the predictor."""
+
+TRIES_LEFT = "x-tries-left"
+"""Tells who asks without a key how many tries a day are left."""
 
 REUSED_CODE = "request_id_reused"
 REUSED_MESSAGE = "this x-request-id was another request's, or was repeated too often or too late"
@@ -35,32 +41,44 @@ REUSED_MESSAGE = "this x-request-id was another request's, or was repeated too o
 logger = logging.getLogger("edge.check")
 
 
-class DeniedError(Exception):
-    """The request does not reach a model."""
+class Asker(NamedTuple):
+    """On whose account a request is.
 
-    def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = {"content-type": "application/json", **(headers or {})}
-        self.body = json.dumps({"error": message, "code": code}) + "\n"
+    Attributes:
+        tried: of who has no key.
+    """
+
+    record: KeyRecord
+    request_id: str
+    tried: Try | None = None
 
 
 class Check:
-    """The one method of ``envoy.service.auth.v3.Authorization``, on serialised messages."""
+    """The one method of ``envoy.service.auth.v3.Authorization``, on serialised messages.
 
-    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
+    Args:
+        limits: of tries without a key; none are given without it.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        ledger: Ledger,
+        in_flight: InFlight,
+        limits: TryLimits | None = None,
+    ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._in_flight = in_flight
+        self._tries = Tries(limits or TryLimits())
 
     async def check(self, data: bytes, context: Any = None) -> bytes:
         """A serialised CheckRequest to a serialised CheckResponse."""
-        http = pb.CheckRequest.FromString(data).attributes.request.http
+        attributes = pb.CheckRequest.FromString(data).attributes
+        http = attributes.request.http
+        peer = attributes.source.address.socket_address.address
         try:
-            return await self._decide(http.method, http.path, http.headers)
+            return await self._decide(http.method, http.path, http.headers, peer)
         except DeniedError as denied:
             return _denied(denied)
         except LedgerDownError:
@@ -73,12 +91,26 @@ class Check:
             logger.exception("unexpected error")
             return _denied(DeniedError(500, "internal", "internal error"))
 
-    async def _decide(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    async def _decide(self, method: str, path: str, headers: Mapping[str, str], peer: str) -> bytes:
         # A protobuf map gives "" for what is not there.
-        record = await self._authenticate(headers["authorization"])
         route = find_route(method, path)
+        is_try = self._tries.are_given and route is not None and route.metered
+        if is_try and not headers["authorization"]:
+            asker = await self._admit_stranger(headers, peer)
+        else:
+            record = await self._authenticate(headers["authorization"])
+            asker = Asker(record, headers["x-request-id"])
         if route is None:
             raise DeniedError(404, "not_found", "there is nothing at this URL for this method")
+        try:
+            return await self._let_through(asker, route, headers)
+        except BaseException:
+            if asker.tried is not None:
+                self._tries.give_back(asker.tried.address)
+            raise
+
+    async def _let_through(self, asker: Asker, route: Route, headers: Mapping[str, str]) -> bytes:
+        record, tried = asker.record, asker.tried
         if route.model and ALL_MODELS not in record.scopes and route.model not in record.scopes:
             raise DeniedError(403, "forbidden", f"this key is not for model {route.model}")
         allowance = self._directory.allowance(record.family)
@@ -91,36 +123,50 @@ class Check:
                 f"this key may send {record.rate_per_second} requests a second",
                 {"retry-after": str(math.ceil(wait))},
             )
-        request_id = headers["x-request-id"]
-        if route.metered and not REQUEST_ID.fullmatch(request_id):
+        if route.metered and not REQUEST_ID.fullmatch(asker.request_id):
             raise DeniedError(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
         attempt_id = random.getrandbits(62)
-        if not self._in_flight.begin(record.account_id, attempt_id, now):
+        others = {f"address {tried.address}": MAX_AT_ONCE} if tried else {}
+        if not self._in_flight.begin(record.account_id, attempt_id, now, others):
+            limit = MAX_AT_ONCE if tried else self._in_flight.max_per_account
             raise DeniedError(
                 429,
                 "too_many_in_flight",
-                f"an account may have {self._in_flight.max_per_account} requests under way",
+                f"an account, or an address without one, may have {limit} requests under way",
                 {"retry-after": "1"},
             )
         if not route.metered:
-            return _allowed(record, request_id, attempt_id, None)
+            return _allowed(asker, attempt_id)
         try:
-            metered, content = await self._admit(record, route.model, headers, attempt_id, now)
+            metered, content = await self._admit(asker, route.model, headers, attempt_id, now)
         except BaseException:
             self._in_flight.end(attempt_id)
             raise
-        return _allowed(record, request_id, attempt_id, metered, content)
+        return _allowed(asker, attempt_id, metered, content)
+
+    async def _admit_stranger(self, headers: Mapping[str, str], peer: str) -> Asker:
+        """Somebody without a key, on the house's account; raises DeniedError."""
+        tried = self._tries.take(headers, peer, now_ms())
+        try:
+            record = (await self._directory.find(HOUSE_HASH)).record
+            if record is None:
+                raise _unknown_key()
+        except BaseException:
+            self._tries.give_back(tried.address)
+            raise
+        # Never one of the sender's: strangers share an account, and so the ids in it.
+        return Asker(record, str(uuid.uuid4()), tried)
 
     async def _admit(
         self,
-        record: KeyRecord,
+        asker: Asker,
         model: str,
         headers: Mapping[str, str],
         attempt_id: int,
         now: float,
     ) -> tuple[Metered, str]:
         """An intent on record, and what content its request id belongs to, where that is known."""
-        request_id = headers["x-request-id"]
+        record, request_id = asker.record, asker.request_id
         allowance = self._directory.allowance(record.family)
         assert allowance is not None
         room = allowance.has_room(record.quota_requests, request_id, now)
@@ -209,19 +255,21 @@ def _length(text: str) -> int:
 
 
 def _allowed(
-    record: KeyRecord,
-    request_id: str,
+    asker: Asker,
     attempt_id: int,
-    metered: Metered | None,
+    metered: Metered | None = None,
     content: str = "",
 ) -> bytes:
     response = pb.CheckResponse()
     ok = response.ok_response
     set_headers = {
-        "x-account-id": record.account_id,
-        "x-key-id": record.key_id,
-        "x-request-id": request_id,
+        "x-account-id": asker.record.account_id,
+        "x-key-id": asker.record.key_id,
+        "x-request-id": asker.request_id,
     }
+    if asker.tried is not None:
+        option = ok.response_headers_to_add.add()
+        option.header.key, option.header.value = TRIES_LEFT, str(asker.tried.left)
     if content:
         set_headers[EXPECTED_CONTENT] = content
     else:

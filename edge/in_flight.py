@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LOST_SECONDS = 150.0
@@ -16,17 +17,24 @@ they cost a connection each, and their end is heard of a moment late."""
 @dataclass
 class Attempt:
     """Attributes:
+    sharers: whose shares it is a part of.
     answered: whether its answer's headers have been seen.
     """
 
-    account_id: str
+    sharers: tuple[str, ...]
     since: float
     answered: bool = False
 
 
 @dataclass
 class Share:
-    """What an account has under way."""
+    """What an account, or an address without one, has under way.
+
+    Attributes:
+        limit: of requests without an answer.
+    """
+
+    limit: int
 
     attempts: set[int] = field(default_factory=set)
     waiting: int = 0
@@ -45,35 +53,47 @@ class InFlight:
         self._attempts: dict[int, Attempt] = {}
         self._shares: dict[str, Share] = {}
 
-    def begin(self, account_id: str, attempt_id: int, now: float) -> bool:
-        """Count one more; False, and not counted, where the account has its share already."""
-        share = self._shares.get(account_id)
-        if share is not None and self._is_used_up(share):
+    def begin(
+        self, account_id: str, attempt_id: int, now: float, others: Mapping[str, int] | None = None
+    ) -> bool:
+        """Count one more; False, and not counted, where somebody has their share already.
+
+        Args:
+            others: whose shares it is a part of besides the account's, with their limits.
+        """
+        limits = {account_id: self.max_per_account, **(others or {})}
+        for name in limits:
+            share = self._shares.get(name)
+            if share is None or not _is_used_up(share):
+                continue
             for lost in [a for a in share.attempts if now - self._attempts[a].since > LOST_SECONDS]:
                 self.end(lost)
-            if self._is_used_up(share):
+            if _is_used_up(share):
                 return False
-        self._attempts[attempt_id] = Attempt(account_id, now)
-        share = self._shares.setdefault(account_id, Share())
-        share.attempts.add(attempt_id)
-        share.waiting += 1
+        self._attempts[attempt_id] = Attempt(tuple(limits), now)
+        for name, limit in limits.items():
+            share = self._shares.setdefault(name, Share(limit))
+            share.attempts.add(attempt_id)
+            share.waiting += 1
         return True
 
     def answered(self, attempt_id: int) -> None:
         attempt = self._attempts.get(attempt_id)
         if attempt is not None and not attempt.answered:
             attempt.answered = True
-            self._shares[attempt.account_id].waiting -= 1
+            for name in attempt.sharers:
+                self._shares[name].waiting -= 1
 
     def end(self, attempt_id: int) -> Attempt | None:
         """What was known of it; None if it was not counted, or not by this process."""
         attempt = self._attempts.pop(attempt_id, None)
         if attempt is not None:
-            share = self._shares[attempt.account_id]
-            share.attempts.discard(attempt_id)
-            share.waiting -= not attempt.answered
-            if not share.attempts:
-                del self._shares[attempt.account_id]
+            for name in attempt.sharers:
+                share = self._shares[name]
+                share.attempts.discard(attempt_id)
+                share.waiting -= not attempt.answered
+                if not share.attempts:
+                    del self._shares[name]
         return attempt
 
     def forget_all(self) -> None:
@@ -83,8 +103,6 @@ class InFlight:
         self._attempts.clear()
         self._shares.clear()
 
-    def _is_used_up(self, share: Share) -> bool:
-        return (
-            share.waiting >= self.max_per_account
-            or len(share.attempts) >= self.max_per_account * BEING_READ
-        )
+
+def _is_used_up(share: Share) -> bool:
+    return share.waiting >= share.limit or len(share.attempts) >= share.limit * BEING_READ

@@ -19,6 +19,7 @@ from edge.endings import Endings
 from edge.in_flight import InFlight
 from edge.ledger import Ledger
 from edge.meter import Meter
+from edge.tries import TryLimits
 
 GRACE_SECONDS = 10.0
 MAX_MESSAGE_BYTES = 256 << 10
@@ -34,9 +35,10 @@ class EdgeServer:
 
     Args:
         max_in_flight: requests that an account may have under way.
+        tries: without a key.
     """
 
-    def __init__(self, engine: Engine, max_in_flight: int) -> None:
+    def __init__(self, engine: Engine, max_in_flight: int, tries: TryLimits | None = None) -> None:
         self._ledger = Ledger(engine)
         self._directory = Directory(self._ledger)
         self._server = aio.server(
@@ -44,7 +46,7 @@ class EdgeServer:
             maximum_concurrent_rpcs=MAX_CALLS,
         )
         in_flight = InFlight(max_in_flight)
-        check = Check(self._directory, self._ledger, in_flight)
+        check = Check(self._directory, self._ledger, in_flight, tries)
         meter = Meter(self._directory, self._ledger, in_flight)
         endings = Endings(self._directory, self._ledger, in_flight)
 
@@ -96,12 +98,12 @@ class EdgeServer:
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
 
 
-async def serve(engine: Engine, address: str, max_in_flight: int) -> None:
+async def serve(engine: Engine, address: str, max_in_flight: int, tries: TryLimits) -> None:
     """Until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    server = EdgeServer(engine, max_in_flight)
+    server = EdgeServer(engine, max_in_flight, tries)
     await server.start(address)
     logger.info("the edge's check listens on %s", address)
     await ended.wait()

@@ -21,6 +21,7 @@ from edge.envoy import EdgePorts
 from edge.processes import Edge, envoy_program, free_edge_ports
 
 FOLDER = ROOT / "build" / "edge"
+TRIES_PER_DAY = 50
 MODELS_SECONDS = 90.0
 SAMPLE = ROOT / "samples" / "seven.png"
 GREETING = """
@@ -78,6 +79,7 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
         "VISION_DEVELOPMENT": "true",
         "VISION_PUBLIC_URL": f"http://localhost:{port}",
         "VISION_TRUSTED_PROXIES": "1",
+        "VISION_TRIES_PER_DAY": str(TRIES_PER_DAY),
     }
     try:
         FOLDER.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,8 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         ready = any(line.startswith("Ready") for line in process.stdout)
         assert ready, process.stderr and process.stderr.read()
         assert call(f"http://localhost:{port}/").status == 200
-        assert call(f"http://localhost:{port}/v1/models/mnist:predict", b"{}").status == 401
+        assert call(f"http://localhost:{port}/v1/models/mnist").status == 401
+        assert call(f"http://localhost:{port}/v1/models/mnist:predict", b"{}").status == 422
     finally:
         os.kill(process.pid, signal.SIGINT)
         rest, _ = process.communicate(timeout=40)
