@@ -6,6 +6,7 @@ Imports nothing outside the standard library, so that every other room may impor
 from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights, known
 from artifact.classification import Metrics, SeedResult
 from artifact.contract import Contract, ImageInput, TensorInput
+from artifact.document import as_document
 from artifact.errors import (
     ArtifactError,
     CardError,
@@ -15,6 +16,7 @@ from artifact.errors import (
     RevisionNotFoundError,
 )
 from artifact.exports import Export, Golden
+from artifact.frame import Frame, Resize, Size, Whole
 from artifact.metrics import TaskMetrics
 from artifact.revision import (
     CARD_FILE,
@@ -47,11 +49,13 @@ __all__ = [
     "DataSource",
     "DigestMismatchError",
     "Export",
+    "Frame",
     "Golden",
     "ImageInput",
     "Metrics",
     "ModelCard",
     "RasterInput",
+    "Resize",
     "Revision",
     "RevisionExistsError",
     "RevisionNotFoundError",
@@ -60,9 +64,12 @@ __all__ = [
     "SegmentationContract",
     "SegmentationMetrics",
     "SegmentationRun",
+    "Size",
     "TaskMetrics",
     "TensorInput",
     "Weights",
+    "Whole",
+    "as_document",
     "known",
     "model_contract",
     "next_revision",

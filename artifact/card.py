@@ -7,10 +7,11 @@ every version up to it is read.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from artifact.contract import Contract
+from artifact.document import as_document
 from artifact.errors import CardError
 from artifact.exports import Export, Golden
 from artifact.fields import DIGEST, FILE, MOMENT, NAME, REVISION, Fields
@@ -132,7 +133,7 @@ class ModelCard:
 
         Beside the contract stands its digest.
         """
-        known = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
+        known = {name: value for name, value in as_document(self).items() if value != {}}
         document = {"format": FORMAT, **known, "contract_digest": self.contract.digest}
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

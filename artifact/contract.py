@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
+from artifact.document import as_document
 from artifact.errors import CardError
 from artifact.fields import Fields
+from artifact.frame import Frame, Whole, read_frame
 
 Kind = TypeVar("Kind", bound="TensorInput")
 
@@ -21,12 +23,17 @@ CHANNELS = {"L": 1, "RGB": 3}
 """Colour modes an input may have, by Pillow's names, with their number of channels."""
 
 
+WHOLE = Whole()
+BYTE = 1 / 255
+"""A scale by which a byte's full intensity becomes 1."""
+
+
 class TensorInput:
     """What the inputs of all tasks have: a name and a kind of tensor.
 
     Attributes:
         name: the tensor's name in the v2 protocol.
-        layout: order of the tensor's axes, ``NCHW``.
+        layout: order of the tensor's axes, ``NCHW`` or ``NHWC``.
         dtype: the v2 protocol's name of the element type.
     """
 
@@ -36,7 +43,7 @@ class TensorInput:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one instance; -1 where an instance chooses."""
+        """Of one instance, its axes in the order of ``layout``; -1 where an instance chooses."""
         raise NotImplementedError
 
     @property
@@ -62,14 +69,20 @@ class TensorInput:
 class ImageInput(TensorInput):
     """How an image becomes the network's input tensor.
 
-    The tensor is ``(pixel / 255 - mean) / std`` a channel, in ``layout`` and ``dtype``.
+    The tensor is ``(pixel * scale - mean) / std`` a channel, in ``layout`` and ``dtype``.
 
     Attributes:
         height, width: pixels.
         mode: Pillow's colour mode, ``L`` or ``RGB``.
-        mean, std: one number a channel, in units of full intensity (0 to 1).
+        mean, std: one number a channel of the tensor, in units of a scaled pixel.
         background: intensity around the subject in the training data, ``black`` or ``white``:
-            what padding is filled with, and what polarity is normalised to.
+            what polarity is normalised to, and what a whole picture is padded with. None where
+            neither is done.
+        frame: how a picture is brought to height and width.
+        scale: what a byte is multiplied by; by default its full intensity becomes 1.
+        channel_order: of the tensor: ``RGB``, or ``BGR`` as OpenCV has it.
+        polarity: of a grey network: ``auto`` to see to it that subjects are as light against
+            their surroundings as in the training data; ``none`` to leave intensities alone.
     """
 
     name: str
@@ -80,20 +93,36 @@ class ImageInput(TensorInput):
     std: tuple[float, ...]
     layout: str
     dtype: str
-    background: str
+    background: str | None = None
+    frame: Frame = WHOLE
+    scale: float = BYTE
+    channel_order: str = "RGB"
+    polarity: str = "auto"
 
     def __post_init__(self) -> None:
         # 0 and 0.0 are one number, but not one text, and the digest is over the text.
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+        object.__setattr__(self, "scale", float(self.scale))
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one instance."""
-        return (CHANNELS[self.mode], self.height, self.width)
+        """Of one instance, its axes in the order of ``layout``."""
+        channels = CHANNELS[self.mode]
+        if self.layout == "NHWC":
+            return (self.height, self.width, channels)
+        return (channels, self.height, self.width)
+
+    @property
+    def has_polarity(self) -> bool:
+        """Whether pictures are inverted where their subject is on the other ground."""
+        return self.mode == "L" and self.polarity == "auto"
 
     @classmethod
     def read(cls, fields: Fields) -> ImageInput:
+        def optional(name: str, allowed: tuple[str, ...]) -> str | None:
+            return fields.if_there(name, lambda f: fields.choice(f, allowed))
+
         value = cls(
             name=fields.text("name"),
             height=fields.integer("height", minimum=1),
@@ -101,16 +130,26 @@ class ImageInput(TensorInput):
             mode=fields.choice("mode", tuple(CHANNELS)),
             mean=fields.numbers("mean"),
             std=fields.numbers("std", above=0.0),
-            layout=fields.choice("layout", ("NCHW",)),
+            layout=fields.choice("layout", ("NCHW", "NHWC")),
             dtype=fields.choice("dtype", ("FP32",)),
-            background=fields.choice("background", ("black", "white")),
+            background=optional("background", ("black", "white")),
+            frame=fields.if_there("frame", lambda f: fields.read(f, read_frame)) or WHOLE,
+            scale=fields.if_there("scale", lambda f: fields.number(f, above=0.0)) or BYTE,
+            channel_order=optional("channel_order", ("RGB", "BGR")) or "RGB",
+            polarity=optional("polarity", ("auto", "none")) or "auto",
         )
+        channels = CHANNELS[value.mode]
         for name in ("mean", "std"):
-            if len(getattr(value, name)) != CHANNELS[value.mode]:
+            if len(getattr(value, name)) != channels:
                 raise CardError(
-                    fields.path(name),
-                    f"must have {CHANNELS[value.mode]} entries for mode {value.mode}",
+                    fields.path(name), f"must have {channels} entries for mode {value.mode}"
                 )
+        value.frame.check(value.height, value.width, channels, fields)
+        if value.background is None and (value.frame.needs_background or value.has_polarity):
+            reason = "polarity auto" if value.has_polarity else f"a {value.frame.kind} frame"
+            raise CardError(fields.path("background"), f"is missing, and {reason} needs it")
+        if value.mode == "L" and value.channel_order != "RGB":
+            raise CardError(fields.path("channel_order"), "is of colour networks")
         return value
 
 
@@ -152,7 +191,9 @@ class Contract:
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self)}
+        """As it is written: fields at their defaults are left out."""
+        document: dict[str, Any] = as_document(self)
+        return document
 
     @classmethod
     def read(cls, task: str, fields: Fields) -> Contract:

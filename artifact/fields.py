@@ -37,7 +37,10 @@ class Fields:
         self._value: dict[str, Any] = dict(value)
         self._path = path
 
-    def path(self, name: str) -> str:
+    def path(self, name: str = "") -> str:
+        """Where a field stands in the document; without a name, where the object does."""
+        if not name:
+            return self._path or "document"
         return f"{self._path}.{name}" if self._path else name
 
     def has(self, name: str) -> bool:
@@ -78,12 +81,7 @@ class Fields:
         return value
 
     def integer(self, name: str, minimum: int = 0) -> int:
-        value = self.take(name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise CardError(self.path(name), f"must be an integer, not {json_kind(value)}")
-        if value < minimum:
-            raise CardError(self.path(name), f"must be at least {minimum}, not {value}")
-        return value
+        return _integer(self.take(name), self.path(name), minimum)
 
     def optional_integer(self, name: str, minimum: int = 0) -> int | None:
         if name in self._value and self._value[name] is None:
@@ -95,6 +93,12 @@ class Fields:
         value = self.integer(name)
         if value > 255:
             raise CardError(self.path(name), f"must be at most 255, not {value}")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise CardError(self.path(name), f"must be true or false, not {json_kind(value)}")
         return value
 
     def number(self, name: str, above: float = -math.inf, minimum: float = -math.inf) -> float:
@@ -114,6 +118,19 @@ class Fields:
         return tuple(
             _number(item, f"{path}[{i}]", above) for i, item in enumerate(self.array(name))
         )
+
+    def integers(self, name: str, minimum: int = 0) -> tuple[int, ...]:
+        path = self.path(name)
+        return tuple(
+            _integer(item, f"{path}[{i}]", minimum) for i, item in enumerate(self.array(name))
+        )
+
+    def pair(self, name: str) -> tuple[int, int]:
+        """Two lengths in pixels."""
+        values = self.integers(name, minimum=1)
+        if len(values) != 2:
+            raise CardError(self.path(name), "must have 2 entries, height and width")
+        return values[0], values[1]
 
     def texts(self, name: str) -> tuple[str, ...]:
         values = self.array(name)
@@ -154,6 +171,14 @@ class Fields:
             values.append(reader(fields))
             fields.finish()
         return tuple(values)
+
+
+def _integer(value: object, path: str, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise CardError(path, f"must be an integer, not {json_kind(value)}")
+    if value < minimum:
+        raise CardError(path, f"must be at least {minimum}, not {value}")
+    return value
 
 
 def _number(value: object, path: str, above: float) -> float:

@@ -228,11 +228,11 @@ def json_limits(spec: TensorInput, max_instances: int) -> JsonLimits:
 
     Twice of it is read, so that what is a little over a limit is told which one that is.
     """
-    channels, height, width = spec.max_shape
+    first, second, third = spec.max_shape
     return JsonLimits(
         DEFAULT_LIMITS.max_bytes,
-        OTHER_VALUES + 2 * max_instances * channels * height * width,
-        OTHER_VALUES + 2 * max_instances * (1 + channels * (1 + height)),
+        OTHER_VALUES + 2 * max_instances * first * second * third,
+        OTHER_VALUES + 2 * max_instances * (1 + first * (1 + second)),
     )
 
 

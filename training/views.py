@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from artifact import ImageInput
+from artifact import ImageInput, as_document
 from training.checkpoint import read_checkpoint, write_checkpoint
 from training.data import (
     AugmentedBatches,
@@ -154,5 +154,5 @@ def _made_of(
         "digest": digest.hexdigest(),
         "views": settings.teacher_views,
         "augmentation": {name: getattr(settings, name) for name in AUGMENTATION},
-        "input": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(spec).items()},
+        "input": as_document(spec),
     }

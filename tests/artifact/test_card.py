@@ -112,7 +112,8 @@ def test_a_missing_field_is_named(path: Path) -> None:
     document = copy.deepcopy(DOCUMENT)
     del at(document, path[:-1])[path[-1]]
     error = refusal(document)
-    assert (error.field, error.reason) == (spell(path), "is missing")
+    assert error.field == spell(path)
+    assert error.reason.startswith("is missing")
 
 
 def test_what_is_not_known_is_left_out() -> None:
@@ -126,11 +127,8 @@ def test_what_is_not_known_is_left_out() -> None:
         "contract",
         "contract_digest",
         "weights",
-        "temperature",
     }
     assert ModelCard.from_json(known.to_json()) == known
-    del document["temperature"]
-    assert ModelCard.from_json(json.dumps(document)) == known
 
 
 FORMAT_1 = {
@@ -190,7 +188,7 @@ def test_a_field_of_the_wrong_type_is_named(path: Path, value: Any) -> None:
         (("contract", "input", "height"), 0),
         (("contract", "input", "width"), -28),
         (("contract", "input", "mode"), "CMYK"),
-        (("contract", "input", "layout"), "NHWC"),
+        (("contract", "input", "layout"), "CHWN"),
         (("contract", "input", "dtype"), "FP16"),
         (("contract", "input", "background"), "grey"),
         (("contract", "input", "std", 0), 0),

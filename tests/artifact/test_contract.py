@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
-from artifact import Contract, ImageInput
+from artifact import Contract, ImageInput, Resize, Size, model_contract
 from tests.conftest import make_contract
 
 CHANGED_INPUT: dict[str, object] = {
@@ -17,6 +18,10 @@ CHANGED_INPUT: dict[str, object] = {
     "layout": "NHWC",
     "dtype": "FP16",
     "background": "white",
+    "frame": Resize(Size(short_side=32), crop=(28, 28)),
+    "scale": 1.0,
+    "channel_order": "BGR",
+    "polarity": "none",
 }
 CHANGED: dict[str, object] = {
     "task": "segmentation",
@@ -31,6 +36,19 @@ def test_digest_is_pinned() -> None:
         make_contract().digest
         == "sha256:b50534b13878deb6a320f5eb65641b180a84767e0ab87a5a7cc5197e583c27fd"
     )
+
+
+SHIPPED = {
+    "fashion-mnist": "sha256:7fa5053b1092a2aac7c7adb7529b93990faedcb435a92bade2a45af13c0da752",
+    "land-cover": "sha256:25c9f3e9ab877aac3c1466f5f33906e2a2e88371e6e0eb52a203510d688a7936",
+    "mnist": "sha256:b50534b13878deb6a320f5eb65641b180a84767e0ab87a5a7cc5197e583c27fd",
+}
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_digests_of_shipped_contracts_are_pinned(model: str) -> None:
+    """A new field of the format must not change what is served already."""
+    assert model_contract(Path("models"), model).digest == SHIPPED[model]
 
 
 def test_every_field_has_a_case_below() -> None:

@@ -14,8 +14,9 @@ from tests.conftest import make_contract
 from tests.transformer.decode import decode_image
 from tests.transformer.images import encode, noise, seven
 from transformer.classification.polarity import Polarity
-from transformer.classification.preprocess import prepare, to_tensor
+from transformer.classification.preprocess import prepare
 from transformer.image import ImageLimits
+from transformer.tensors import to_tensor
 
 SPEC = make_contract().input
 WHITE = make_contract(background="white").input

@@ -22,8 +22,9 @@ from transformer.classification.answers import Classification
 from transformer.classification.assembly import Plain, assemble
 from transformer.classification.payload import Payload, PayloadReader
 from transformer.classification.polarity import Polarity
-from transformer.classification.preprocess import MARGIN, GreyTable, Prepared, prepare
+from transformer.classification.preprocess import GreyTable, Prepared, prepare
 from transformer.classification.shown import shown_pictures
+from transformer.frames import framing_for
 from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
@@ -99,9 +100,10 @@ class ClassificationModel(RemoteModel):
         self._payloads = PayloadReader(settings.max_instances, settings.max_json_bytes)
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._spec = spec = contract.input_as(ImageInput)
+        self._enough = framing_for(spec).enough
         self._large_pictures = LargePictures(settings.max_waiting_pixels)
         self._table: GreyTable | None = None
-        if spec.mode == "L" and spec.width * spec.height <= settings.max_image_pixels:
+        if GreyTable.serves(spec) and spec.width * spec.height <= settings.max_image_pixels:
             self._table = GreyTable(spec)
         self._instance_bytes = 4 * math.prod(spec.shape)
         self._policy = BatchPolicy(
@@ -192,7 +194,6 @@ class ClassificationModel(RemoteModel):
         """
         spec = self._spec
         polarity = payload.options.polarity
-        enough = (MARGIN * spec.width, MARGIN * spec.height)
         items: list[Prepared | Plain] = []
         for index, item in enumerate(looked.plain):
             if not wanted():
@@ -201,7 +202,7 @@ class ClassificationModel(RemoteModel):
                 items.append(item)
                 continue
             number = index if payload.listed else None
-            loaded = load_image(self._open(payload, index), number, enough)
+            loaded = load_image(self._open(payload, index), number, self._enough)
             items.append(prepare(loaded, spec, polarity))
         return Batch(payload, items, looked.pixels)
 

@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artifact import ImageInput
+from transformer.tensors import to_pixels
 
 
 def shown_pictures(batch: NDArray[np.float32], spec: ImageInput) -> list[str]:
-    """A PNG in base64 for each of ``(n, channels, height, width)``: normalisation undone."""
-    mean = np.asarray(spec.mean, np.float32)[:, np.newaxis, np.newaxis]
-    std = np.asarray(spec.std, np.float32)[:, np.newaxis, np.newaxis]
-    levels = np.clip(np.rint((batch * std + mean) * 255), 0, 255).astype(np.uint8)
-    return [_png(planes) for planes in levels]
+    """A PNG in base64 for each instance of a batch: normalisation undone."""
+    return [_png(pixels) for pixels in to_pixels(batch, spec)]
 
 
-def _png(planes: NDArray[np.uint8]) -> str:
-    pixels = planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)
+def _png(pixels: NDArray[np.uint8]) -> str:
+    if pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,177 @@
+"""Frames: how a picture of any size is brought to the network's height and width.
+
+A contract's input names one by its ``kind``. A further kind is a dataclass here, by its name in
+``KINDS``, and the code that does it in ``transformer.frames``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from artifact.errors import CardError
+from artifact.fields import Fields
+
+INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+"""Filters, by the names of Pillow's."""
+
+POINT_INTERPOLATIONS = ("nearest", "bilinear")
+"""Those that are also known without antialiasing."""
+
+CROP_ROUNDINGS = ("nearest", "down")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all kinds have.
+
+    Attributes:
+        kind: by which a card names it.
+    """
+
+    kind: str = field(init=False)
+
+    @property
+    def needs_background(self) -> bool:
+        """Whether the picture is set on the contract's ``background``."""
+        return False
+
+    @classmethod
+    def read(cls, fields: Fields) -> Frame:
+        """From a card's fields, but for the kind."""
+        raise NotImplementedError
+
+    def check(self, height: int, width: int, channels: int, fields: Fields) -> None:
+        """See that it leads to the network's size.
+
+        Raises:
+            CardError: it does not.
+        """
+
+
+@dataclass(frozen=True)
+class Whole(Frame):
+    """All of the picture, its aspect kept, in the middle of the contract's background.
+
+    Where a picture is large, blocks are averaged first; grey paper is stretched to the full range.
+    """
+
+    kind: str = field(default="whole", init=False)
+
+    @property
+    def needs_background(self) -> bool:
+        return True
+
+    @classmethod
+    def read(cls, fields: Fields) -> Whole:  # noqa: ARG003
+        return cls()
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a picture is resized to: one of the four; pixels, heights before widths.
+
+    Attributes:
+        short_side: the shorter side gets this length, the longer one its share of it, cut off to
+            a whole pixel (torchvision's ``Resize`` of one number).
+        exact: both sides, whatever the aspect.
+        fit: the largest of the picture's aspect inside these, rounded.
+        cover: the smallest of the picture's aspect around these, rounded.
+    """
+
+    short_side: int | None = None
+    exact: tuple[int, int] | None = None
+    fit: tuple[int, int] | None = None
+    cover: tuple[int, int] | None = None
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after resizing of a picture of this height and width."""
+        if self.exact is not None:
+            return self.exact
+        if self.short_side is not None:
+            short, long = sorted((height, width))
+            longer = int(self.short_side * long / short)
+            return (self.short_side, longer) if height <= width else (longer, self.short_side)
+        if self.fit is not None:
+            ratio = max(height / self.fit[0], width / self.fit[1])
+        else:
+            assert self.cover is not None
+            ratio = min(height / self.cover[0], width / self.cover[1])
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+    @classmethod
+    def read(cls, fields: Fields) -> Size:
+        pairs = {name: fields.if_there(name, fields.pair) for name in ("exact", "fit", "cover")}
+        short = fields.if_there("short_side", lambda f: fields.integer(f, minimum=1))
+        value = cls(short_side=short, **pairs)
+        if sum(v is not None for v in (short, *pairs.values())) != 1:
+            raise CardError(fields.path(), "must have one of short_side, exact, fit and cover")
+        return value
+
+
+@dataclass(frozen=True)
+class Resize(Frame):
+    """Resized, then cut out of the middle, as most published networks were trained.
+
+    What is smaller than the cut-out stands in the middle of ``fill``.
+
+    Attributes:
+        crop: height and width of the cut-out; None where resizing leads to the size already.
+        crop_rounding: where the cut-out begins if as much cannot be left on both sides:
+            ``nearest`` with halves to even numbers, as torchvision has it, or ``down``, as Hugging
+            Face's image processors do.
+        interpolation: of Pillow's filters.
+        antialias: whether the filter widens with the picture's reduction, as Pillow's does.
+        fill: a byte a channel, of what surrounds a smaller picture; black where it is left out.
+    """
+
+    resize: Size
+    crop: tuple[int, int] | None = None
+    crop_rounding: str = "nearest"
+    interpolation: str = "bilinear"
+    antialias: bool = True
+    fill: tuple[int, ...] = ()
+    kind: str = field(default="resize", init=False)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Resize:
+        def optional(name: str, allowed: tuple[str, ...]) -> str | None:
+            return fields.if_there(name, lambda f: fields.choice(f, allowed))
+
+        value = cls(
+            resize=fields.read("resize", Size.read),
+            crop=fields.if_there("crop", fields.pair),
+            crop_rounding=optional("crop_rounding", CROP_ROUNDINGS) or "nearest",
+            interpolation=optional("interpolation", INTERPOLATIONS) or "bilinear",
+            antialias=fields.if_there("antialias", fields.boolean) is not False,
+            fill=fields.if_there("fill", fields.integers) or (),
+        )
+        if max(value.fill, default=0) > 255:
+            raise CardError(fields.path("fill"), "must have entries up to 255")
+        if not value.antialias and value.interpolation not in POINT_INTERPOLATIONS:
+            raise CardError(
+                fields.path("interpolation"),
+                f"is known without antialias for {' and '.join(POINT_INTERPOLATIONS)} only",
+            )
+        return value
+
+    def check(self, height: int, width: int, channels: int, fields: Fields) -> None:
+        wanted = (height, width)
+        ends_at = self.crop or self.resize.exact or self.resize.fit
+        if ends_at is None:
+            raise CardError(fields.path("frame.crop"), "is missing: sides would differ in length")
+        if ends_at != wanted:
+            name = "crop" if self.crop else "resize"
+            raise CardError(
+                fields.path(f"frame.{name}"),
+                f"leads to {ends_at[0]} × {ends_at[1]}, but height × width is {height} × {width}",
+            )
+        if self.fill and len(self.fill) != channels:
+            raise CardError(fields.path("frame.fill"), f"must have {channels} entries")
+
+
+KINDS: dict[str, type[Frame]] = {"whole": Whole, "resize": Resize}
+
+
+def read_frame(fields: Fields) -> Frame:
+    """A frame, by its kind."""
+    return KINDS[fields.choice("kind", tuple(KINDS))].read(fields)
