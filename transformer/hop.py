@@ -73,6 +73,10 @@ LARGE_BYTES = 1 << 20
 READY_PATH = "/v2/health/ready"
 READY_SECONDS = 2.0
 UNREACHABLE = "the predictor cannot be reached"
+MISSING = (
+    "the predictor has not started yet: it may be loading, or find no room on the cluster; "
+    "try again"
+)
 
 RETRIED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 """What gateways say while a predictor is waking up or going away, and a predictor that is not
@@ -155,6 +159,9 @@ class PredictorClient:
         self._closed = False
         self._reached = False
         self._reaching = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
+        self.missing = False
+        """Whether it was waited for as long as a start may take, and has not been ready since."""
 
     @property
     def settings(self) -> ClientSettings:
@@ -184,6 +191,8 @@ class PredictorClient:
                     found = error.message
                 except _DisconnectedError:
                     found = UNREACHABLE
+                if self._reached:
+                    self.missing = False
                 if self._reached or self._closed:
                     return
                 if loop.time() - said >= SAY_SECONDS:
@@ -228,6 +237,8 @@ class PredictorClient:
     async def close(self) -> None:
         """Hang up; calls under way fail, and so do later ones."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         if self._session is not None:
             await self._session.close()
 
@@ -235,7 +246,24 @@ class PredictorClient:
         """A reply, after as many attempts as it takes and are allowed.
 
         A prediction changes nothing, so a call may be made again whatever became of it.
+
+        Raises:
+            UnavailableError: also where a call was held to its deadline by a gateway, as one to a
+                predictor that is scaled to zero and finds no room is; later calls hear it at once.
         """
+        try:
+            return await self._attempts(method, path, body, headers)
+        except DeadlineExceededError:
+            if await self.is_ready():
+                raise
+            self.missing, self._reached = True, False
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.ensure_future(self.reach())
+            raise UnavailableError(MISSING) from None
+
+    async def _attempts(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> _Reply:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.timeout_seconds
         attempt = 1

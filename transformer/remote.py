@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from serving.errors import UnavailableError
 from serving.model import ServedModel
-from transformer.hop import PredictorClient
+from transformer.hop import MISSING, PredictorClient
 from transformer.settings import TransformerSettings
 
 T = TypeVar("T")
@@ -51,7 +51,6 @@ class RemoteModel(ServedModel):
         self._executor = executor
         self._settings = settings
         self.ready = not settings.wake_predictor
-        self._late = False
 
     def start(self) -> None:
         """Nothing to do: there is nothing to load."""
@@ -64,20 +63,16 @@ class RemoteModel(ServedModel):
             await asyncio.wait([reaching], timeout=REACH_SECONDS)
             # Reached or not: a request that is let through hears why it has no answer, and when to
             # come again; one that is kept waiting would hear from a gateway that it took too long.
-            self._late = not reaching.done()
+            self._hop.missing = not reaching.done()
             self.ready = True
             await reaching
-            self._late = False
         finally:
             reaching.cancel()
 
     def require_ready(self) -> None:
         super().require_ready()
-        if self._late:
-            raise UnavailableError(
-                "the predictor has not started yet: it may be loading, or find no room on the "
-                "cluster; try again"
-            )
+        if self._hop.missing:
+            raise UnavailableError(MISSING)
 
     async def close(self) -> None:
         await self._hop.close()

@@ -379,19 +379,34 @@ async def test_a_retry_that_is_answered_is_an_answer(
     assert predictor.requests[0] == predictor.requests[1]
 
 
+async def silent(request: InferRequest) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return response()
+
+
 async def test_a_silent_predictor_is_given_up_in_time(
     predictor: Predictor, connect: Connect
 ) -> None:
-    async def silent(request: InferRequest) -> web.StreamResponse:
-        await asyncio.sleep(30)
-        return response()
-
     predictor.script = silent
     error = await asyncio.wait_for(
         refused(connect(timeout_seconds=0.2, attempts=3), DeadlineExceededError), 20
     )
     assert error.status == 504
     assert len(predictor.requests) == 1
+
+
+async def test_a_predictor_that_a_gateway_waits_for_in_vain_is_missing_until_it_is_there(
+    predictor: Predictor, connect: Connect
+) -> None:
+    predictor.script, predictor.woken_status = silent, 503
+    hop = connect(timeout_seconds=0.2)
+    error = await refused(hop, UnavailableError)
+    assert "has not started yet" in error.message
+    assert error.headers()["retry-after"]
+    assert hop.missing
+    predictor.woken_status = 200
+    while hop.missing:
+        await asyncio.sleep(0.01)
 
 
 async def test_a_predictor_that_is_not_there(predictor: Predictor, connect: Connect) -> None:

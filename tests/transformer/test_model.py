@@ -51,6 +51,7 @@ class FakeHop(PredictorClient):
     async def reach(self) -> None:
         await self.reachable.wait()
         self.reached += 1
+        self.missing = False
 
     async def infer(
         self, model: str, contract: Contract, batch: NDArray[np.float32], headers: Mapping[str, str]
