@@ -20,9 +20,10 @@ from serving.model import HttpRequest
 from serving.v2 import read_infer_request
 from tests.conftest import make_contract
 from tests.hostile.requests import SAMPLES, picture_files, raster_files
-from transformer.classification.payload import PayloadReader
+from transformer.classification.options import ClassificationOptions
 from transformer.classification.preprocess import prepare
 from transformer.image import ImageLimits, load_image, open_image
+from transformer.pictures.payload import PayloadReader
 from transformer.segmentation.codecs import DamagedError, decompress
 from transformer.segmentation.model import open_raster
 from transformer.segmentation.payload import PayloadReader as RasterPayloadReader
@@ -36,7 +37,7 @@ COMPRESSIONS = (1, 5, 7, 8, 32773, 32946, 50000)
 BOUNDARY = "mark"
 
 SPEC = make_contract().input_as(ImageInput)
-CLASSIFIER = PayloadReader(256, MAX_JSON_BYTES)
+CLASSIFIER = PayloadReader(256, MAX_JSON_BYTES, ClassificationOptions)
 SEGMENTATION = RasterPayloadReader(MAX_JSON_BYTES)
 
 

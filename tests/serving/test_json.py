@@ -14,8 +14,9 @@ MEBIBYTES = 32
 TRANSFORMER = """
 from serving.errors import ServingError
 from serving.model import HttpRequest
-from transformer.classification.payload import PayloadReader
-reader = PayloadReader(256, 32 << 20)
+from transformer.classification.options import ClassificationOptions
+from transformer.pictures.payload import PayloadReader
+reader = PayloadReader(256, 32 << 20, ClassificationOptions)
 def send(body, read):
     try:
         read(HttpRequest(body, {"content-type": "application/json"}))

@@ -10,7 +10,7 @@ from artifact import CardError
 from serving.errors import BadPredictorAnswerError
 from tests.conftest import make_contract
 from transformer.classification.answers import Classification
-from transformer.classification.payload import Options
+from transformer.classification.options import ClassificationOptions
 
 CONTRACT = replace(make_contract(), labels=("cat", "dog", "owl", "yak"))
 TASK = Classification(CONTRACT)
@@ -18,7 +18,7 @@ PROBABILITIES = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.05, 0.05, 0.2]], np.floa
 
 
 def test_predictions_keep_the_order_of_instances_and_rank_the_classes() -> None:
-    assert TASK.predictions(PROBABILITIES, Options(), 2) == [
+    assert TASK.predictions(PROBABILITIES, ClassificationOptions(), 2) == [
         {
             "label": "owl",
             "probability": 0.6,
@@ -39,7 +39,7 @@ def test_predictions_keep_the_order_of_instances_and_rank_the_classes() -> None:
     [(None, 3, 3), (None, 99, 4), (1, 3, 1), (4, 1, 4), (5, 1, 4), (10**9, 1, 4)],
 )
 def test_top_k_is_limited_by_the_labels(top_k: int | None, default: int, expected: int) -> None:
-    for prediction in TASK.predictions(PROBABILITIES, Options(top_k), default):
+    for prediction in TASK.predictions(PROBABILITIES, ClassificationOptions(top_k=top_k), default):
         top = prediction["top"]
         assert len(top) == expected
         assert len({item["label"] for item in top}) == expected
@@ -50,7 +50,7 @@ def test_top_k_is_limited_by_the_labels(top_k: int | None, default: int, expecte
 
 def test_ties_go_to_the_first_label() -> None:
     even = np.full((1, 4), 0.25, np.float32)
-    (prediction,) = TASK.predictions(even, Options(4), 1)
+    (prediction,) = TASK.predictions(even, ClassificationOptions(top_k=4), 1)
     assert [item["label"] for item in prediction["top"]] == ["cat", "dog", "owl", "yak"]
     assert prediction["class_id"] == 0
     assert TASK.tensors(even)["label"] == ["cat"]
@@ -58,12 +58,12 @@ def test_ties_go_to_the_first_label() -> None:
 
 def test_probabilities_are_rounded_to_a_millionth() -> None:
     thirds = np.array([[1 / 3, 2 / 3, 1e-7, 0]], np.float32)
-    (prediction,) = TASK.predictions(thirds, Options(4), 1)
+    (prediction,) = TASK.predictions(thirds, ClassificationOptions(top_k=4), 1)
     assert [item["probability"] for item in prediction["top"]] == [0.666667, 0.333333, 0, 0]
 
 
 def test_answers_are_plain_json_values() -> None:
-    (prediction, _) = TASK.predictions(PROBABILITIES, Options(), 1)
+    (prediction, _) = TASK.predictions(PROBABILITIES, ClassificationOptions(), 1)
     assert type(prediction["class_id"]) is int
     assert type(prediction["probability"]) is float
 
@@ -97,7 +97,7 @@ def test_v2_types_describe_the_tensors() -> None:
 def test_outputs_of_another_shape_are_no_answer(shape: tuple[int, ...]) -> None:
     outputs: NDArray[np.float32] = np.zeros(shape, np.float32)
     with pytest.raises(BadPredictorAnswerError):
-        TASK.predictions(outputs, Options(), 3)
+        TASK.predictions(outputs, ClassificationOptions(), 3)
     with pytest.raises(BadPredictorAnswerError):
         TASK.tensors(outputs)
 

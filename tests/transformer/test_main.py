@@ -11,7 +11,7 @@ import pytest
 import transformer.__main__ as entry
 from tests.conftest import ROOT
 from tests.needs import missing
-from transformer.classification.model import ClassificationModel
+from transformer.classification.classifier import ClassificationModel
 from transformer.hop import ClientSettings, PredictorClient
 
 ENVIRONMENT = ROOT / ".venv" / "transformer" / "bin" / "python"

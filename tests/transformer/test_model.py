@@ -27,7 +27,7 @@ from serving.scheduling.policy import SURE_CALLS
 from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
 from transformer import remote
-from transformer.classification.model import ClassificationModel
+from transformer.classification.classifier import ClassificationModel
 from transformer.classification.preprocess import Prepared, to_tensor
 from transformer.hop import ClientSettings, PredictorClient
 from transformer.image import load_image
@@ -177,7 +177,7 @@ async def test_decoding_is_off_the_event_loop_where_it_takes_long(
         names.append(threading.current_thread().name)
         return load_image(*arguments)
 
-    monkeypatch.setattr("transformer.classification.model.load_image", watched)
+    monkeypatch.setattr("transformer.pictures.model.load_image", watched)
     await call_v1(model, {"instances": [text(column(1)), text(column(2, 40)), text(seven())]})
     assert len(names) == 1
     await call_v1(model, {"instances": [text(column(1, 40)), text(column(2, 40))]})
@@ -196,7 +196,7 @@ async def test_plain_pictures_are_decoded_where_they_are(
     document, headers = await call_v1(model, {"instances": [text(column(n)) for n in (4, 2)]})
     assert [p["label"] for p in document["predictions"]] == ["4", "2"]
     assert headers == {"x-model-pixels": str(2 * 28 * 28)}
-    monkeypatch.setattr("transformer.classification.model.INLINE_BYTES", 10)
+    monkeypatch.setattr("transformer.pictures.model.INLINE_BYTES", 10)
     with pytest.raises(AssertionError, match="a thread was asked"):
         await call_v1(model, {"instances": [text(column(4))]})
 
@@ -390,7 +390,7 @@ async def test_the_pixels_of_a_request_are_counted_before_any_is_decompressed(
     def refuse(*_: Any) -> Any:
         raise AssertionError("a picture was decompressed")
 
-    monkeypatch.setattr("transformer.classification.model.load_image", refuse)
+    monkeypatch.setattr("transformer.pictures.model.load_image", refuse)
     settings = TransformerSettings(max_request_pixels=50_000_000)
     with ThreadPoolExecutor(1) as executor:
         model = ClassificationModel("mnist", CONTRACT, hop, executor, settings)
@@ -414,7 +414,7 @@ async def test_who_hangs_up_stops_the_decoder_at_the_next_picture(
         assert go_on.wait(10)
         return load_image(*arguments)
 
-    monkeypatch.setattr("transformer.classification.model.load_image", slow)
+    monkeypatch.setattr("transformer.pictures.model.load_image", slow)
     with ThreadPoolExecutor(1) as executor:
         model = ClassificationModel("mnist", CONTRACT, hop, executor, SETTINGS)
         work = asyncio.ensure_future(

@@ -13,8 +13,9 @@ from serving.errors import ServingError
 from serving.model import HttpRequest
 from tests.transformer.images import encode, noise, seven
 from transformer.body import decode_base64
-from transformer.classification.payload import Options, Payload, PayloadReader
+from transformer.classification.options import ClassificationOptions
 from transformer.classification.polarity import Polarity
+from transformer.pictures.payload import Payload, PayloadReader
 
 LIMIT = 4
 PNG = encode(seven())
@@ -26,7 +27,8 @@ def v1(
 ) -> Payload:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {} if content_type is None else {"content-type": content_type}
-    return PayloadReader(limit, 32 << 20).read_v1(HttpRequest(raw, headers, query))
+    reader = PayloadReader(limit, 32 << 20, ClassificationOptions)
+    return reader.read_v1(HttpRequest(raw, headers, query))
 
 
 def v2(document: object, blob: bytes = b"", query: str = "", limit: int = LIMIT) -> Payload:
@@ -34,7 +36,8 @@ def v2(document: object, blob: bytes = b"", query: str = "", limit: int = LIMIT)
     headers = {"content-type": "application/octet-stream" if blob else "application/json"}
     if blob:
         headers["inference-header-content-length"] = str(len(head))
-    return PayloadReader(limit, 32 << 20).read_v2(HttpRequest(head + blob, headers, query))
+    reader = PayloadReader(limit, 32 << 20, ClassificationOptions)
+    return reader.read_v2(HttpRequest(head + blob, headers, query))
 
 
 def v2_input(texts: list[Any], **changes: object) -> dict[str, Any]:
@@ -79,7 +82,7 @@ INSTANCES: list[Any] = [
 @pytest.mark.parametrize("instance", INSTANCES)
 def test_every_form_of_instance_gives_the_same_bytes(instance: object) -> None:
     assert v1({"instances": [instance]}).images == [PNG]
-    assert v1({"instances": [instance]}).options == Options(None, Polarity.AUTO)
+    assert v1({"instances": [instance]}).options == ClassificationOptions(polarity=Polarity.AUTO)
 
 
 @pytest.mark.parametrize("instance", [item for item in INSTANCES if isinstance(item, dict)])
@@ -129,24 +132,26 @@ def test_a_raw_body_is_an_image(kind: str, declared: bool) -> None:
 
 def test_options_come_with_a_raw_image_from_the_query() -> None:
     options = v1(PNG, "image/png", "top_k=5&polarity=dark-on-light").options
-    assert options == Options(5, Polarity.DARK_ON_LIGHT)
+    assert options == ClassificationOptions(top_k=5, polarity=Polarity.DARK_ON_LIGHT)
 
 
 def test_parameters_of_the_body_outrank_the_query() -> None:
     body = {"instances": [B64], "parameters": {"top_k": 2}}
     options = v1(body, query="top_k=7&polarity=light-on-dark").options
-    assert options == Options(2, Polarity.LIGHT_ON_DARK)
+    assert options == ClassificationOptions(top_k=2, polarity=Polarity.LIGHT_ON_DARK)
 
 
 def test_null_parameters_are_no_parameters() -> None:
-    assert v1({"instances": [B64], "parameters": None}).options == Options()
-    assert v1({"instances": [B64], "parameters": {"top_k": None}}).options == Options()
+    assert v1({"instances": [B64], "parameters": None}).options == ClassificationOptions()
+    assert (
+        v1({"instances": [B64], "parameters": {"top_k": None}}).options == ClassificationOptions()
+    )
 
 
 def test_parameters_stand_beside_a_single_instance() -> None:
     payload = v1({"base64": B64, "parameters": {"top_k": 1, "polarity": "auto"}})
     assert payload.images == [PNG]
-    assert payload.options == Options(1, Polarity.AUTO)
+    assert payload.options == ClassificationOptions(top_k=1, polarity=Polarity.AUTO)
 
 
 @pytest.mark.parametrize("element", [B64, f"data:image/png;base64,{B64}"])
@@ -170,8 +175,8 @@ def test_v2_binary_holds_images_or_base64(kind: str) -> None:
 
 def test_v2_options_come_from_parameters_and_query() -> None:
     document = {**v2_input([B64]), "parameters": {"top_k": 2, "sequence_id": 3}}
-    assert v2(document, query="polarity=light-on-dark").options == Options(
-        2, Polarity.LIGHT_ON_DARK
+    assert v2(document, query="polarity=light-on-dark").options == ClassificationOptions(
+        top_k=2, polarity=Polarity.LIGHT_ON_DARK
     )
 
 
@@ -255,7 +260,7 @@ FORM = "multipart/form-data; boundary=x"
 def test_a_form_holds_an_image_and_parameters(name: str) -> None:
     payload = v1(form_of(name, PNG, top_k="2"), FORM, "polarity=dark-on-light")
     assert [bytes(image) for image in payload.images] == [PNG]
-    assert payload.options == Options(2, Polarity.DARK_ON_LIGHT)
+    assert payload.options == ClassificationOptions(top_k=2, polarity=Polarity.DARK_ON_LIGHT)
     assert not payload.listed
 
 

@@ -9,7 +9,7 @@ import pytest
 from artifact import CardError, Contract
 from serving.model import ServedModel
 from tests.conftest import make_contract
-from transformer.classification.model import ClassificationModel
+from transformer.classification.classifier import ClassificationModel
 from transformer.hop import ClientSettings, PredictorClient
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for

@@ -1,5 +1,5 @@
 """The task ``classification``: one label per picture."""
 
-from transformer.classification.model import ClassificationModel
+from transformer.classification.classifier import ClassificationModel
 
 TASK = ClassificationModel

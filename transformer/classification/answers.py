@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from artifact import CardError, Contract
 from serving.errors import BadPredictorAnswerError
-from transformer.classification.payload import Options
+from transformer.classification.options import ClassificationOptions
 
 DIGITS = 6
 """Probabilities are answered to a millionth: what float32 honestly holds."""
@@ -27,7 +27,7 @@ class Classification:
         self._labels = contract.labels
 
     def predictions(
-        self, outputs: NDArray[np.float32], options: Options, default_top_k: int
+        self, outputs: NDArray[np.float32], options: ClassificationOptions, default_top_k: int
     ) -> list[dict[str, Any]]:
         self._check(outputs)
         count = min(options.top_k or default_top_k, len(self._labels))

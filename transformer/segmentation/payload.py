@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from serving.errors import InvalidRequestError, UnsupportedMediaError
+from serving.errors import InvalidRequestError
 from serving.model import HttpRequest
 from serving.v2 import InferRequest
 from transformer.body import BodyReader
+from transformer.negotiation import wanted_output
 from transformer.segmentation.bands import Choice
 
 JSON, NPY, TIFF, PNG = "application/json", "application/x-npy", "image/tiff", "image/png"
@@ -76,7 +77,7 @@ def _wanted(given: Mapping[str, Any], accept: str, default: str) -> Wanted:
             known = ", ".join(PARAMETERS)
             raise InvalidRequestError(f"parameter {name!r} not found; available: {known}")
     probabilities = _flag(given.get("probabilities", False))
-    output = _output(given.get("output"), accept, NPY if probabilities else default)
+    output = wanted_output(given.get("output"), accept, OUTPUTS, NPY if probabilities else default)
     mask = given.get("mask", "png")
     if mask not in MASKS:
         raise InvalidRequestError(f"mask must be one of {', '.join(MASKS)}")
@@ -84,33 +85,6 @@ def _wanted(given: Mapping[str, Any], accept: str, default: str) -> Wanted:
         raise InvalidRequestError("probabilities are answered as a numpy file: output=npy")
     choice = Choice(_bands(given.get("bands")), _positive(given.get("full_scale")))
     return Wanted(output, choice, mask, probabilities)
-
-
-def _output(name: object, accept: str, default: str) -> str:
-    """The parameter wins; of the ``Accept`` header the first type that there is."""
-    if name is not None:
-        if name not in OUTPUTS:
-            raise InvalidRequestError(f"output must be one of {', '.join(OUTPUTS)}")
-        return OUTPUTS[str(name)]
-    ranked = sorted(
-        (item.partition(";") for item in accept.lower().split(",")),
-        key=lambda parts: -_quality(parts[2]),
-    )
-    for kind, _, _ in ranked:
-        kind = kind.strip()
-        if kind in OUTPUTS.values():
-            return kind
-        if kind in ("*/*", "application/*", ""):
-            return default
-    raise UnsupportedMediaError(
-        f"none of {accept[:200]!r} can be answered; there are: {', '.join(OUTPUTS.values())}",
-        code="not_acceptable",
-    )
-
-
-def _quality(parameters: str) -> float:
-    match = re.search(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", parameters)
-    return float(match[1]) if match else 1.0
 
 
 def _bands(value: object) -> tuple[int, ...] | None:

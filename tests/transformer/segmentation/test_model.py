@@ -21,8 +21,9 @@ from artifact import CardError, Contract, RasterInput
 from serving.errors import ContractRefusedError, InvalidRequestError, ServingError, TooLargeError
 from serving.model import Answered, HttpRequest, Reply
 from tests.conftest import make_segmentation_contract
-from transformer.classification.payload import PayloadReader as ClassificationReader
+from transformer.classification.options import ClassificationOptions
 from transformer.hop import PredictorClient
+from transformer.pictures.payload import PayloadReader as PictureReader
 from transformer.segmentation.model import SegmentationModel
 from transformer.settings import TransformerSettings
 
@@ -304,7 +305,7 @@ async def test_json_of_another_shape_is_refused_as_classification_refuses_it(
     assert caught.value.status == 422
     with pytest.raises(ServingError) as caught:
         request = HttpRequest(json.dumps(document).encode(), {})
-        ClassificationReader(1, 1 << 20).read_v1(request)
+        PictureReader(1, 1 << 20, ClassificationOptions).read_v1(request)
     assert caught.value.status in (422, 413)
 
 

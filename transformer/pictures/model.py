@@ -1,12 +1,13 @@
-"""One classification model of the transformer, behind KServe's ``Model`` interface."""
+"""A model of pictures in the transformer, behind KServe's ``Model`` interface."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,8 @@ from serving.errors import TooLargeError
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
-from serving.v2 import write_infer_response
-from transformer.classification.answers import Classification
+from serving.v2 import NUMPY_TYPES, write_infer_response
 from transformer.classification.assembly import Plain, assemble
-from transformer.classification.payload import Payload, PayloadReader
 from transformer.classification.polarity import Polarity
 from transformer.classification.preprocess import GreyTable, Prepared, prepare
 from transformer.classification.shown import shown_pictures
@@ -28,12 +27,19 @@ from transformer.frames import framing_for
 from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
+from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
 
 INLINE_BYTES = 16 << 10
 """Plain pictures up to this many bytes together are decoded on the event loop, at about 35 µs
 each: to hand one to a thread and back takes longer, and threads would take turns at it anyway."""
+
+Arrays = tuple[NDArray[Any], ...]
+"""One array for each of a contract's outputs; their first axes count the instances."""
+
+Tensors = dict[str, NDArray[Any] | list[str]]
+"""v2 outputs by name; texts are lists."""
 
 
 class Batch(NamedTuple):
@@ -61,7 +67,7 @@ class Call(NamedTuple):
 class Share(NamedTuple):
     """One request's share of the answer: its rows, their polarities and who gave them."""
 
-    outputs: NDArray[np.float32]
+    outputs: Arrays
     polarities: list[Polarity | None]
     answered: Answered
 
@@ -74,17 +80,22 @@ class Answer(NamedTuple):
     """
 
     batch: Batch
-    outputs: NDArray[np.float32]
+    outputs: Arrays
     polarities: list[Polarity | None]
     answered: Answered
     shown: list[str] | None = None
 
 
-class ClassificationModel(RemoteModel):
-    """Decodes, asks the predictor, names the classes.
+class PictureModel(RemoteModel):
+    """Decodes and asks the predictor; a task says what its outputs mean.
 
     Requests that arrive while calls to the predictor are under way share the next call.
+
+    Attributes:
+        options: what requests may choose.
     """
+
+    options: ClassVar[type[PictureOptions]] = PictureOptions
 
     def __init__(
         self,
@@ -96,8 +107,9 @@ class ClassificationModel(RemoteModel):
     ) -> None:
         super().__init__(name, hop, executor, settings)
         self._contract = contract
-        self._task = Classification(contract)
-        self._payloads = PayloadReader(settings.max_instances, settings.max_json_bytes)
+        self._payloads = PayloadReader(
+            settings.max_instances, settings.max_json_bytes, self.options
+        )
         self._limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
         self._spec = spec = contract.input_as(ImageInput)
         self._enough = framing_for(spec).enough
@@ -105,7 +117,7 @@ class ClassificationModel(RemoteModel):
         self._table: GreyTable | None = None
         if GreyTable.serves(spec) and spec.width * spec.height <= settings.max_image_pixels:
             self._table = GreyTable(spec)
-        self._instance_bytes = 4 * math.prod(spec.shape)
+        self._instance_bytes = _largest_bytes(contract)
         self._policy = BatchPolicy(
             settings.max_batch_size, settings.max_queue_delay_seconds, hop.max_message_bytes
         )
@@ -120,8 +132,17 @@ class ClassificationModel(RemoteModel):
     def get_input_types(self) -> list[dict[str, Any]]:
         return [{"name": self._contract.input.name, "datatype": "BYTES", "shape": [-1]}]
 
+    @abstractmethod
     def get_output_types(self) -> list[dict[str, Any]]:
-        return self._task.output_types()
+        """Of the v2 protocol."""
+
+    @abstractmethod
+    def predictions(self, answer: Answer) -> list[dict[str, Any]]:
+        """v1's, one an instance."""
+
+    @abstractmethod
+    def tensors(self, answer: Answer) -> Tensors:
+        """v2's."""
 
     def read_v1(self, request: HttpRequest) -> Payload:
         return self._payloads.read_v1(request)
@@ -229,7 +250,7 @@ class ClassificationModel(RemoteModel):
         items = [item for call in calls for item in call.items]
         batch, polarities = assemble(items, self._spec, self._table)
         headers = headers_of_all([call.headers for call in calls])
-        (outputs,), answered = await self._hop.infer(self.name, self._contract, batch, headers)
+        outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
         self._policy.observe(answered.digest)
         self._batcher.limits = self._policy.limits
         shares = []
@@ -238,7 +259,7 @@ class ClassificationModel(RemoteModel):
             end = start + len(call.items)
             shares.append(
                 Share(
-                    outputs[start:end],
+                    tuple(rows[start:end] for rows in outputs),
                     polarities[start:end],
                     Answered(answered.revision, answered.digest, end - start),
                 )
@@ -247,9 +268,7 @@ class ClassificationModel(RemoteModel):
         return shares
 
     def write_v1(self, answer: Answer) -> Reply:
-        predictions = self._task.predictions(
-            answer.outputs, answer.batch.payload.options, self._settings.default_top_k
-        )
+        predictions = self.predictions(answer)
         for prediction, polarity in zip(predictions, answer.polarities, strict=True):
             if polarity is not None:
                 prediction["polarity"] = polarity.value
@@ -271,9 +290,20 @@ class ClassificationModel(RemoteModel):
             self.name,
             answer.answered.revision,
             {"model_digest": answer.answered.digest},
-            self._task.tensors(answer.outputs),
+            self.tensors(answer),
         )
         return Reply(reply.body, reply.media_type, {**reply.headers, **self._headers(answer)})
 
     def _headers(self, answer: Answer) -> dict[str, str]:
         return {"x-model-pixels": str(answer.batch.pixels)}
+
+
+def _largest_bytes(contract: Contract) -> int:
+    """Of an instance on its way to the predictor, or on its way back, whichever are more."""
+    shape = contract.input.shape
+    sizes = [np.dtype(NUMPY_TYPES[name]).itemsize for name in contract.output_dtypes]
+    answered = sum(
+        size * math.prod(shape)
+        for size, shape in zip(sizes, contract.output_shapes(shape), strict=True)
+    )
+    return max(4 * math.prod(shape), answered)

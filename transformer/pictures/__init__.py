@@ -1,0 +1,1 @@
+"""What tasks have in common whose requests are pictures, each one instance of an ``ImageInput``."""
