@@ -17,7 +17,7 @@ from benchmarks.networks import MODEL, Network
 from benchmarks.pictures import SIDE, encode_png, enlarged
 from predictor.loading import LoadedRevision, load_revision
 from training.data import LabelledImages
-from transformer.classification.preprocess import prepare
+from transformer.pictures.preprocess import prepare
 
 Known = tuple[bytes, Expected]
 """A PNG and what is known of it."""

@@ -20,7 +20,7 @@ from benchmarks.networks import MODEL, SHIPPED, TITLES, Network
 from common.ports import free_row
 from local.manifest import Component, local_components
 from local.service import command_line, free_ports, interpreters
-from transformer.classification.preprocess import prepare
+from transformer.pictures.preprocess import prepare
 
 PATH = f"/v1/models/{MODEL}:predict"
 MAX_INSTANCES = 512

@@ -19,7 +19,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from artifact import ImageInput
 from training.settings import TrainingSettings
 from training.torchvision_ops import datasets, v2
-from transformer.classification.preprocess import prepare
+from transformer.pictures.preprocess import prepare
 
 DATA_VARIABLE = "DATA"
 """Environment variable that names the data folder where no option does."""

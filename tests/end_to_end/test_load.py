@@ -19,7 +19,7 @@ from local.service import LocalService
 from predictor.loading import load_revision
 from tests.conftest import SHIPPED
 from tests.end_to_end.conftest import call, distinct_pngs, instances, start
-from transformer.classification.preprocess import prepare
+from transformer.pictures.preprocess import prepare
 
 REQUESTS = 10_000
 PICTURES = 1_000

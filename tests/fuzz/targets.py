@@ -21,9 +21,9 @@ from serving.v2 import read_infer_request
 from tests.conftest import make_contract
 from tests.hostile.requests import SAMPLES, picture_files, raster_files
 from transformer.classification.options import ClassificationOptions
-from transformer.classification.preprocess import prepare
 from transformer.image import ImageLimits, load_image, open_image
 from transformer.pictures.payload import PayloadReader
+from transformer.pictures.preprocess import prepare
 from transformer.segmentation.codecs import DamagedError, decompress
 from transformer.segmentation.model import open_raster
 from transformer.segmentation.payload import PayloadReader as RasterPayloadReader

@@ -5,9 +5,9 @@ from PIL import Image, ImageOps
 
 from tests.conftest import make_contract
 from tests.transformer.images import noise, seven
-from transformer.classification.assembly import Plain, assemble
-from transformer.classification.polarity import Polarity
-from transformer.classification.preprocess import GreyTable, prepare
+from transformer.pictures.assembly import Plain, assemble
+from transformer.pictures.polarity import Polarity
+from transformer.pictures.preprocess import GreyTable, prepare
 
 SPEC = make_contract().input
 TABLE = GreyTable(SPEC)

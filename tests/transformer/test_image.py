@@ -18,8 +18,8 @@ from serving.errors import MalformedRequestError, ServingError, TooLargeError, U
 from tests.conftest import ROOT, make_contract
 from tests.transformer.decode import decode_image
 from tests.transformer.images import BOMBS, encode, noise, png_chunk, seven
-from transformer.classification.preprocess import prepare
 from transformer.image import ImageLimits, load_image, looks_encoded, open_image
+from transformer.pictures.preprocess import prepare
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 SPEC = make_contract().input

@@ -27,7 +27,7 @@ from artifact import ImageInput
 from tests.transformer.images import encode, seven
 from tests.transformer.decode import decode_image
 from transformer.image import ImageLimits
-from transformer.classification.preprocess import prepare
+from transformer.pictures.preprocess import prepare
 
 spec = ImageInput("image", 28, 28, "L", (0.1,), (0.3,), "NCHW", "FP32", "black")
 image = decode_image(encode(seven(60, 40)), ImageLimits(1 << 20, 1 << 20))

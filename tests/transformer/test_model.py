@@ -28,9 +28,9 @@ from tests.conftest import make_contract
 from tests.transformer.images import encode, noise, seven
 from transformer import remote
 from transformer.classification.classifier import ClassificationModel
-from transformer.classification.preprocess import Prepared, to_tensor
 from transformer.hop import ClientSettings, PredictorClient
 from transformer.image import load_image
+from transformer.pictures.preprocess import Prepared, to_tensor
 from transformer.settings import TransformerSettings
 
 CONTRACT = make_contract()

@@ -14,8 +14,8 @@ from serving.model import HttpRequest
 from tests.transformer.images import encode, noise, seven
 from transformer.body import decode_base64
 from transformer.classification.options import ClassificationOptions
-from transformer.classification.polarity import Polarity
 from transformer.pictures.payload import Payload, PayloadReader
+from transformer.pictures.polarity import Polarity
 
 LIMIT = 4
 PNG = encode(seven())

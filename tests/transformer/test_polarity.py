@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 import training.torchvision_ops  # noqa: F401  (before torchvision)
 from tests.transformer.images import seven
-from transformer.classification.polarity import RING_SHARE, Polarity, find_polarity
+from transformer.pictures.polarity import RING_SHARE, Polarity, find_polarity
 
 SIZE = 28
 FRAME = 4 * (SIZE - 1)

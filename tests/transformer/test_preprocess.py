@@ -13,9 +13,9 @@ from artifact import ImageInput
 from tests.conftest import make_contract
 from tests.transformer.decode import decode_image
 from tests.transformer.images import encode, noise, seven
-from transformer.classification.polarity import Polarity
-from transformer.classification.preprocess import prepare
 from transformer.image import ImageLimits
+from transformer.pictures.polarity import Polarity
+from transformer.pictures.preprocess import prepare
 from transformer.tensors import to_tensor
 
 SPEC = make_contract().input

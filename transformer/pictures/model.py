@@ -19,15 +19,15 @@ from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
 from serving.v2 import NUMPY_TYPES, write_infer_response
-from transformer.classification.assembly import Plain, assemble
-from transformer.classification.polarity import Polarity
-from transformer.classification.preprocess import GreyTable, Prepared, prepare
-from transformer.classification.shown import shown_pictures
 from transformer.frames import framing_for
 from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, grey_png, load_image, open_image
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
+from transformer.pictures.assembly import Plain, assemble
 from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
+from transformer.pictures.polarity import Polarity
+from transformer.pictures.preprocess import GreyTable, Prepared, prepare
+from transformer.pictures.shown import shown_pictures
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
 

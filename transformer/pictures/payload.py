@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 from serving.model import HttpRequest
 from serving.v2 import InferRequest
 from transformer.body import Body, BodyReader, check_count
-from transformer.classification.polarity import Polarity
 from transformer.negotiation import wanted_output
 from transformer.parameters import check_known, choice, flag
+from transformer.pictures.polarity import Polarity
 
 PARTS = ("file", "image")
 """Names that a form's image may have."""

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from artifact import Frame, ImageInput, Resize, Size
-from transformer.classification.preprocess import prepare
+from transformer.pictures.preprocess import prepare
 from transformer.tensors import to_pixels
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

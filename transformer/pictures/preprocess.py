@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from artifact import ImageInput, Whole
-from transformer.classification.polarity import Polarity, find_polarity, polarities_of
 from transformer.colours import in_mode
 from transformer.frames import framing_for
+from transformer.pictures.polarity import Polarity, find_polarity, polarities_of
 from transformer.tensors import to_tensor
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import ImageInput
-from transformer.classification.polarity import Polarity
-from transformer.classification.preprocess import GreyTable, Prepared
+from transformer.pictures.polarity import Polarity
+from transformer.pictures.preprocess import GreyTable, Prepared
 
 
 class Plain(NamedTuple):
