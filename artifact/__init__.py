@@ -12,6 +12,7 @@ from artifact.errors import (
     CardError,
     ContractConflictError,
     DigestMismatchError,
+    InvalidCardError,
     RevisionExistsError,
     RevisionNotFoundError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Frame",
     "Golden",
     "ImageInput",
+    "InvalidCardError",
     "Metrics",
     "ModelCard",
     "RasterInput",

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from artifact.contract import Contract
 from artifact.document import as_document
-from artifact.errors import CardError
+from artifact.errors import CardError, InvalidCardError
 from artifact.exports import Export, Golden
-from artifact.fields import DIGEST, FILE, MOMENT, NAME, REVISION, Fields
+from artifact.fields import (
+    DIGEST,
+    IDENTITY,
+    MOMENT,
+    NAME,
+    REVISION,
+    Fields,
+    file_pattern,
+    json_kind,
+)
 from artifact.metrics import TaskMetrics
 from artifact.tasks import HOME, find_part
 
@@ -58,7 +67,7 @@ class Weights:
     @classmethod
     def read(cls, fields: Fields) -> Weights:
         return cls(
-            file=fields.text("file", rf"{FILE}\.safetensors"),
+            file=fields.text("file", file_pattern(".safetensors")),
             sha256=fields.text("sha256", DIGEST),
             size_bytes=fields.integer("size_bytes", minimum=1),
         )
@@ -89,10 +98,11 @@ class DataSource:
 class ModelCard:
     """Everything about one revision of one model but its weights.
 
-    A model that was trained elsewhere has a name, a revision, a contract and weights; the rest is
-    there where it is known.
+    A model that was trained elsewhere has a name, a revision, a contract, and weights or an export;
+    the rest is there where it is known.
 
     Attributes:
+        weights: of the PyTorch network; None where only its export is known.
         temperature: the logits are divided by it before the softmax.
         architecture: the network that takes the weights; without it only an export can be served.
         exports: programs for engines other than PyTorch.
@@ -105,7 +115,7 @@ class ModelCard:
     name: str
     revision: str
     contract: Contract
-    weights: Weights
+    weights: Weights | None = None
     created: str | None = None
     architecture: Architecture | None = None
     temperature: float = 1.0
@@ -123,10 +133,11 @@ class ModelCard:
         return f"{self.name}/{self.revision}"
 
     @property
-    def attached_files(self) -> dict[str, str]:
-        """Files beside the card that it names, but for the weights: sha256 by name."""
-        named = {export.file: export.sha256 for export in self.exports}
-        return named if self.golden is None else {**named, self.golden.file: self.golden.sha256}
+    def files(self) -> dict[str, str]:
+        """Files beside the card that it names: sha256 by name."""
+        attached: list[Export | Weights | Golden] = [*self.exports]
+        attached += [item for item in (self.weights, self.golden) if item is not None]
+        return {item.file: item.sha256 for item in attached}
 
     def to_json(self) -> str:
         """The document as it is written: what is not known is left out.
@@ -142,47 +153,68 @@ class ModelCard:
         """Read and validate a document.
 
         Raises:
-            CardError: naming the field that is missing, unknown or wrong.
+            InvalidCardError: all that is missing, unknown or wrong.
         """
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise CardError("document", f"is not JSON: {error}") from None
+            raise InvalidCardError([CardError("document", f"is not JSON: {error}")]) from None
+        if not isinstance(document, dict):
+            reason = f"must be an object, not {json_kind(document)}"
+            raise InvalidCardError([CardError("document", reason)])
         fields = Fields(document)
         version = fields.integer("format", minimum=1)
         if version > FORMAT:
-            raise CardError("format", f"is {version}; this release reads formats up to {FORMAT}")
-        if version == 1:
+            fields.fault("format", f"is {version}; this release reads formats up to {FORMAT}")
+            fields.refuse()  # nothing is known of the rest
+        if version == 1 and fields.sound:
             _check_format_1(fields)
+        card = cls._read(fields)
+        fields.finish()
+        fields.refuse()
+        return card
+
+    @classmethod
+    def _read(cls, fields: Fields) -> ModelCard:
+        """The card, and its contract's digest beside it."""
         declared = fields.text("contract_digest", DIGEST)
-        contract = fields.read("contract", read_contract)
-        identity = rf"{NAME}/{REVISION}"
-        temperature = fields.if_there("temperature", lambda f: fields.number(f, above=0.0))
-        read_metrics = find_part(HOME, contract.task).read_metrics
-        card = cls(
+
+        def read_declared(of_contract: Fields) -> Contract:
+            contract = read_contract(of_contract)
+            if declared and of_contract.sound and contract.digest != declared:
+                reason = f"is {declared}, but the contract's is {contract.digest}"
+                fields.fault("contract_digest", reason)
+            return contract
+
+        contract: Contract | None = fields.read("contract", read_declared)
+        if contract is None:
+            fields.skip("metrics")  # what they are depends on the task
+
+        def read_metrics(of_metrics: Fields) -> TaskMetrics:
+            task = find_part(HOME, cast("Contract", contract).task)
+            return cast("TaskMetrics", task.read_metrics(of_metrics))
+
+        if not fields.has("weights") and not fields.has("exports"):
+            fields.fault("weights", "is missing, and there are no exports either")
+        return cls(
             name=fields.text("name", NAME),
             revision=fields.text("revision", REVISION),
-            contract=contract,
-            weights=fields.read("weights", Weights.read),
+            contract=cast("Contract", contract),
+            weights=fields.if_there("weights", lambda f: fields.read(f, Weights.read)),
             created=fields.if_there("created", lambda f: fields.text(f, MOMENT)),
             architecture=fields.if_there(
                 "architecture", lambda f: fields.read(f, Architecture.read)
             ),
-            temperature=temperature or 1.0,
+            temperature=fields.if_there("temperature", lambda f: fields.number(f, above=0.0))
+            or 1.0,
             exports=fields.if_there("exports", lambda f: fields.read_each(f, Export.read)) or (),
             golden=fields.if_there("golden", lambda f: fields.read(f, Golden.read)),
-            parent=fields.if_there("parent", lambda f: fields.optional_text(f, identity)),
+            parent=fields.if_there("parent", lambda f: fields.optional_text(f, IDENTITY)),
             data=fields.if_there("data", lambda f: fields.read(f, DataSource.read)),
             training=fields.if_there("training", fields.mapping) or {},
             metrics=fields.if_there("metrics", lambda f: fields.read(f, read_metrics)),
             libraries=fields.if_there("libraries", fields.mapping) or {},
         )
-        fields.finish()
-        if card.contract.digest != declared:
-            raise CardError(
-                "contract_digest", f"is {declared}, but the contract's is {card.contract.digest}"
-            )
-        return card
 
 
 def known(value: T | None, field: str) -> T:
@@ -202,7 +234,7 @@ def read_contract(fields: Fields) -> Contract:
     Raises:
         CardError: also where no task has that name.
     """
-    contract: Contract = find_part(HOME, fields.text("task", r"[a-z][a-z-]*")).read_contract(fields)
+    contract: Contract = find_part(HOME, fields.text("task", NAME)).read_contract(fields)
     return contract
 
 
@@ -210,7 +242,8 @@ def _check_format_1(fields: Fields) -> None:
     """Every field of format 1 was required, and it had none of those that came later."""
     for name in FORMAT_1_REQUIRED:
         if not fields.has(name):
-            raise CardError(name, "is missing")
+            fields.fault(name, "is missing")
     for name in FORMAT_2_ADDED:
         if fields.has(name):
-            raise CardError(name, "is not a field of this format")
+            fields.fault(name, "is not a field of this format")
+            fields.skip(name)

@@ -138,19 +138,22 @@ class ImageInput(TensorInput):
             channel_order=optional("channel_order", ("RGB", "BGR")) or "RGB",
             polarity=optional("polarity", ("auto", "none")) or "auto",
         )
-        channels = CHANNELS[value.mode]
-        for name in ("mean", "std"):
-            if len(getattr(value, name)) != channels:
-                raise CardError(
-                    fields.path(name), f"must have {channels} entries for mode {value.mode}"
-                )
-        value.frame.check(value.height, value.width, channels, fields)
-        if value.background is None and (value.frame.needs_background or value.has_polarity):
-            reason = "polarity auto" if value.has_polarity else f"a {value.frame.kind} frame"
-            raise CardError(fields.path("background"), f"is missing, and {reason} needs it")
-        if value.mode == "L" and value.channel_order != "RGB":
-            raise CardError(fields.path("channel_order"), "is of colour networks")
+        if fields.sound:
+            value._check(fields)
         return value
+
+    def _check(self, fields: Fields) -> None:
+        """Note what does not fit together."""
+        channels = CHANNELS[self.mode]
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != channels:
+                fields.fault(name, f"must have {channels} entries for mode {self.mode}")
+        self.frame.check(self.height, self.width, channels, fields)
+        if self.background is None and (self.frame.needs_background or self.has_polarity):
+            reason = "polarity auto" if self.has_polarity else f"a {self.frame.kind} frame"
+            fields.fault("background", f"is missing, and {reason} needs it")
+        if self.mode == "L" and self.channel_order != "RGB":
+            fields.fault("channel_order", "is of colour networks")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,19 @@
 
 ArtifactError (ValueError)
 ├── CardError              a field of model.json is missing, unknown or wrong; names the field
+├── InvalidCardError             everything that is wrong with a model.json
 ├── ContractConflictError  two revisions of one model disagree on the contract
 ├── DigestMismatchError    the bytes on disk are not those that the card names
 ├── RevisionExistsError    a revision would be overwritten
 └── RevisionNotFoundError  there is no such revision
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ArtifactError(ValueError):
@@ -23,6 +31,21 @@ class CardError(ArtifactError):
         super().__init__(f"model.json: {field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class InvalidCardError(ArtifactError):
+    """Everything that is wrong with a ``model.json``: a line for each fault.
+
+    Attributes:
+        faults: at least one.
+    """
+
+    def __init__(self, faults: Sequence[CardError], file: str = "model.json") -> None:
+        lines = [f"{fault.field}: {fault.reason}" for fault in faults]
+        if len(lines) > 1:
+            lines = [f"{len(lines)} faults", *(f"  {line}" for line in lines)]
+        super().__init__(f"{file}: " + "\n".join(lines))
+        self.faults = tuple(faults)
 
 
 class ContractConflictError(ArtifactError):

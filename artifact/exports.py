@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artifact.fields import DIGEST, FILE, Fields
+from artifact.fields import DIGEST, Fields, file_pattern
 
 EXPORT_FORMATS = ("onnx",)
 
@@ -41,7 +41,7 @@ class Export:
     def read(cls, fields: Fields) -> Export:
         return cls(
             format=fields.choice("format", EXPORT_FORMATS),
-            file=fields.text("file", rf"{FILE}\.onnx"),
+            file=fields.text("file", file_pattern(".onnx")),
             sha256=fields.text("sha256", DIGEST),
             size_bytes=fields.integer("size_bytes", minimum=1),
             opset=fields.integer("opset", minimum=1),
@@ -73,7 +73,7 @@ class Golden:
     @classmethod
     def read(cls, fields: Fields) -> Golden:
         return cls(
-            file=fields.text("file", rf"{FILE}\.safetensors"),
+            file=fields.text("file", file_pattern(".safetensors")),
             sha256=fields.text("sha256", DIGEST),
             tolerance=fields.number("tolerance", above=0.0),
         )

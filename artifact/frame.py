@@ -41,10 +41,10 @@ class Frame:
         raise NotImplementedError
 
     def check(self, height: int, width: int, channels: int, fields: Fields) -> None:
-        """See that it leads to the network's size.
+        """Note where it does not lead to the network's size.
 
-        Raises:
-            CardError: it does not.
+        Args:
+            fields: of the input that the frame belongs to.
         """
 
 
@@ -143,10 +143,8 @@ class Resize(Frame):
             crop_rounding=optional("crop_rounding", CROP_ROUNDINGS) or "nearest",
             interpolation=optional("interpolation", INTERPOLATIONS) or "bilinear",
             antialias=fields.if_there("antialias", fields.boolean) is not False,
-            fill=fields.if_there("fill", fields.integers) or (),
+            fill=fields.if_there("fill", lambda f: fields.integers(f, maximum=255)) or (),
         )
-        if max(value.fill, default=0) > 255:
-            raise CardError(fields.path("fill"), "must have entries up to 255")
         if not value.antialias and value.interpolation not in POINT_INTERPOLATIONS:
             raise CardError(
                 fields.path("interpolation"),
@@ -158,15 +156,14 @@ class Resize(Frame):
         wanted = (height, width)
         ends_at = self.crop or self.resize.exact or self.resize.fit
         if ends_at is None:
-            raise CardError(fields.path("frame.crop"), "is missing: sides would differ in length")
-        if ends_at != wanted:
-            name = "crop" if self.crop else "resize"
-            raise CardError(
-                fields.path(f"frame.{name}"),
+            fields.fault("frame.crop", "is missing: sides would differ in length")
+        elif ends_at != wanted:
+            fields.fault(
+                "frame.crop" if self.crop else "frame.resize",
                 f"leads to {ends_at[0]} × {ends_at[1]}, but height × width is {height} × {width}",
             )
         if self.fill and len(self.fill) != channels:
-            raise CardError(fields.path("frame.fill"), f"must have {channels} entries")
+            fields.fault("frame.fill", f"must have {channels} entries")
 
 
 KINDS: dict[str, type[Frame]] = {"whole": Whole, "resize": Resize}

@@ -16,6 +16,7 @@ from artifact.errors import (
     ArtifactError,
     ContractConflictError,
     DigestMismatchError,
+    InvalidCardError,
     RevisionExistsError,
     RevisionNotFoundError,
 )
@@ -39,12 +40,13 @@ class Revision:
     digest: str
 
     def read_weights(self) -> bytes:
-        """The bytes of the weights file.
+        """The bytes of the weights file, which the card must name.
 
         Raises:
             RevisionNotFoundError: the file is not there (a card alone is enough for a transformer).
             DigestMismatchError: its bytes are not those that the card names.
         """
+        assert self.card.weights is not None
         return self._read(self.card.weights.file, self.card.weights.sha256)
 
     def read_export(self, export: Export) -> bytes:
@@ -54,6 +56,16 @@ class Revision:
             RevisionNotFoundError, DigestMismatchError: as for the weights.
         """
         return self._read(export.file, export.sha256)
+
+    def check_files(self) -> None:
+        """See that the files beside the card, as far as they are there, are those that it names.
+
+        Raises:
+            DigestMismatchError: one is another.
+        """
+        for name, sha256 in self.card.files.items():
+            if (self.folder / name).exists():
+                self._read(name, sha256)
 
     def read_golden(self) -> bytes:
         """The bytes of the golden answers, which the card must have.
@@ -94,7 +106,7 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
 
     Raises:
         RevisionNotFoundError: there is no such folder or no card in it.
-        CardError: the card is not valid.
+        InvalidCardError: the card is not valid; all that is wrong with it.
         ArtifactError: the card is of another model or revision than its place says.
     """
     external = "/" in selector
@@ -109,7 +121,10 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
         ) from None
     except OSError as error:
         raise RevisionNotFoundError(f"{path} cannot be read: {error.strerror}") from None
-    card = ModelCard.from_json(document)
+    try:
+        card = ModelCard.from_json(document)
+    except InvalidCardError as error:
+        raise InvalidCardError(error.faults, str(path)) from None
     if card.name != name:
         raise ArtifactError(f"{path} is a card of model {card.name}, not {name}")
     if not external and card.revision != selector:
@@ -157,7 +172,10 @@ def model_contract(root: Path, name: str, selector: str | None = None) -> Contra
 
 
 def write_revision(
-    root: Path, card: ModelCard, weights: bytes, attachments: Mapping[str, bytes] | None = None
+    root: Path,
+    card: ModelCard,
+    weights: bytes | None,
+    attachments: Mapping[str, bytes] | None = None,
 ) -> Revision:
     """Write a new revision folder: the one function that does.
 
@@ -166,25 +184,28 @@ def write_revision(
 
     Args:
         root: the folder that holds ``<name>/<revision>/``.
-        weights: the content of a safetensors file.
+        weights: the content of a safetensors file; None for a card that has exports alone.
         attachments: further files by name: those that the card names, and plots for people.
 
     Raises:
         RevisionExistsError: the revision is there already; nothing was changed.
-        CardError: the card could not be read back; nothing was changed.
+        InvalidCardError: the card could not be read back; nothing was changed.
         ArtifactError: an attachment's name is a path or one of the revision's own files, or a
             file that the card names is missing or another one.
         ContractConflictError: the model's other revisions have another contract.
     """
-    card = replace(card, weights=Weights(WEIGHTS_FILE, sha256_of(weights), len(weights)))
+    entry = weights and Weights(WEIGHTS_FILE, sha256_of(weights), len(weights))
+    card = replace(card, weights=entry or None)
     ModelCard.from_json(card.to_json())
-    for name, sha256 in card.attached_files.items():
-        content = (attachments or {}).get(name)
-        if content is None or sha256_of(content) != sha256:
-            raise ArtifactError(f"the card names another {name} than the one that is given")
-    for name in attachments or {}:
+    files = dict(attachments or {})
+    for name in files:
         if name in (CARD_FILE, WEIGHTS_FILE) or not re.fullmatch(FILE, name):
             raise ArtifactError(f"{name!r} cannot be the name of an attachment")
+    if weights is not None:
+        files[WEIGHTS_FILE] = weights
+    for name, sha256 in card.files.items():
+        if name not in files or sha256_of(files[name]) != sha256:
+            raise ArtifactError(f"the card names another {name} than the one that is given")
     folder = root / card.name / card.revision
     if folder.exists():
         raise RevisionExistsError(f"{folder} exists; a revision is never overwritten")
@@ -198,8 +219,7 @@ def write_revision(
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{card.revision}-", dir=folder.parent))
     try:
-        (draft / WEIGHTS_FILE).write_bytes(weights)
-        for name, content in (attachments or {}).items():
+        for name, content in files.items():
             (draft / name).write_bytes(content)
         (draft / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         draft.chmod(0o755)

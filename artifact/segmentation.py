@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from artifact.contract import Contract, TensorInput
-from artifact.errors import CardError
 from artifact.fields import MOMENT, Fields
 from artifact.metrics import TaskMetrics, check_shipped
 
@@ -72,7 +71,6 @@ class RasterInput(TensorInput):
 
     @classmethod
     def read(cls, fields: Fields) -> RasterInput:
-        scales = Fields(fields.mapping("full_scale"), fields.path("full_scale"))
         value = cls(
             name=fields.text("name"),
             layout=fields.choice("layout", ("NCHW",)),
@@ -80,21 +78,28 @@ class RasterInput(TensorInput):
             bands=fields.texts("bands"),
             mean=fields.numbers("mean"),
             std=fields.numbers("std", above=0.0),
-            full_scale={name: scales.number(name, above=0.0) for name in FULL_SCALES},
+            full_scale=fields.read(
+                "full_scale",
+                lambda scales: {name: scales.number(name, above=0.0) for name in FULL_SCALES},
+            ),
             reduction=fields.integer("reduction", minimum=1),
             tile=fields.integer("tile", minimum=1),
             overlap=fields.integer("overlap"),
             multiple=fields.integer("multiple", minimum=1),
         )
-        scales.finish()
-        for name in ("mean", "std"):
-            if len(getattr(value, name)) != len(value.bands):
-                raise CardError(fields.path(name), f"must have {len(value.bands)} entries")
-        if value.tile % value.multiple or value.overlap % value.multiple:
-            raise CardError(fields.path("tile"), "and overlap must be multiples of multiple")
-        if value.tile < 2 * value.overlap + value.multiple:
-            raise CardError(fields.path("overlap"), "must be less than half of tile")
+        if fields.sound:
+            value._check(fields)
         return value
+
+    def _check(self, fields: Fields) -> None:
+        """Note what does not fit together."""
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != len(self.bands):
+                fields.fault(name, f"must have {len(self.bands)} entries")
+        if self.tile % self.multiple or self.overlap % self.multiple:
+            fields.fault("tile", "and overlap must be multiples of multiple")
+        if self.tile < 2 * self.overlap + self.multiple:
+            fields.fault("overlap", "must be less than half of tile")
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class SegmentationContract(Contract):
         void: index of the label that means "no class": of pixels without data.
     """
 
-    colours: tuple[tuple[int, int, int], ...]
+    colours: tuple[tuple[int, ...], ...]
     void: int
 
     @property
@@ -118,24 +123,18 @@ class SegmentationContract(Contract):
 
     @classmethod
     def read(cls, task: str, fields: Fields) -> SegmentationContract:
-        path = fields.path("colours")
-        colours = []
-        for i, item in enumerate(fields.array("colours")):
-            levels = Fields({str(k): v for k, v in enumerate(item)}, f"{path}[{i}]")
-            colours.append((levels.byte("0"), levels.byte("1"), levels.byte("2")))
-            levels.finish()
         value = cls(
             task=task,
             input=fields.read("input", RasterInput.read),
             outputs=fields.texts("outputs"),
             labels=fields.texts("labels"),
-            colours=tuple(colours),
+            colours=fields.rows("colours", maximum=255, length=3),
             void=fields.integer("void"),
         )
-        if len(value.colours) != len(value.labels):
-            raise CardError(path, f"must have {len(value.labels)} entries, one a label")
-        if value.void >= len(value.labels):
-            raise CardError(fields.path("void"), "is the index of no label")
+        if fields.sound and len(value.colours) != len(value.labels):
+            fields.fault("colours", f"must have {len(value.labels)} entries, one a label")
+        if fields.sound and value.void >= len(value.labels):
+            fields.fault("void", "is the index of no label")
         return value
 
 
@@ -157,10 +156,8 @@ class Scores:
 
     @classmethod
     def read(cls, fields: Fields) -> Scores:
-        named = fields.mapping("ious")
-        ious = Fields(named, fields.path("ious"))
         return cls(
-            ious={name: ious.share(name) for name in named},
+            ious=fields.read("ious", lambda ious: {name: ious.share(name) for name in ious.names}),
             mean_iou=fields.share("mean_iou"),
             image_mean_iou=fields.share("image_mean_iou"),
             pixel_accuracy=fields.share("pixel_accuracy"),

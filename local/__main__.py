@@ -106,7 +106,7 @@ def prepare(options: argparse.Namespace) -> LocalService:
                 f"in {options.models}; available: {', '.join(there) or 'none'}"
             ) from error
         except ArtifactError as error:
-            raise ValueError(f"{source}{name}={revision} in {options.models}: {error}") from error
+            raise ValueError(f"{source}{name}={revision}: {error}") from error
     return service
 
 

@@ -51,7 +51,8 @@ def main() -> int:
                 for s in selections
             ]
         except ArtifactError as error:
-            logging.getLogger("predictor").critical("%s", error)
+            for line in str(error).splitlines():
+                logging.getLogger("predictor").critical("%s", line)
             return 1
         VisionServer(settings, options).start(models)
     return 0

@@ -65,13 +65,12 @@ class Cards:
         """See that a new revision may replace the running one.
 
         Raises:
-            RefusedError: it is not there, its card is not valid, its weights are not those that
+            RefusedError: it is not there, its card is not valid, its files are not those that
                 its card names, or its contract is another.
         """
         try:
             new = open_revision(self.root, model, revision)
-            if (new.folder / new.card.weights.file).exists():
-                new.read_weights()
+            new.check_files()
         except ArtifactError as error:
             raise RefusedError(f"{model}/{revision} is refused: {error}") from None
         old = self.expected(model, running)

@@ -50,6 +50,8 @@ def upgrade(root: Path, revision: Revision, data: str | None = None) -> Revision
     card = revision.card
     if card.exports:
         raise ValueError("has an export already")
+    if card.weights is None:
+        raise ArtifactError("the card names no weights to export")
     if card.data is None:
         raise ArtifactError("the card names no data set to compare with")
     test = load_data(card.data.name, data_folder(data)).test

@@ -71,7 +71,8 @@ def main() -> int:
             for s in selections
         ]
     except ArtifactError as error:
-        logging.getLogger("transformer").critical("%s", error)
+        for line in str(error).splitlines():
+            logging.getLogger("transformer").critical("%s", line)
         return 1
     also_ready = hop.is_ready if options.enable_predictor_health_check else None
     kserve_application.add_middleware(FrontPage, models=[s.name for s in selections])

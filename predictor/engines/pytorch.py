@@ -18,6 +18,8 @@ class TorchEngine:
             return "the package torch is not installed"
         if revision.card.architecture is None:
             return "the card names no architecture"
+        if revision.card.weights is None:
+            return "the card names no weights"
         if options.device != "cpu":
             from predictor.engines.torch_session import device_refusal
 
@@ -25,7 +27,8 @@ class TorchEngine:
         return None
 
     def needed_bytes(self, revision: Revision) -> int:
-        return 2 * revision.card.weights.size_bytes  # the file, and the network's copy
+        weights = revision.card.weights
+        return 0 if weights is None else 2 * weights.size_bytes  # the file, and the network's copy
 
     def load(self, revision: Revision, options: EngineOptions) -> Session:
         import torch

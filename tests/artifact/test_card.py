@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from artifact import FORMAT, CardError, Contract, Export, Golden, ModelCard
+from artifact import FORMAT, CardError, Contract, Export, Golden, InvalidCardError, ModelCard
 from tests.conftest import make_card
 
 OPAQUE = ("architecture.arguments", "training", "libraries")
@@ -22,6 +22,7 @@ DOCUMENT: dict[str, Any] = json.loads(
 OPTIONAL = [
     (name,)
     for name in (
+        "weights",
         "created",
         "architecture",
         "temperature",
@@ -67,11 +68,15 @@ def changed(path: Path, value: Any) -> dict[str, Any]:
 
 
 def refusal(document: Any) -> CardError:
-    with pytest.raises(CardError) as caught:
-        ModelCard.from_json(json.dumps(document))
-    error = caught.value
+    (error,) = faults(document)
     assert str(error) == f"model.json: {error.field}: {error.reason}"
     return error
+
+
+def faults(document: Any) -> tuple[CardError, ...]:
+    with pytest.raises(InvalidCardError) as caught:
+        ModelCard.from_json(json.dumps(document))
+    return caught.value.faults
 
 
 PATHS = list(walk(DOCUMENT))
@@ -146,7 +151,8 @@ def test_format_1_is_still_read() -> None:
 @pytest.mark.parametrize("name", sorted(FORMAT_1))
 def test_every_field_of_format_1_is_required(name: str) -> None:
     error = refusal({key: value for key, value in FORMAT_1.items() if key != name})
-    assert (error.field, error.reason) == (name, "is missing")
+    assert error.field == name
+    assert error.reason.startswith("is missing")
 
 
 @pytest.mark.parametrize("name", ["exports", "golden"])
@@ -164,6 +170,52 @@ def test_an_unknown_field_is_named(path: Path) -> None:
     error = refusal(document)
     assert error.field == spell((*path, "surprise"))
     assert error.reason == "is not a field of this format"
+
+
+def test_weights_may_be_left_out_where_there_is_an_export() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    del document["weights"]
+    assert ModelCard.from_json(json.dumps(document)).weights is None
+    del document["exports"]
+    assert refusal(document).field == "weights"
+
+
+def test_all_faults_are_told_at_once() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["name"] = "My Model"
+    document["surprise"] = 1
+    document["weights"]["size_bytes"] = "5"
+    document["weights"]["digest"] = 1
+    document["contract"]["input"]["height"] = 0
+    document["contract"]["input"]["mean"] = [0.5, "x"]
+    document["metrics"]["seeds"][0]["seed"] = -1
+    del document["metrics"]["test_ece"]
+    document["data"] = []
+    with pytest.raises(InvalidCardError) as caught:
+        ModelCard.from_json(json.dumps(document))
+    assert str(caught.value).splitlines() == [
+        "model.json: 9 faults",
+        "  contract.input.height: must be at least 1, not 0",
+        "  contract.input.mean[1]: must be a number, not a string",
+        "  name: must be lower-case letters and digits, with hyphens between them, not 'My Model'",
+        "  weights.size_bytes: must be an integer, not a string",
+        "  weights.digest: is not a field of this format",
+        "  data: must be an object, not an array",
+        "  metrics.test_ece: is missing",
+        "  metrics.seeds[0].seed: must be at least 0, not -1",
+        "  surprise: is not a field of this format",
+    ]
+
+
+def test_what_follows_from_a_fault_is_none_of_its_own() -> None:
+    """Neither the metrics of a task that is not known, nor the digest of a broken contract."""
+    document = copy.deepcopy(DOCUMENT)
+    document["contract"]["task"] = "telepathy"
+    document["metrics"] = {"any": "thing"}
+    assert refusal(document).field == "contract.task"
+    document = copy.deepcopy(DOCUMENT)
+    document["contract"]["input"] = None
+    assert refusal(document).field == "contract.input"
 
 
 @pytest.mark.parametrize(("path", "value"), WRONG, ids=repr)
@@ -252,23 +304,25 @@ def test_channel_constants_fit_the_mode(name: str, mode: str, values: list[float
 
 @pytest.mark.parametrize("text", ["", "{", b"\xff\xfe", "[1,"], ids=repr)
 def test_what_is_not_json_is_refused(text: str | bytes) -> None:
-    with pytest.raises(CardError, match=r"document: is not JSON") as caught:
+    with pytest.raises(InvalidCardError, match=r"document: is not JSON") as caught:
         ModelCard.from_json(text)
-    assert caught.value.field == "document"
+    assert caught.value.faults[0].field == "document"
 
 
 @pytest.mark.parametrize(
     ("text", "kind"), [("[]", "an array"), ("null", "null"), ('"x"', "a string"), ("1", "a number")]
 )
 def test_the_document_is_an_object(text: str, kind: str) -> None:
-    with pytest.raises(CardError, match=f"document: must be an object, not {kind}"):
+    with pytest.raises(InvalidCardError, match=f"document: must be an object, not {kind}"):
         ModelCard.from_json(text)
 
 
 def test_another_format_is_refused_before_anything_else() -> None:
-    with pytest.raises(CardError, match=f"this release reads formats up to {FORMAT}") as caught:
+    with pytest.raises(
+        InvalidCardError, match=f"this release reads formats up to {FORMAT}"
+    ) as caught:
         ModelCard.from_json(json.dumps({"format": FORMAT + 1, "new": True}))
-    assert caught.value.field == "format"
+    assert [fault.field for fault in caught.value.faults] == ["format"]
 
 
 def test_a_contract_edited_by_hand_is_noticed() -> None:

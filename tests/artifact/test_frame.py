@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from artifact import CardError, ImageInput, Resize, Size, Whole, as_document
+from artifact import ImageInput, InvalidCardError, Resize, Size, Whole, as_document
 from artifact.fields import Fields
 
 PHOTOGRAPHS: dict[str, Any] = {
@@ -21,9 +21,9 @@ PHOTOGRAPHS: dict[str, Any] = {
 
 
 def read(**changes: object) -> ImageInput:
-    fields = Fields({**PHOTOGRAPHS, **changes}, "contract.input")
-    found = ImageInput.read(fields)
-    fields.finish()
+    document = Fields({"input": {**PHOTOGRAPHS, **changes}}, "contract")
+    found = document.read("input", ImageInput.read)
+    document.refuse()
     return found
 
 
@@ -94,7 +94,7 @@ def test_what_is_written_is_read_again() -> None:
         ),
         ({"frame": frame(antialias=1)}, "frame.antialias", "must be true or false"),
         ({"frame": frame(fill=[1])}, "frame.fill", "3 entries"),
-        ({"frame": frame(fill=[1, 2, 256])}, "frame.fill", "up to 255"),
+        ({"frame": frame(fill=[1, 2, 256])}, "frame.fill[2]", "at most 255"),
         ({"frame": frame(gap=1)}, "frame.gap", "is not a field"),
         ({"frame": {"kind": "whole"}}, "background", "a whole frame needs it"),
         ({"mode": "L", "mean": [0], "std": [1]}, "background", "polarity auto needs it"),
@@ -108,10 +108,11 @@ def test_what_is_written_is_read_again() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], field: str, reason: str) -> None:
-    with pytest.raises(CardError) as caught:
+    with pytest.raises(InvalidCardError) as caught:
         read(**changes)
-    assert caught.value.field == f"contract.input.{field}"
-    assert reason in caught.value.reason
+    (fault,) = caught.value.faults
+    assert fault.field == f"contract.input.{field}"
+    assert reason in fault.reason
 
 
 @pytest.mark.parametrize(

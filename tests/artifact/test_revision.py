@@ -10,10 +10,10 @@ from artifact import (
     CARD_FILE,
     WEIGHTS_FILE,
     ArtifactError,
-    CardError,
     ContractConflictError,
     DigestMismatchError,
     Export,
+    InvalidCardError,
     ModelCard,
     RevisionExistsError,
     RevisionNotFoundError,
@@ -120,7 +120,7 @@ def test_an_attachment_is_a_file_of_its_own_in_the_folder(tmp_path: Path, name: 
     ],
 )
 def test_a_card_that_cannot_be_read_back_is_not_written(tmp_path: Path, card: ModelCard) -> None:
-    with pytest.raises(CardError):
+    with pytest.raises(InvalidCardError):
         write_revision(tmp_path / "models", card, BYTES)
     assert tree(tmp_path) == {}
 
@@ -186,8 +186,27 @@ def test_a_revision_can_lie_elsewhere(tmp_path: Path) -> None:
 def test_a_damaged_card_is_a_card_error(tmp_path: Path) -> None:
     folder = write_revision(tmp_path, make_card(), BYTES).folder
     (folder / CARD_FILE).write_text("{}")
-    with pytest.raises(CardError, match="format: is missing"):
+    with pytest.raises(InvalidCardError, match="  format: is missing") as caught:
         open_revision(tmp_path, "mnist", "1")
+    assert str(caught.value).startswith(f"{folder / CARD_FILE}: 6 faults\n  ")
+
+
+def test_a_revision_may_have_an_export_alone(tmp_path: Path) -> None:
+    export = Export("onnx", "model.onnx", sha256_of(b"program"), 7, 18, 2, 0.0, 1e-5)
+    card = make_card(exports=(export,), architecture=None)
+    revision = write_revision(tmp_path, card, None, {"model.onnx": b"program"})
+    assert revision.card.weights is None
+    assert sorted(path.name for path in revision.folder.iterdir()) == [CARD_FILE, "model.onnx"]
+    assert revision.read_export(export) == b"program"
+    revision.check_files()
+    (revision.folder / "model.onnx").write_bytes(b"another")
+    with pytest.raises(DigestMismatchError):
+        revision.check_files()
+
+
+def test_without_weights_and_exports_there_is_nothing_to_serve(tmp_path: Path) -> None:
+    with pytest.raises(InvalidCardError, match="weights: is missing, and there are no exports"):
+        write_revision(tmp_path, make_card(), None)
 
 
 def test_other_weights_than_the_cards_are_refused(tmp_path: Path) -> None:

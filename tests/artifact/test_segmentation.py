@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from artifact import (
-    CardError,
+    InvalidCardError,
     ModelCard,
     SegmentationContract,
 )
@@ -38,8 +38,8 @@ def test_a_card_is_read_as_it_was_written() -> None:
     ("place", "value", "field"),
     [
         (("colours",), [[0, 0, 0]], "contract.colours"),
-        (("colours", 1), [0, 0, 256], "contract.colours[1].2"),
-        (("colours", 1), [0, 0], "contract.colours[1].2"),
+        (("colours", 1), [0, 0, 256], "contract.colours[1][2]"),
+        (("colours", 1), [0, 0], "contract.colours[1]"),
         (("void",), 4, "contract.void"),
         (("input", "tile"), 63, "contract.input.tile"),
         (("input", "overlap"), 32, "contract.input.overlap"),
@@ -54,15 +54,15 @@ def test_a_wrong_field_is_named(place: tuple[Any, ...], value: object, field: st
     for step in place[:-1]:
         target = target[step]
     target[place[-1]] = value
-    with pytest.raises(CardError) as caught:
+    with pytest.raises(InvalidCardError) as caught:
         ModelCard.from_json(json.dumps(wrong))
-    assert caught.value.field == field
+    assert [fault.field for fault in caught.value.faults] == [field]
 
 
 def test_the_shipped_seed_is_one_of_the_seeds() -> None:
     wrong = document()
     wrong["metrics"]["shipped_seed"] = 1
-    with pytest.raises(CardError, match=r"metrics\.shipped_seed: is none of the seeds"):
+    with pytest.raises(InvalidCardError, match=r"metrics\.shipped_seed: is none of the seeds"):
         ModelCard.from_json(json.dumps(wrong))
 
 
@@ -71,13 +71,13 @@ def test_the_average_of_the_seeds_is_none_of_them() -> None:
     averaged["metrics"]["shipped_seed"] = None
     assert ModelCard.from_json(json.dumps(averaged)).metrics.shipped_seed is None
     del averaged["metrics"]["shipped_seed"]
-    with pytest.raises(CardError, match=r"metrics\.shipped_seed: is missing"):
+    with pytest.raises(InvalidCardError, match=r"metrics\.shipped_seed: is missing"):
         ModelCard.from_json(json.dumps(averaged))
 
 
 def test_a_run_finished_at_a_moment() -> None:
     wrong = document()
     wrong["metrics"]["seeds"][0]["finished"] = "yesterday"
-    with pytest.raises(CardError) as caught:
+    with pytest.raises(InvalidCardError) as caught:
         ModelCard.from_json(json.dumps(wrong))
-    assert caught.value.field == "metrics.seeds[0].finished"
+    assert caught.value.faults[0].field == "metrics.seeds[0].finished"

@@ -106,7 +106,7 @@ def test_a_card_that_cannot_be_used_is_found_before_anything_starts(
     shutil.copytree(SHIPPED, tmp_path / "models")
     (tmp_path / "models" / "mnist" / "1" / "model.json").write_text("{")
     line = run(capsys, "--models", str(tmp_path / "models"))
-    assert line.startswith(f"run: mnist=1 in {tmp_path}/models: model.json: ")
+    assert line.startswith(f"run: mnist=1: {tmp_path}/models/mnist/1/model.json: document: ")
 
 
 def test_port_itself_is_named_before_the_one_after_it(

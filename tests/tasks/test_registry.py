@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact import CardError, ModelCard
+from artifact import CardError, InvalidCardError, ModelCard
 from artifact.tasks import find_part, part_names
 from tasks import Task, TaskError, find_task, task_names, task_of_outputs
 from tests.conftest import ROOT, make_card, make_contract
@@ -57,10 +57,11 @@ def test_a_task_has_the_name_it_is_found_by(name: str) -> None:
 
 def test_an_unknown_task_is_refused_and_the_known_ones_are_named() -> None:
     document = make_card(contract=replace(make_contract(), task="detection")).to_json()
-    with pytest.raises(CardError) as caught:
+    with pytest.raises(InvalidCardError) as caught:
         ModelCard.from_json(document)
-    assert caught.value.field == "contract.task"
-    assert caught.value.reason == "'detection' is none of classification, segmentation"
+    (fault,) = caught.value.faults
+    assert fault.field == "contract.task"
+    assert fault.reason == "'detection' is none of classification, segmentation"
 
 
 @pytest.mark.parametrize("name", ["task", "registry", "errors", "os", "classification.task"])
