@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import StartError
@@ -20,6 +20,7 @@ class Edge:
     Args:
         folder: for Envoy's configuration.
         environment: of the check; names the database.
+        origins: web origins whose pages may read the models' answers.
     """
 
     def __init__(
@@ -29,13 +30,14 @@ class Edge:
         folder: Path,
         environment: Mapping[str, str],
         host: str = LOCAL_HOST,
+        origins: Sequence[str] = (),
     ) -> None:
         self._processes = processes
         self._ports = ports
         self._environment = environment
         self._configuration = folder / "envoy.json"
         folder.mkdir(parents=True, exist_ok=True)
-        document = local_configuration(ports, host)
+        document = local_configuration(ports, host, origins=origins)
         self._configuration.write_text(json.dumps(document), encoding="utf-8")
 
     def start(self, name: str) -> None:

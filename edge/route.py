@@ -17,6 +17,9 @@ _LOOK = re.compile(
 )
 
 
+ESCAPED_COLON = re.compile("%3a", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Route:
     """Attributes:
@@ -30,7 +33,8 @@ class Route:
 
 def find_route(method: str, path: str) -> Route | None:
     """The route of a request, by its path with or without query; None if it is not let through."""
-    bare = path.partition("?")[0]
+    # Some clients escape the colon, which the model server reads as one all the same.
+    bare = ESCAPED_COLON.sub(":", path.partition("?")[0])
     if method == "POST":
         found = routes.find_route(bare)
         if found is None or found.verb != "predict" or not re.fullmatch(_NAME, found.model):

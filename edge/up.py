@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import shlex
 import sys
 import urllib.request
@@ -15,8 +16,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from accounts.migration import migrate
 from accounts.settings import DATABASE_PATH
 from common.errors import StartError
+from common.origins import read_origins
 from common.ports import LOCAL_HOST, require_free
 from common.processes import ROOT, Processes, environment_folder, interruptible, say
+from common.settings import variable
 from edge.envoy import EdgePorts
 from edge.processes import Edge, envoy_program, free_edge_ports
 
@@ -24,6 +27,7 @@ FOLDER = ROOT / "build" / "edge"
 TRIES_PER_DAY = 50
 MODELS_SECONDS = 90.0
 SAMPLE = ROOT / "samples" / "seven.png"
+ORIGINS = variable("cors_origins")
 GREETING = """
 Ready: http://localhost:{port}
 
@@ -69,6 +73,10 @@ def operator_command(database_url: str) -> str:
 
 def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     """Start everything and wait until it answers; raises StartError."""
+    try:
+        origins = read_origins(os.environ.get(ORIGINS, ""))
+    except ValueError as error:
+        raise StartError(f"{ORIGINS}: {error}") from None
     require_free(port)
     require_free(port + 1, f"the transformer listens on the one after PORT={port}")
     require_free(port + 2, f"the predictor listens on the second after PORT={port}")
@@ -90,7 +98,7 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     processes.start("models", [str(models_python()), "-m", "local", "--port", str(port + 1)], {})
     console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
     processes.start("console", console, environment)
-    edge = Edge(processes, ports, FOLDER, environment)
+    edge = Edge(processes, ports, FOLDER, environment, origins=origins)
     edge.start("check")
     edge.start("envoy")
     processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")

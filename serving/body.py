@@ -79,6 +79,11 @@ class BodyReader:
             timer.cancel()
             self._begun = 0.0
 
+    def reserve(self, count: int) -> None:
+        """Reserve what the body has grown by; raises OverloadedError where there is no room."""
+        self._admission.reserve(count, self.reserved)
+        self.reserved += count
+
     async def _take(self) -> tuple[bytes, bool]:
         """The next part, and whether there is more."""
         message = await self._receive()
@@ -87,8 +92,7 @@ class BodyReader:
         part: bytes = message.get("body", b"")
         if self.reserved + len(part) > self._limit:
             raise TooLargeError(f"the body is larger than the limit of {self._limit} bytes")
-        self._admission.reserve(len(part), self.reserved)
-        self.reserved += len(part)
+        self.reserve(len(part))
         return part, message.get("more_body", False)
 
     def _check(self) -> None:

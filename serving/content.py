@@ -19,7 +19,7 @@ METERED = "x-account-id"
 EXPECTED = "x-expected-content"
 CONTENT = "x-model-content"
 RECEIVED_BYTES = "x-model-received-bytes"
-HEADERS = ("content-type", "accept", "inference-header-content-length")
+HEADERS = ("content-type", "content-encoding", "accept", "inference-header-content-length")
 """Request headers that change what a body means, or how it is answered."""
 INLINE_BYTES = 128 << 10
 """Larger bodies are hashed in a thread: half a millisecond of the event loop is enough."""

@@ -20,6 +20,7 @@ from kserve.model_repository import ModelRepository
 from common.routes import REQUEST_ID, Route, find_route
 from serving.body import BodyReader, declared_bytes
 from serving.content import CONTENT, METERED, metered_headers, require_expected
+from serving.content_coding import is_coded, unfold
 from serving.errors import (
     IGNORES_OFFERS,
     LateOfferError,
@@ -109,6 +110,9 @@ class Edge:
             headers = read_headers(scope["headers"])
             await self._predict(Head(route, scope["method"], path, headers, query), receive, send)
         elif is_of_kserve(path):
+            # RFC 9110, section 9.3.2; the server leaves out the body of an answer to HEAD.
+            if scope["method"] == "HEAD":
+                scope = {**scope, "method": "GET"}
             await self._pass_on(scope, receive, send)
         else:
             error = NotFoundError("there is nothing at this URL")
@@ -165,6 +169,7 @@ class Edge:
         limit = self._settings.max_body_bytes
         # Before a body is read for which there is no room; nothing is held by what is announced.
         self._admission.check(declared_bytes(head.headers, limit))
+        coded = is_coded(head.headers)
         interruption = Interruption()
         reader = BodyReader(receive, limit, self._admission, interruption)
         entered = answered = False
@@ -174,6 +179,8 @@ class Edge:
             entered = True
             metered |= await metered_headers(head.path, head.query, head.headers, body)
             require_expected(head.headers, metered)
+            if coded:
+                body = await unfold(body, limit, reader.reserve)
             with DisconnectWatch(receive, interruption):
                 work = await self._answer(model, head, body)
             answered = True

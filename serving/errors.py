@@ -8,10 +8,12 @@ ServingError
 ├── ModelNotFoundError        404 NOT_FOUND
 ├── NotFoundError             404 NOT_FOUND           no such URL
 ├── MethodNotAllowedError     405 UNIMPLEMENTED
+├── NotAcceptableError        406 INVALID_ARGUMENT    no type of answer that is accepted
 ├── RequestTimeoutError       408 DEADLINE_EXCEEDED   the body did not arrive in time
 ├── RequestIdReusedError      409 ALREADY_EXISTS      an id that belongs to another content
 ├── TooLargeError             413 INVALID_ARGUMENT    bytes, pixels or instances over a limit
 ├── UnsupportedMediaError     415 INVALID_ARGUMENT    a content or image type that is not read
+│   └── UnsupportedCodingError 415 INVALID_ARGUMENT   a content encoding that is not read
 ├── InvalidRequestError       422 INVALID_ARGUMENT    well-formed, but of the wrong shape
 ├── OverloadedError           429 RESOURCE_EXHAUSTED
 ├── HeadTooLargeError         431 INVALID_ARGUMENT    the request's header fields
@@ -137,6 +139,12 @@ class MethodNotAllowedError(ServingError):
         return {**super().headers(), "allow": self.allow}
 
 
+class NotAcceptableError(ServingError):
+    status = 406
+    grpc_status = StatusCode.INVALID_ARGUMENT
+    code = "not_acceptable"
+
+
 class RequestTimeoutError(ServingError):
     status = 408
     grpc_status = StatusCode.DEADLINE_EXCEEDED
@@ -163,6 +171,15 @@ class UnsupportedMediaError(ServingError):
     status = 415
     grpc_status = StatusCode.INVALID_ARGUMENT
     code = "unsupported_media_type"
+
+
+class UnsupportedCodingError(UnsupportedMediaError):
+    """Names the codings that are read, as RFC 9110 section 15.5.16 asks."""
+
+    code = "unsupported_coding"
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), "accept-encoding": "gzip"}
 
 
 class InvalidRequestError(ServingError):

@@ -7,6 +7,7 @@ admitted can take a gigabyte. What a body can become is therefore counted before
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,8 @@ class JsonLimits:
                 "sent as it is, or as a form)",
                 code="json_too_large",
             )
+        # RFC 8259, section 8.1: a parser may ignore the mark that some editors begin a text with.
+        data = data.removeprefix(BOM_UTF8)
         values = containers = 0
         for start in range(0, len(data), WINDOW_BYTES):
             stop = start + WINDOW_BYTES

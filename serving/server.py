@@ -15,6 +15,7 @@ from typing import Any
 import kserve.logging
 import uvloop
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from kserve.model_repository import ModelRepository
 from kserve.model_server import ModelServer
 from kserve.model_server import app as kserve_application
@@ -23,6 +24,13 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from common.logs import configure_logging
+from common.origins import (
+    ANSWER_HEADERS,
+    MAX_AGE_SECONDS,
+    METHODS,
+    REQUEST_HEADERS,
+    read_origins,
+)
 from serving.connection import FirstHead
 from serving.edge import Edge
 from serving.errors import ForbiddenError, ModelNotFoundError
@@ -119,7 +127,18 @@ def close_edges(
     """Give KServe's application the one error shape, and ``Edge`` outside of its middleware."""
     for kind in RENDERED:
         app.add_exception_handler(kind, render_error)
+    # A redirect to the path without its slash would name http, whatever TLS ends in front.
+    app.router.redirect_slashes = False
     app.add_middleware(Edge, models=models, settings=settings, admission=admission)
+    if origins := read_origins(settings.cors_origins):
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=METHODS,
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=ANSWER_HEADERS,
+            max_age=MAX_AGE_SECONDS,
+        )
 
 
 class VisionServer(ModelServer):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from common.origins import read_origins
 from common.settings import Settings, without_prefix
 from serving.scheduling.admission import Admission
 from serving.scheduling.polling import BusyPoll, affordable_seconds
@@ -63,9 +64,19 @@ class ServerSettings(Settings):
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged"
     )
     access_log: bool = Field(False, description="a log line for every request, not only failures")
+    cors_origins: str = Field(
+        "",
+        description="web origins whose pages may read answers, with commas between, or `*`; "
+        "empty: none",
+    )
     grace_seconds: int = Field(
         25, ge=0, description="time that requests in flight get to finish after SIGTERM"
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        return ",".join(read_origins(value))
 
     def admission(self) -> Admission:
         """One for all the edges of a server."""

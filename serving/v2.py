@@ -206,7 +206,9 @@ def read_infer_request(
     binary = parameters.pop("binary_data_output", False)
     if not isinstance(binary, bool):
         raise InvalidRequestError("parameters.binary_data_output must be a boolean")
-    identifier = top.get("id", "")
+    identifier = top.get("id")
+    if identifier is None:
+        identifier = ""
     if not isinstance(identifier, str):
         raise InvalidRequestError("id must be a string")
     outputs = _read_outputs(top.get("outputs", []), binary)

@@ -5,9 +5,8 @@ One reader for all tasks. What the parameters mean is for the task to say.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,9 +21,11 @@ from serving.errors import (
 )
 from serving.json import JsonLimits
 from serving.model import HttpRequest
-from serving.v2 import InferRequest, read_infer_request
+from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request
+from transformer.data_url import decode_text
 from transformer.form import FORM, read_form
 from transformer.image import MEDIA_TYPES, looks_encoded
+from transformer.pixels import MAX_CHANNELS, encode_pixels, numbers_of
 
 JSON_TYPES = ("application/json", "application/vnd.kserve+json")
 UNDECIDED_TYPES = (
@@ -33,8 +34,11 @@ UNDECIDED_TYPES = (
     "application/octet-stream",
     "text/plain",
 )
-KEYS = ("base64", "b64", "image", "image_bytes")
-DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]+)*;base64,")
+IMAGE_TYPE = "image/"
+"""Whatever comes behind it: there is ``image/jpg`` beside ``image/jpeg``, and the bytes tell."""
+
+TEXT_KEYS = ("base64", "b64")
+KEYS = (*TEXT_KEYS, "data", "image", "image_bytes")
 
 VALUES_PER_INSTANCE, CONTAINERS_PER_INSTANCE = 6, 3
 """Commas and colons, braces and brackets of ``{"image": {"b64": "data:image/png;base64,…"}},``,
@@ -42,6 +46,10 @@ and one more of each."""
 
 OTHER_VALUES = 256
 """The same of everything else in a request: parameters, outputs, the v2 tensor's own fields."""
+
+PIXEL_VALUES, PIXEL_CONTAINERS = 1 << 20, 1 << 18
+"""Of pixels that come as numbers, three in an array of their own or fewer: some 60 MB of Python's
+objects at most. Larger pictures come as files or as binary tensors."""
 
 INTEGER = re.compile(r"[0-9]{1,6}")
 BINARY_HEAD = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\xff]")
@@ -92,8 +100,8 @@ class BodyReader:
     def json_limits(self) -> JsonLimits:
         return JsonLimits(
             self.max_json_bytes,
-            OTHER_VALUES + VALUES_PER_INSTANCE * self.max_instances,
-            OTHER_VALUES + CONTAINERS_PER_INSTANCE * self.max_instances,
+            OTHER_VALUES + VALUES_PER_INSTANCE * self.max_instances + PIXEL_VALUES,
+            OTHER_VALUES + CONTAINERS_PER_INSTANCE * self.max_instances + PIXEL_CONTAINERS,
         )
 
     def read_v1(self, request: HttpRequest) -> Body:
@@ -111,7 +119,7 @@ class BodyReader:
             form = read_form(body, request.headers["content-type"], self.parts)
             return Body([form.file], {**query, **self._typed(form.fields)}, listed=False, form=True)
         undecided = media_type in UNDECIDED_TYPES
-        if media_type in MEDIA_TYPES or (undecided and looks_encoded(body)):
+        if media_type.startswith(IMAGE_TYPE) or (undecided and looks_encoded(body)):
             if not body:
                 raise MalformedRequestError("the body is empty")
             return Body([body], query, listed=False)
@@ -121,24 +129,38 @@ class BodyReader:
                 "of " + ", ".join(MEDIA_TYPES)
             )
         if undecided:
-            self._refuse_other_kinds(body[:64])
+            self._refuse_other_kinds(body[:64].removeprefix(BOM_UTF8))
         return self._read_json(body, query)
 
     def read_v2(self, request: HttpRequest) -> Body:
-        """Read a v2 body with one BYTES input: base64 texts, or encoded images as they are.
+        """Read a v2 body with one input: BYTES, which are base64 texts or encoded images as they
+        are, or numbers, which are pixels.
 
         Raises:
             As ``read_v1``.
         """
         parsed = read_infer_request(request, json_limits=self.json_limits)
-        elements = parsed.inputs[0].elements()
-        self.check_count(len(elements))
-        images = [
-            element if looks_encoded(element) else decode_base64(_text(element, i), i)
-            for i, element in enumerate(elements)
-        ]
+        images = self._read_tensor(parsed.inputs[0])
         known = {k: v for k, v in parsed.parameters.items() if k in self.parameters}
         return Body(images, {**self._query(request.query), **known}, parsed)
+
+    def _read_tensor(self, tensor: Tensor) -> list[bytes]:
+        if tensor.datatype in NUMPY_TYPES:
+            axes = len(tensor.shape)
+            if axes not in (3, 4) or (axes == 3 and tensor.shape[2] <= MAX_CHANNELS):
+                raise InvalidRequestError(
+                    f"input {tensor.name!r}: pixels have the shape [n, height, width], "
+                    "[n, height, width, channels] or [n, channels, height, width], not "
+                    f"{list(tensor.shape)}"
+                )
+            self.check_count(tensor.shape[0])
+            return [encode_pixels(pixels, i) for i, pixels in enumerate(tensor.numbers())]
+        elements = tensor.elements()
+        self.check_count(len(elements))
+        return [
+            element if looks_encoded(element) else decode_text(_text(element, i), i)
+            for i, element in enumerate(elements)
+        ]
 
     def _query(self, query: str) -> dict[str, Any]:
         return self._typed(dict(parse_qsl(query, keep_blank_values=True))) if query else {}
@@ -196,64 +218,36 @@ def check_count(count: int, limit: int) -> None:
         raise TooLargeError(f"{count} instances; the limit is {limit}", code="too_many_instances")
 
 
-def decode_base64(text: str, instance: int | None) -> bytes:
-    """Strict base64, bare or in a data URL.
-
-    Raises:
-        MalformedRequestError: naming what is wrong and the instance at fault.
-    """
-    if text.startswith("data:"):
-        match = DATA_URL.match(text)
-        if match is None:
-            raise MalformedRequestError(
-                "a data URL must be base64", instance=instance, code="invalid_base64"
-            )
-        text = text[match.end() :]
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedRequestError(
-            _base64_fault(text), instance=instance, code="invalid_base64"
-        ) from None
-    if not data:
-        raise MalformedRequestError("the image is empty", instance=instance, code="invalid_base64")
-    return data
-
-
-def _base64_fault(text: str) -> str:
-    if re.search(r"\s", text):
-        return "base64 must not hold line breaks or spaces (with coreutils: base64 -w0)"
-    if re.fullmatch(r"[A-Za-z0-9_-]+=*", text) and re.search("[_-]", text):
-        return "base64 must use + and /, not the URL-safe - and _"
-    if re.fullmatch(r"[A-Za-z0-9+/]+", text) and len(text) % 4:
-        return "base64 is not padded with = to a multiple of 4 characters"
-    return "not valid base64"
-
-
 def _read_instance(item: object, index: int | None) -> bytes:
-    """A string, ``{"base64"}``, ``{"b64"}``, or either nested in ``image`` or ``image_bytes``."""
+    """A base64 text, nested arrays of pixels, or one of these under a key of ``KEYS``, where it
+    may be under ``b64`` or ``base64`` once more.
+    """
+    if isinstance(item, dict):
+        for name in item:
+            if name not in KEYS:
+                raise InvalidRequestError(
+                    f"an instance has an unknown field {name!r}", instance=index
+                )
+        if len(item) != 1:
+            raise InvalidRequestError(f"an instance has one of {', '.join(KEYS)}", instance=index)
+        ((name, item),) = item.items()
+        if name in ("image", "image_bytes") and isinstance(item, dict):
+            if set(item) not in ({"b64"}, {"base64"}):
+                raise InvalidRequestError(f"{name} must hold b64 alone", instance=index)
+            (item,) = item.values()
+        if not isinstance(item, str) and (name in TEXT_KEYS or not isinstance(item, list)):
+            pixels = "" if name in TEXT_KEYS else " or pixels"
+            raise InvalidRequestError(
+                f"{name} must be a base64 string{pixels}, not {json_kind(item)}", instance=index
+            )
     if isinstance(item, str):
-        return decode_base64(item, index)
-    if not isinstance(item, dict):
-        raise InvalidRequestError(
-            f"an instance must be an object or a base64 string, not {json_kind(item)}",
-            instance=index,
-        )
-    for name in item:
-        if name not in KEYS:
-            raise InvalidRequestError(f"an instance has an unknown field {name!r}", instance=index)
-    if len(item) != 1:
-        raise InvalidRequestError(f"an instance has one of {', '.join(KEYS)}", instance=index)
-    ((name, value),) = item.items()
-    if name in ("image", "image_bytes") and isinstance(value, dict):
-        if set(value) not in ({"b64"}, {"base64"}):
-            raise InvalidRequestError(f"{name} must hold b64 alone", instance=index)
-        (value,) = value.values()
-    if not isinstance(value, str):
-        raise InvalidRequestError(
-            f"{name} must be a base64 string, not {json_kind(value)}", instance=index
-        )
-    return decode_base64(value, index)
+        return decode_text(item, index)
+    if isinstance(item, list):
+        return encode_pixels(numbers_of(item, index), index)
+    raise InvalidRequestError(
+        f"an instance must be an object, a base64 string or pixels, not {json_kind(item)}",
+        instance=index,
+    )
 
 
 def _text(element: bytes, index: int) -> str:

@@ -45,7 +45,10 @@ class FrontPage:
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/":
             headers = Headers(scope=scope)
             if headers.get("accept", "").startswith("text/html"):
-                page = render(self._models, f"{scope['scheme']}://{headers.get('host', '')}")
+                # What ends TLS in front says so; without its word it is this connection's.
+                scheme = headers.get("x-forwarded-proto", "")
+                scheme = scheme if scheme in ("http", "https") else scope["scheme"]
+                page = render(self._models, f"{scheme}://{headers.get('host', '')}")
                 await HTMLResponse(page, headers={"vary": "accept"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)

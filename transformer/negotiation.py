@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from serving.errors import InvalidRequestError, UnsupportedMediaError
+from mimeparse import MimeTypeParseException, best_match
+
+from serving.errors import InvalidRequestError, NotAcceptableError
 
 
 def wanted_output(name: object, accept: str, outputs: Mapping[str, str], default: str) -> str:
-    """The media type of an answer: the parameter wins; else the header's best that there is.
+    """The media type of an answer: the parameter wins; else what the header likes most.
 
     Args:
         name: of the parameter ``output``; None where it is left out.
-        accept: the header ``Accept``.
+        accept: the header ``Accept`` (RFC 9110, section 12.5.1); one that cannot be read counts
+            as none.
         outputs: media types by the names that the parameter has for them.
-        default: where anything is accepted.
+        default: what is answered where it is liked as much as any other.
 
     Raises:
         InvalidRequestError: no output has that name.
-        UnsupportedMediaError: nothing that is accepted can be answered.
+        NotAcceptableError: nothing that is accepted can be answered.
     """
     if name is not None:
         if name not in outputs:
             raise InvalidRequestError(f"output must be one of {', '.join(outputs)}")
         return outputs[str(name)]
-    ranked = sorted(
-        (item.partition(";") for item in accept.lower().split(",")),
-        key=lambda parts: -_quality(parts[2]),
-    )
-    for kind, _, _ in ranked:
-        kind = kind.strip()
-        if kind in outputs.values():
-            return kind
-        if kind in ("*/*", "application/*", ""):
-            return default
-    raise UnsupportedMediaError(
-        f"none of {accept[:200]!r} can be answered; there are: {', '.join(outputs.values())}",
-        code="not_acceptable",
-    )
-
-
-def _quality(parameters: str) -> float:
-    match = re.search(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", parameters)
-    return float(match[1]) if match else 1.0
+    # Of equals the last one is taken.
+    offered = sorted(outputs.values(), key=lambda kind: kind == default)
+    try:
+        found: str = best_match(offered, accept.lower()) if accept.strip() else default
+    except MimeTypeParseException:
+        found = default
+    if not found:
+        raise NotAcceptableError(
+            f"none of {accept[:200]!r} can be answered; there are: {', '.join(outputs.values())}"
+        )
+    return found

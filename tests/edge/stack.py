@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -38,7 +38,12 @@ class Stack:
     """
 
     def __init__(
-        self, folder: Path, database_url: str, processes: Processes, ports: EdgePorts
+        self,
+        folder: Path,
+        database_url: str,
+        processes: Processes,
+        ports: EdgePorts,
+        origins: Sequence[str] = (),
     ) -> None:
         self.database_url = database_url
         self.ports = ports
@@ -46,7 +51,7 @@ class Stack:
         self.others: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {}
         self._processes = processes
         environment = {"VISION_DATABASE_URL": database_url, "VISION_DEVELOPMENT": "true"}
-        self._edge = Edge(processes, ports, folder, environment)
+        self._edge = Edge(processes, ports, folder, environment, origins=origins)
 
     @property
     def url(self) -> str:
@@ -107,7 +112,7 @@ def with_models(folder: Path, database_url: str) -> Iterator[Stack]:
 
 
 @contextlib.contextmanager
-def with_stub(folder: Path, database_url: str) -> Iterator[Stack]:
+def with_stub(folder: Path, database_url: str, origins: Sequence[str] = ()) -> Iterator[Stack]:
     """The edge in front of a stub; ``folder/logs/model.log`` has a line for what reached it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -119,20 +124,22 @@ def with_stub(folder: Path, database_url: str) -> Iterator[Stack]:
             processes.wait_for_port("model", port)
 
         start()
-        with _edge(folder, database_url, port) as stack:
+        with _edge(folder, database_url, port, origins) as stack:
             stack.others["model"] = (lambda: processes.kill("model"), start)
             yield stack
 
 
 @contextlib.contextmanager
-def _edge(folder: Path, database_url: str, models_port: int) -> Iterator[Stack]:
+def _edge(
+    folder: Path, database_url: str, models_port: int, origins: Sequence[str] = ()
+) -> Iterator[Stack]:
     try:
         envoy_program()
     except StartError as error:
         missing("envoy", str(error))
     migrate(database_url)
     with Processes(folder / "logs") as processes:
-        stack = Stack(folder, database_url, processes, free_edge_ports(models_port))
+        stack = Stack(folder, database_url, processes, free_edge_ports(models_port), origins)
         stack.start("check")
         stack.start("envoy")
         yield stack

@@ -2,7 +2,8 @@ import copy
 
 import yaml
 
-from edge.envoy import CONFIGURATION, EdgePorts, local_configuration
+from common.origins import ANSWER_HEADERS, METHODS, REQUEST_HEADERS
+from edge.envoy import CONFIGURATION, CORS, EdgePorts, local_configuration
 
 
 def differences(cluster, local, place=""):
@@ -22,3 +23,21 @@ def test_only_addresses_differ_from_the_cluster():
     local = local_configuration(EdgePorts(1, 2, 3, 4, 5))
     places = set(differences(copy.deepcopy(cluster), local))
     assert places <= {"address", "port_value", "type", "host_rewrite_literal"}
+
+
+def test_origins_are_those_of_the_models_alone():
+    document = local_configuration(EdgePorts(1, 2, 3, 4, 5), origins=["https://a.example", "*"])
+    (listener,) = document["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+    manager = chain["filters"][0]["typed_config"]
+    filters = [item["name"] for item in manager["http_filters"]]
+    assert filters.index(CORS) < filters.index("envoy.filters.http.ext_authz")
+    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+        policy = route.get("typed_per_filter_config", {}).get(CORS)
+        assert (policy is not None) == (route.get("route", {}).get("cluster") == "models")
+        if policy:
+            matchers = policy["allow_origin_string_match"]
+            assert matchers == [{"exact": "https://a.example"}, {"safe_regex": {"regex": ".*"}}]
+            assert policy["allow_methods"] == ",".join(METHODS)
+            assert policy["allow_headers"] == ",".join(REQUEST_HEADERS)
+            assert policy["expose_headers"] == ",".join(ANSWER_HEADERS)

@@ -208,3 +208,41 @@ def test_only_the_route_of_the_models_reaches_them() -> None:
             assert "envoy.filters.http.ext_authz" not in own
         else:
             assert "direct_response" in route
+
+
+def test_an_escaped_colon_is_one(stack: Stack) -> None:
+    key = stack.key().key
+    for path in ("/v1/models/mnist%3Apredict", "/v1/models/land-cover%3apredict"):
+        assert ask(stack, key, path).status == 200
+
+
+@pytest.fixture(scope="module")
+def open_to_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("origins")
+    with with_stub(folder, f"sqlite:///{folder}/accounts.db", [ORIGIN]) as stack:
+        yield stack
+
+
+ORIGIN = "https://app.example.org"
+PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
+
+
+def test_pages_of_named_origins_may_ask_without_a_key_what_they_may_ask(
+    open_to_pages: Stack,
+) -> None:
+    url = open_to_pages.url + PREDICT
+    asked = call(url, method="OPTIONS", headers=PREFLIGHT)
+    assert asked.status == 200
+    assert "authorization" in asked.headers["access-control-allow-headers"]
+    answer = ask(open_to_pages, open_to_pages.key().key, origin=ORIGIN)
+    refused = ask(open_to_pages, None, origin=ORIGIN)
+    assert (answer.status, refused.status) == (200, 401)
+    for response in (asked, answer, refused):
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+    for headers in ({"origin": "https://other.example.org"}, {"origin": ORIGIN + ".evil"}):
+        assert "access-control-allow-origin" not in ask(open_to_pages, None, **headers).headers
+
+
+def test_pages_of_other_origins_are_told_nothing(stack: Stack) -> None:
+    assert call(stack.url + PREDICT, method="OPTIONS", headers=PREFLIGHT).status == 401
+    assert "access-control-allow-origin" not in ask(stack, None, origin=ORIGIN).headers

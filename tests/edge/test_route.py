@@ -8,6 +8,8 @@ from edge.route import Route, find_route
     [
         ("POST", "/v1/models/mnist:predict", Route("mnist", True)),
         ("POST", "/v1/models/mnist:predict?top_k=3", Route("mnist", True)),
+        ("POST", "/v1/models/mnist%3Apredict", Route("mnist", True)),
+        ("POST", "/v1/models/mnist%3apredict?a=%3A", Route("mnist", True)),
         ("POST", "/v2/models/fashion-mnist/infer", Route("fashion-mnist", True)),
         ("POST", "/v2/models/mnist/versions/2/infer", Route("mnist", True)),
         ("GET", "/v1/models/mnist", Route("mnist", False)),
@@ -25,7 +27,8 @@ def test_what_is_let_through(method, path, expected):
     [
         ("GET", "/v1/models/mnist:predict"),
         ("PUT", "/v1/models/mnist:predict"),
-        ("POST", "/v1/models/mnist%3Apredict"),
+        ("POST", "/v1/models/mnist%253Apredict"),
+        ("POST", "/v1/models/mnist%2Fpredict"),
         ("POST", "/v1/models/mnist:predict/"),
         ("POST", "/v1/models/mnist:explain"),
         ("POST", "/v1/models/a/b:predict"),

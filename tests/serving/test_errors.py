@@ -19,6 +19,8 @@ PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
     "RequestTimeoutError": (408, StatusCode.DEADLINE_EXCEEDED, "request_timeout", None),
     "RequestIdReusedError": (409, StatusCode.ALREADY_EXISTS, "request_id_reused", None),
     "TooLargeError": (413, StatusCode.INVALID_ARGUMENT, "too_large", None),
+    "NotAcceptableError": (406, StatusCode.INVALID_ARGUMENT, "not_acceptable", None),
+    "UnsupportedCodingError": (415, StatusCode.INVALID_ARGUMENT, "unsupported_coding", None),
     "UnsupportedMediaError": (415, StatusCode.INVALID_ARGUMENT, "unsupported_media_type", None),
     "InvalidRequestError": (422, StatusCode.INVALID_ARGUMENT, "invalid_request", None),
     "OverloadedError": (429, StatusCode.RESOURCE_EXHAUSTED, "overloaded", 1),

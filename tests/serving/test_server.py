@@ -26,7 +26,7 @@ from tests.serving.fake import SumModel, client_of, repository
 Models = tuple[SumModel, SumModel]
 
 
-def application(*models: SumModel) -> FastAPI:
+def application(*models: SumModel, origins: str = "") -> FastAPI:
     """An application with KServe's endpoints, closed as ``VisionServer`` closes KServe's own."""
     registered = repository(*models)
     plane, closed = ClosedDataPlane(registered), ClosedRepository(registered)
@@ -34,7 +34,7 @@ def application(*models: SumModel) -> FastAPI:
     app.add_api_route("/metrics", metrics_handler)
     register_v1_endpoints(app, plane, closed)
     register_v2_endpoints(app, plane, closed)
-    settings = ServerSettings(host="127.0.0.1")
+    settings = ServerSettings(host="127.0.0.1", cors_origins=origins)
     close_edges(app, registered, settings, settings.admission())
     return app
 
@@ -198,3 +198,51 @@ async def test_models_are_told_that_the_server_has_started() -> None:
     server.servers.append(heard.wait())
     await asyncio.wait_for(server.serve(), 30)  # ends, although the model has not
     assert heard.is_set()
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/one", "/v1/models", "/v2/health/ready"])
+async def test_head_is_answered_where_get_is(client: httpx.AsyncClient, path: str) -> None:
+    got, asked = await client.get(path), await client.head(path)
+    assert (asked.status_code, asked.headers) == (got.status_code, got.headers)
+
+
+async def test_head_of_a_prediction_is_not_allowed(client: httpx.AsyncClient) -> None:
+    response = await client.head("/v1/models/one:predict")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/v2/", "/v1/models/", "/v2/models/one/", "/metrics/"])
+async def test_nothing_is_redirected(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+PREFLIGHT = {
+    "origin": "https://app.example.org",
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,content-type",
+}
+
+
+async def test_pages_of_other_origins_are_told_nothing(client: httpx.AsyncClient) -> None:
+    for response in (
+        await client.options("/v1/models/one:predict", headers=PREFLIGHT),
+        await client.post("/v1/models/one:predict", json={"instances": [1]}, headers=PREFLIGHT),
+    ):
+        assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("origins", ["https://app.example.org", "*"])
+async def test_pages_of_named_origins_may_ask(models: Models, origins: str) -> None:
+    path = "/v1/models/one:predict"
+    async with client_of(application(*models, origins=origins)) as client:
+        asked = await client.options(path, headers=PREFLIGHT)
+        assert asked.status_code == 200
+        assert "POST" in asked.headers["access-control-allow-methods"]
+        answer = await client.post(path, json={"instances": [1]}, headers=PREFLIGHT)
+        fault = await client.post(path, content=b"{", headers=PREFLIGHT)
+        for response in (asked, answer, fault):
+            allowed = response.headers["access-control-allow-origin"]
+            assert allowed in ("https://app.example.org", "*")
+        assert "x-model-revision" in answer.headers["access-control-expose-headers"]
+        other = await client.post(path, json={"instances": [1]}, headers={"origin": "http://x.y"})
+        assert ("access-control-allow-origin" in other.headers) == (origins == "*")

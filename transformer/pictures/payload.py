@@ -47,7 +47,7 @@ class PictureOptions:
 
         Raises:
             InvalidRequestError: naming the parameter at fault.
-            UnsupportedMediaError: nothing that is accepted can be answered.
+            NotAcceptableError: nothing that is accepted can be answered.
         """
         if not values and (accept == ANYTHING or len(cls.outputs) == 1):
             return cls()

@@ -17,7 +17,7 @@ JSON, NPY, TIFF, PNG = "application/json", "application/x-npy", "image/tiff", "i
 OUTPUTS = {"json": JSON, "npy": NPY, "tiff": TIFF, "png": PNG}
 MASKS = ("png", "npy", "none")
 PARAMETERS = ("output", "mask", "bands", "full_scale", "probabilities")
-PARTS = ("file",)
+PARTS = ("file", "image")
 """Names that a form's image may have."""
 
 
@@ -49,7 +49,7 @@ class PayloadReader:
 
     Raises:
         InvalidRequestError: a parameter that there is not, or with a wrong value.
-        UnsupportedMediaError: a type of answer that there is not.
+        NotAcceptableError: a type of answer that there is not.
     """
 
     def __init__(self, max_json_bytes: int) -> None:

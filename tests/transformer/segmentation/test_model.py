@@ -273,7 +273,9 @@ async def test_a_large_raster_is_refused_with_the_limit(executor: ThreadPoolExec
         ("bands=1,2,9", "*/*", 422),
         ("full_scale=-1", "*/*", 422),
         ("mask=gif", "*/*", 422),
-        ("", "text/html", 415),
+        ("", "text/html", 406),
+        ("", "*/*;q=0", 406),
+        ("", "image/tiff;q=0, image/webp", 406),
     ],
 )
 async def test_a_parameter_that_cannot_be_is_refused(
@@ -282,6 +284,29 @@ async def test_a_parameter_that_cannot_be_is_refused(
     with pytest.raises(ServingError) as caught:
         await ask(build(executor, Brightest()), tiff(stripes()), accept=accept, query=query)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("*", "application/json"),
+        ("image/*", "image/"),
+        ("application/*", "application/json"),
+        ("application/json;q=0, application/*", "application/x-npy"),
+        ("text/html, image/png;q=0.9, */*;q=0.8", "image/png"),
+        ("image/tiff;q=0.5, */*;q=0.6", "application/json"),
+        ("*/*, image/tiff;q=0, image/png;q=0, application/json;q=0", "application/x-npy"),
+        ("IMAGE/TIFF;Q=1", "image/tiff"),
+        ("nonsense", "application/json"),
+    ],
+)
+async def test_what_is_liked_most_is_answered(
+    executor: ThreadPoolExecutor, accept: str, expected: str
+) -> None:
+    reply = await ask(build(executor, Brightest()), tiff(stripes()), accept=accept)
+    assert reply.media_type.startswith(expected)
 
 
 @pytest.mark.parametrize(
