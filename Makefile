@@ -30,15 +30,18 @@ test_environments = predictor transformer edge
 QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_kubectl or needs_mariadb)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
+.PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster cards \
   canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run:  ## start the models on localhost:$PORT; CPU=1, SERVICE=land-cover, REVISIONS="mnist=1 …"
-	@$(call vision,transformer,predictor) serve --port $(PORT) $(call option,service,$(SERVICE)) $(foreach m,$(REVISIONS),--model $(m))
+run:  ## start MODELS="name name=revision …", or the manifest's, on localhost:$PORT; CPU=1, SERVICE=…, REVISIONS="name=1 …"
+	@$(call vision,transformer,predictor) serve --port $(PORT) $(call option,models,$(MODEL_ROOT)) $(call option,service,$(SERVICE)) $(foreach m,$(REVISIONS),--model $(m)) $(MODELS)
+
+import:  ## a revision of NAME from SOURCE (weights, program, folder, torchvision:…), with ARGS='--labels …'
+	@$(call vision,training) import $(call option,models,$(MODEL_ROOT)) '$(NAME)' '$(SOURCE)' $(ARGS)
 
 up:  ## start models, accounts, page and edge on localhost:$PORT
 	@$(call vision,accounts,edge predictor transformer) up --port $(PORT) $(ARGS)

@@ -41,7 +41,7 @@ FORMAT_1_REQUIRED = (
     "metrics",
     "libraries",
 )
-FORMAT_2_ADDED = ("exports", "golden")
+FORMAT_2_ADDED = ("exports", "golden", "source")
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class ModelCard:
         parent: ``name/revision`` the training started from; None if from scratch, or not known.
         training: the settings of the run, as the training script took them.
         libraries: versions by package name.
+        source: what it was imported from, in the importer's words.
     """
 
     name: str
@@ -126,6 +127,7 @@ class ModelCard:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: TaskMetrics | None = None
     libraries: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -214,6 +216,7 @@ class ModelCard:
             training=fields.if_there("training", fields.mapping) or {},
             metrics=fields.if_there("metrics", lambda f: fields.read(f, read_metrics)),
             libraries=fields.if_there("libraries", fields.mapping) or {},
+            source=fields.if_there("source", fields.mapping) or {},
         )
 
 

@@ -57,6 +57,12 @@ COMMANDS = {
     "evaluate": _local(
         "send a model's test set to the service", "training.evaluate_service", "training", TRAINING
     ),
+    "import": _local(
+        "make a revision from a network that was trained elsewhere",
+        "training.importing.__main__",
+        "training",
+        TRAINING,
+    ),
     "train": _local("train a model, write a revision", "training.__main__", "training", TRAINING),
     "accounts": _local(
         "migrate, role, invoices, reconcile, retain, backup",

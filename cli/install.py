@@ -66,7 +66,10 @@ ENVIRONMENTS = {
     "edge": Environment(0.1, ("requirements/edge.txt",)),
     "rollout": Environment(0.5, ("requirements/rollout.txt",)),
     "training": Environment(
-        2.0, ("requirements/training.txt",), (TORCH,), (TORCHVISION, "requirements/kubectl.txt")
+        2.2,
+        ("requirements/training.txt",),
+        (TORCH,),
+        (TORCHVISION, "requirements/timm.txt", "requirements/kubectl.txt"),
     ),
     "bench-profile": Environment(0.1, ("benchmarks/requirements/profile.txt",)),
 }

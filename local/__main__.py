@@ -22,7 +22,7 @@ from client.http import PredictClient, PredictError
 from common.errors import StartError
 from common.ports import LOCAL_HOST
 from common.processes import ROOT, interruptible, say
-from local.manifest import DEFAULT, Ports, manifests, model_names
+from local.manifest import DEFAULT, Ports, manifest_revision, manifests, service_of
 from local.service import LocalService, interpreters
 from tasks import TaskError, find_task
 
@@ -32,6 +32,12 @@ ANSWER_SECONDS = 60.0
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vision serve", description=__doc__)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME[=REVISION]",
+        help="serve these models alone, of the folder of revisions; default: the manifest's",
+    )
     parser.add_argument("--port", type=int, default=8080, help="of the predict URL")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     parser.add_argument(
@@ -41,13 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="NAME=REVISION",
         help="hold another revision than the manifest's, or one more model (make: REVISIONS)",
     )
-    parser.add_argument("--service", default=DEFAULT, help="which InferenceService to start")
+    parser.add_argument("--service", default="", help="which InferenceService to start")
     options = parser.parse_args(arguments)
     try:
         service = prepare(options)
         with interruptible(), service:
-            models = [*model_names(manifests()[options.service]), *chosen(options.model)]
-            samples = samples_of(options.models, models)
+            samples = samples_of(options.models, list(service.revisions))
             ask(service.url, samples)
             say(greeting(service.url, samples))
             service.wait()
@@ -70,6 +75,29 @@ def chosen(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def named(names: Sequence[str], root: Path) -> dict[str, str]:
+    """The revision of each model to serve: the one said, the manifest's, or the newest.
+
+    Raises:
+        ValueError: the folder of revisions has no such model; lists those it has.
+    """
+    found = {}
+    for item in names:
+        name, _, revision = item.partition("=")
+        there = revisions_of(root, name)
+        if not there:
+            known = ", ".join(sorted(path.parents[1].name for path in root.glob("*/*/model.json")))
+            raise ValueError(f"model {name!r} not found in {root}; available: {known or 'none'}")
+        found[name] = revision or manifest_revision(name) or there[-1]
+    return found
+
+
+def service_for(names: Sequence[str]) -> str:
+    """The InferenceService whose manifest has all of these models; the default one if none has."""
+    found = {service_of(item.partition("=")[0]) for item in names}
+    return (found.pop() if len(found) == 1 else None) or DEFAULT
+
+
 def prepare(options: argparse.Namespace) -> LocalService:
     """The service, of which all that can be known beforehand has been checked.
 
@@ -78,20 +106,21 @@ def prepare(options: argparse.Namespace) -> LocalService:
             is; a card or a folder that cannot be used.
         ArtifactError: a card that cannot be read.
     """
-    if options.service not in manifests():
+    if options.service and options.service not in manifests():
         known = ", ".join(manifests())
         raise ValueError(f"SERVICE={options.service} (--service) not found; available: {known}")
     if not options.models.is_dir():
         raise ValueError(f"the folder of models, {options.models}, is not there")
     if not os.access(options.models, os.R_OK | os.X_OK):
         raise ValueError(f"the folder of models, {options.models}, cannot be read: no permission")
-    revisions = chosen(options.model)
+    revisions = {**named(options.names, options.models), **chosen(options.model)}
     service = LocalService(
         Ports(options.port, options.port + 1),
         interpreters(),
         options.models,
         revisions,
-        service=options.service,
+        service=options.service or service_for(options.names),
+        alone=bool(options.names),
     )
     for name, revision in service.revisions.items():
         source = "REVISIONS (--model) " if name in revisions else ""

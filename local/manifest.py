@@ -72,6 +72,7 @@ def local_components(
     model_root: Path,
     models: dict[str, str] | None = None,
     path: Path = MANIFEST,
+    alone: bool = False,
 ) -> tuple[Component, Component]:
     """Predictor and transformer as they run here.
 
@@ -79,6 +80,7 @@ def local_components(
         models: revisions to hold instead of the manifest's, by model name, and more models of
             ``model_root``.
         path: of the InferenceService.
+        alone: these models, and none of the manifest's others.
 
     Raises:
         ValueError: a model is neither in the manifest nor a folder of ``model_root``.
@@ -94,6 +96,8 @@ def local_components(
         },
         environment,
     )
+    if alone:
+        predictor, transformer = _without_models(predictor), _without_models(transformer)
     if models:
         held = _models_of(predictor)
         added = [name for name in models if name not in held]
@@ -120,6 +124,11 @@ def with_models(predictor: Component, models: dict[str, str]) -> Component:
     return replace(predictor, arguments=arguments)
 
 
+def _without_models(component: Component) -> Component:
+    kept = [argument for argument in component.arguments if not argument.startswith("--model=")]
+    return replace(component, arguments=kept)
+
+
 def held_revisions(component: Component) -> dict[str, str]:
     """Revisions by model name, as a component's arguments say them; empty where they do not."""
     pairs = [a.removeprefix("--model=") for a in component.arguments if a.startswith("--model=")]
@@ -137,6 +146,14 @@ def _folders_of(model_root: Path) -> list[str]:
 def model_names(path: Path = MANIFEST) -> list[str]:
     """The models that the service answers for."""
     return _models_of(read_component("transformer", path))
+
+
+def manifest_revision(model: str) -> str | None:
+    """The revision of a model that a manifest says; None where no manifest has it."""
+    service = service_of(model)
+    if service is None:
+        return None
+    return held_revisions(read_component("predictor", manifests()[service])).get(model)
 
 
 def service_of(model: str) -> str | None:

@@ -27,6 +27,7 @@ class LocalService:
         interpreters: the Python of each component's own environment, by component name.
         models: revisions in place of the manifest's, by model name.
         service: name of the InferenceService.
+        alone: only ``models``, and none of the manifest's others.
         log_folder: where each server's output goes; None for this process's own.
     """
 
@@ -38,12 +39,15 @@ class LocalService:
         models: dict[str, str] | None = None,
         log_folder: Path | None = None,
         service: str = "vision",
+        alone: bool = False,
     ) -> None:
         self.ports = ports
         self._interpreters = interpreters
         self._components = {
             c.name: c
-            for c in local_components(ports, model_root.resolve(), models, manifests()[service])
+            for c in local_components(
+                ports, model_root.resolve(), models, manifests()[service], alone
+            )
         }
         self.log_folder = log_folder
         self._processes = Processes(log_folder)

@@ -1,0 +1,128 @@
+"""``vision import NAME SOURCE``: a revision from a network that was trained elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from artifact import ArtifactError, Revision, next_revision
+from artifact.fields import NAME
+from common.processes import ROOT
+from training.importing.errors import ImportRefusedError, SandboxError
+from training.importing.labels import read_labels
+from training.importing.options import parser, recipe_of
+from training.importing.publish import write
+from training.importing.request import Request
+from training.importing.sandbox import Bounds, run_confined
+from training.importing.sandbox.process import printable
+
+WORKER = "training.importing.worker:import_network"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    start = time.monotonic()
+    try:
+        written, notes = import_network(options)
+    except (ImportRefusedError, SandboxError, ArtifactError) as error:
+        print(f"import: {error}", file=sys.stderr)
+        return 1
+    for note in notes:
+        print(printable(note))
+    print(summary(written, time.monotonic() - start))
+    return 0
+
+
+def import_network(options: argparse.Namespace) -> tuple[Revision, list[str]]:
+    """Import what the options say.
+
+    Returns:
+        The revision, and what the user should know of it.
+
+    Raises:
+        ImportRefusedError: it cannot be imported; says what to do.
+        SandboxError: the process that opens it cannot be confined, or failed.
+        ArtifactError: the revision is there, or the model's others have another contract.
+    """
+    if not re.fullmatch(NAME.expression, options.name):
+        raise ImportRefusedError(f"the name {options.name!r} must be of a-z, 0-9 and -")
+    revision = options.revision or next_revision(options.models, options.name)
+    recipe, known = recipe_of(options)
+    source = Path(options.source)
+    is_path = source.exists()
+    if not is_path and ":" not in options.source:
+        raise ImportRefusedError(f"{options.source} is not there")
+    request = Request(
+        name=options.name,
+        source=str(source.resolve()) if is_path else options.source,
+        network=options.network,
+        arguments=options.arguments,
+        seed=options.seed,
+        pretrained=options.pretrained,
+        output=options.output,
+        task=options.task,
+        activation=options.activation,
+        labels=read_labels(options.labels) if options.labels else (),
+        numbered=options.numbered_labels,
+        recipe=recipe,
+        known_recipe=known,
+        pictures=str(options.pictures.resolve()) if options.pictures else "",
+        samples=tuple(map(str, samples(options.samples))),
+        tolerance=options.tolerance,
+    )
+    readable = [*map(Path, request.samples)]
+    if is_path:
+        readable += beside(source.resolve())
+    if request.pictures:
+        readable.append(Path(request.pictures))
+    uses_code = bool(options.code) or ":" in options.network
+    code = (options.code or Path.cwd()).resolve() if uses_code else None
+    bounds = Bounds(options.memory_gb, options.seconds)
+    with run_confined(
+        WORKER, asdict(request), readable, bounds, not options.without_sandbox, code
+    ) as (out, report):
+        return write(options.models, options.name, revision, out, report), report.get("notes", [])
+
+
+def beside(source: Path) -> list[Path]:
+    """A source, and the files that belong to it: an ONNX program's weights lie beside it."""
+    if source.is_dir():
+        return [source]
+    stem = source.name.partition(".")[0]
+    return [path for path in source.parent.iterdir() if path.name.startswith(stem)]
+
+
+def samples(folder: Path | None) -> list[Path]:
+    """Pictures to ask both networks: the user's, or those that are shipped.
+
+    Raises:
+        ImportRefusedError: the folder has none.
+    """
+    where = (folder or ROOT / "samples").resolve()
+    found = sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
+    if folder and not found:
+        raise ImportRefusedError(f"--samples {folder}: no pictures in it ({', '.join(PICTURES)})")
+    return found
+
+
+def summary(revision: Revision, seconds: float) -> str:
+    """What became of it, and how to serve it."""
+    card = revision.card
+    (export,) = card.exports
+    labels = f"{len(card.contract.labels)} labels" if card.contract.labels else "no labels"
+    return (
+        f"wrote {revision.folder} in {seconds:.0f} s: {card.contract.task}, {labels}, "
+        f"{export.size_bytes / 1e6:.1f} MB\n"
+        f"largest difference from the network itself on {export.samples} pictures: "
+        f"{export.difference:g} ({export.tolerance:g} is allowed)\n"
+        f"serve it:  vision serve {card.name}   or   make run MODELS={card.name}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Sample pictures, as the transformer would prepare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from artifact import ImageInput
+from training.importing.errors import ImportRefusedError
+from transformer.pictures.preprocess import prepare
+
+MOST_PIXELS = 64_000_000
+
+
+def tensors(paths: Iterable[str | Path], spec: ImageInput) -> NDArray[Any]:
+    """A batch of the contract's shape, one instance a picture.
+
+    Raises:
+        ImportRefusedError: a file is no picture.
+    """
+    found = [prepare(read_picture(Path(path)), spec).tensor for path in paths]
+    return np.stack(found) if found else np.zeros((0, *spec.shape), np.float32)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Decoded, upright; raises ImportRefusedError."""
+    try:
+        with Image.open(path) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ImportRefusedError(f"{path.name} has more than {MOST_PIXELS} pixels")
+            opened.load()
+            return ImageOps.exif_transpose(opened)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise ImportRefusedError(f"the picture {path.name} cannot be read: {error}") from None
+
+
+def random_tensors(spec: ImageInput, count: int) -> NDArray[Any]:
+    """Instances of random patches of light, prepared as pictures of the network's size are."""
+    random = np.random.default_rng(0)
+    shape = (count, -(-spec.height // 4), -(-spec.width // 4), 3)
+    coarse = random.integers(0, 256, shape, np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    pictures = [Image.fromarray(p[: spec.height, : spec.width]) for p in coarse]
+    return np.stack([prepare(picture, spec).tensor for picture in pictures])

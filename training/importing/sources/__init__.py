@@ -1,0 +1,1 @@
+"""One module a kind of source; ``training.importing.source`` says how one is found."""

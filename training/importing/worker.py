@@ -1,0 +1,152 @@
+"""What the confined process does: open, ask, convert, compare, and write what is to be served."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifact import Contract, Golden
+from predictor.agreement import largest_difference
+from predictor.engines import EngineError
+from predictor.engines.onnx_runtime import OnnxSession
+from training.export import GOLDEN_FILE, GOLDEN_INSTANCES, ONNX_FILE
+from training.importing import graph
+from training.importing.checks import check_network, first_answers
+from training.importing.errors import ImportRefusedError
+from training.importing.heads import Head, find_head, head_names
+from training.importing.labels import distinct
+from training.importing.pictures import random_tensors, tensors
+from training.importing.recipes.complete import INPUT_NAME, complete
+from training.importing.recipes.inferred import infer
+from training.importing.request import Request
+from training.importing.source import Opened, open_source
+
+NOISE = 8
+PASS = 8
+WEIGHTS = "weights.safetensors"
+
+
+def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    """Import one network.
+
+    Writes ``model.onnx``, ``golden.safetensors`` and, where there are weights of PyTorch,
+    ``weights.safetensors`` to ``out``.
+
+    Returns:
+        What the card says of them.
+
+    Raises:
+        ImportRefusedError: it cannot be imported; the message says what to do.
+    """
+    request = Request(**{**raw, "labels": tuple(raw["labels"]), "samples": tuple(raw["samples"])})
+    opened = open_source(request)
+    notes = list(opened.notes)
+    labels, twice = distinct(request.labels or opened.labels)
+    if twice:
+        notes.append(f"labels that stand there twice have their number behind: {', '.join(twice)}")
+    if request.pictures:
+        spec, found = infer(opened, request, request.output or None, labels)
+        notes.append(found)
+    else:
+        spec = complete(opened, request)
+    samples = tensors(request.samples, spec)
+    batch = np.concatenate([random_tensors(spec, NOISE), samples])
+    answers = dict(first_answers(opened.answer, batch[-2:]))
+    head = _head(answers, batch[-2:], request)
+    names = head.choose(answers, request)
+    check_network(opened.answer, batch, names)
+    raw_answers = _in_passes(opened, batch, names)
+    contract = head.contract(spec, raw_answers, labels, request)
+    expected = head.finish(contract, raw_answers, request)
+    program = _program(opened, head, contract, batch, names, raw_answers, request)
+    found_answers = _served(program, contract, batch)
+    if [e.shape for e in expected] != [f.shape for f in found_answers]:
+        raise ImportRefusedError(
+            f"the ONNX program answers {[f.shape for f in found_answers]}, the network "
+            f"{[e.shape for e in expected]}"
+        )
+    difference = largest_difference(found_answers, expected)
+    if not difference <= request.tolerance:
+        raise ImportRefusedError(
+            f"the ONNX program answers otherwise than the network, by {difference:.3g} where "
+            f"{request.tolerance:g} is allowed (--tolerance): it is not served"
+        )
+    (out / ONNX_FILE).write_bytes(program)
+    _write_golden(out, contract, batch, expected)
+    if opened.weights:
+        from safetensors.torch import save_file
+
+        save_file({k: v.contiguous() for k, v in opened.weights.items()}, out / WEIGHTS)
+    return {
+        "contract": contract.as_json(),
+        "opset": graph.opset_of(graph.parse(program)),
+        "samples": len(batch),
+        "difference": float(f"{difference:.2e}"),
+        "tolerance": request.tolerance,
+        "pictures": len(samples),
+        "source": opened.facts,
+        "libraries": {name: metadata.version(name) for name in opened.libraries},
+        "notes": notes,
+    }
+
+
+def _head(answers: dict[str, NDArray[Any]], batch: NDArray[Any], request: Request) -> Head:
+    if request.task:
+        return find_head(request.task)
+    for name in head_names():
+        head = find_head(name)
+        if head.fits(answers, batch):
+            return head
+    shapes = ", ".join(f"{name} {found.shape}" for name, found in answers.items())
+    raise ImportRefusedError(
+        f"for a batch {batch.shape} it answers {shapes}: of no task that is known here "
+        f"({', '.join(head_names())}). Say --task, or --output NAME"
+    )
+
+
+def _in_passes(opened: Opened, batch: NDArray[Any], names: tuple[str, ...]) -> list[NDArray[Any]]:
+    parts = [opened.answer(batch[i : i + PASS]) for i in range(0, len(batch), PASS)]
+    return [np.concatenate([part[name] for part in parts]) for name in names]
+
+
+def _program(
+    opened: Opened,
+    head: Head,
+    contract: Contract,
+    batch: NDArray[Any],
+    names: tuple[str, ...],
+    answers: list[NDArray[Any]],
+    request: Request,
+) -> bytes:
+    """The ONNX program that is served, as bytes."""
+    model = opened.to_onnx(batch[:2], names)
+    (image,) = graph.inputs_of(model)
+    graph.rename(model, {image.name: INPUT_NAME})
+    head.append(model, contract, answers, request)
+    return graph.to_bytes(model)
+
+
+def _served(program: bytes, contract: Contract, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """The answers of the engine that will serve it, in passes of which the last is smaller."""
+    try:
+        session = OnnxSession(program, contract)
+    except EngineError as error:
+        raise ImportRefusedError(f"ONNX Runtime cannot serve what became of it: {error}") from None
+    parts = [session.run(batch[i : i + PASS - 1]) for i in range(0, len(batch), PASS - 1)]
+    return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+
+
+def _write_golden(
+    out: Path, contract: Contract, batch: NDArray[Any], expected: tuple[NDArray[Any], ...]
+) -> None:
+    from safetensors.numpy import save_file
+
+    count = min(GOLDEN_INSTANCES, len(batch))
+    tensors = {"input": np.ascontiguousarray(batch[-count:])}
+    for name, rows in zip(Golden.outputs(contract.outputs), expected, strict=True):
+        tensors[name] = np.ascontiguousarray(rows[-count:])
+    save_file(tensors, out / GOLDEN_FILE)
