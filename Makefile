@@ -32,7 +32,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster cards \
-  canary status promote rollback history rollout
+  registry canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,7 +95,7 @@ PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes
 lock:  ## pin all dependencies anew (needs uv)
 	@set -e; pin() { file=$$1; shift; $(PIN) pyproject.toml $$(printf -- '--extra %s ' "$$@") -o requirements/$$file.txt; }; \
 	  pin transformer transformer; pin predictor predictor; pin accounts accounts; pin edge edge; \
-	  pin rollout transformer rollout; pin training transformer predictor accounts train test lint
+	  pin rollout transformer rollout registry; pin training transformer predictor accounts train registry test lint
 	@set -e; for name in $(PEERS) profile; do \
 	  $(PIN) benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done
 
@@ -126,6 +126,9 @@ predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY
 
 cards:  ## component `cards` from the revisions in MODEL_ROOT
 	@$(call vision,transformer) cards $(call option,models,$(MODEL_ROOT))
+
+registry:  ## revisions in object storage; ARGS="publish mnist/1", list, history, pull …
+	@$(call vision,rollout) registry $(ARGS)
 
 canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
 	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)

@@ -7,6 +7,7 @@ arguments, 130 interrupted, and those of ``rollout.errors``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import json
 import os
@@ -24,6 +25,7 @@ import yaml
 from artifact import known
 from common.kourier import find_gateway
 from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
+from common.table import table
 from rollout.arguments import parser, plan_of, rules_of
 from rollout.canary import Wish, canary, plan_canary
 from rollout.cards import Cards
@@ -36,6 +38,7 @@ from rollout.labelled import load_labelled
 from rollout.ledger import Ledger
 from rollout.moves import Limits, Moves
 from rollout.promote import plan_promotion, promote
+from rollout.published import Published
 from rollout.record import Entry
 from rollout.recovery import find_operation, running_models
 from rollout.report import write_report
@@ -43,7 +46,6 @@ from rollout.revision_file import RevisionFile
 from rollout.rollback import plan_rollback, rollback
 from rollout.run import Evaluation, run
 from rollout.status import read_status
-from rollout.table import table
 from rollout.traffic import LabelledTraffic
 from rollout.waiting import Say, Waiting
 
@@ -62,6 +64,7 @@ class Command:
     moves: Moves
     cards: Cards
     waiting: Waiting
+    published: Published | None
 
 
 def main(
@@ -82,7 +85,7 @@ def main(
             if options.command == "deploy-check":
                 return _deploy_check(cluster, options, clock, say)
             service = options.service or find_service(cluster, getattr(options, "model", None))
-            return COMMANDS[options.command](_command(options, cluster, service, clock, say))
+            return _run(_command(options, cluster, service, clock, say))
     except (RolloutError, KubernetesError) as error:
         kind = _kind(error)
         if options.output == "json":
@@ -101,6 +104,19 @@ def main(
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+def _run(command: Command) -> int:
+    """The command between two looks at the registry, where there is one."""
+    options, published = command.options, command.published
+    if published is not None and options.command in ("canary", "rollout"):
+        published.admit(command.cards, options.model, options.revision)
+    try:
+        return COMMANDS[options.command](command)
+    finally:
+        if published is not None and not getattr(options, "dry_run", False):
+            with contextlib.suppress(KubernetesError):
+                published.bring_up(command.journal.read())
 
 
 def _kind(error: RolloutError | KubernetesError) -> type[RolloutError]:
@@ -122,7 +138,8 @@ def _command(
     journal = Journal(ledger, clock, by)
     waiting = Waiting(clock, say, ledger.keep)
     moves = Moves(cluster, service, journal.save, waiting, Limits(options.timeout))
-    return Command(options, journal, moves, Cards(options.cards), waiting)
+    published = Published.named(os.environ, service, by, say)
+    return Command(options, journal, moves, Cards(options.cards), waiting, published)
 
 
 def _print(options: argparse.Namespace, document: Any, text: str) -> None:

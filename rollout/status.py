@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from common.kubernetes import INFERENCE_SERVICE, Cluster, ObjectNotFoundError
+from common.table import table
 from rollout.cards import Cards
 from rollout.inferenceservice import InferenceService, held_models, shares
 from rollout.knative import Route, is_ready, pods_of, read_revision, read_route
 from rollout.record import Operation, Record, spec_key
 from rollout.recovery import find_operation
-from rollout.table import table
 
 
 @dataclass(frozen=True)

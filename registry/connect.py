@@ -1,0 +1,18 @@
+"""The registry that the environment names."""
+
+from __future__ import annotations
+
+from registry.history import History
+from registry.opening import open_store
+from registry.revisions import Registry
+from registry.settings import RegistrySettings
+from registry.signing import Signer, Verifier
+
+
+def connect(settings: RegistrySettings, by: str) -> Registry:
+    """Raises StoreError: the store or a key cannot be opened."""
+    store = open_store(settings.registry)
+    signer = None if settings.registry_key is None else Signer.read(settings.registry_key)
+    trusted = settings.trusted_keys
+    verifier = Verifier.read(trusted) if trusted else None
+    return Registry(store, History(store, signer, verifier), by)

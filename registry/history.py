@@ -1,0 +1,178 @@
+"""The history: one chain of entries, to which anybody may append and nobody may write otherwise.
+
+An entry is an object that is created under its number, so of two writers one has the number and the
+other takes the next. The head says how far the chain goes. A writer that ends between the two
+leaves the head behind: whoever finds the next number taken moves it on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+
+from registry.entry import BEGINNING, Entry, Event
+from registry.errors import ConflictError, DamagedError, ExistsError, NotFoundError, RegistryError
+from registry.objects import ObjectStore
+from registry.signing import Signer, Verifier
+
+HEAD = "history/head.json"
+PACK = 128
+"""Entries in a pack, a copy of finished ones that takes one read instead of many."""
+READERS = 16
+ATTEMPTS = 200
+MAX_PAUSE_SECONDS = 0.5
+
+Check = Callable[[Sequence[Entry]], None]
+
+
+class History:
+    """Of one store.
+
+    Args:
+        signer: signs what is appended; None leaves it unsigned.
+        verifier: what is read must be signed by one of its keys; None takes anything.
+    """
+
+    def __init__(
+        self, store: ObjectStore, signer: Signer | None = None, verifier: Verifier | None = None
+    ) -> None:
+        self._store = store
+        self._signer = signer
+        self._verifier = verifier
+        self._entries: list[Entry] = []
+
+    def entries(self) -> list[Entry]:
+        """All of them, in order, every link checked.
+
+        Raises:
+            DamagedError: an entry is missing, was changed, or is not signed as it must be.
+        """
+        number, digest, _ = self._head()
+        self._read_to(number)
+        if number and self._entries[number - 1].digest != digest:
+            raise DamagedError(f"{self._store.url}: the head names another entry {number}")
+        return self._entries[:number]
+
+    def append(self, event: Event, check: Check | None = None) -> Entry:
+        """Write an event down as the newest entry.
+
+        Args:
+            check: given the entries before it, raises where they do not allow it. What it saw is
+                what the entry follows: nobody else's comes between.
+
+        Raises:
+            DamagedError: as for ``entries``, which are read where there is a check.
+            RegistryError: what ``check`` raised.
+        """
+        for attempt in range(ATTEMPTS):
+            number, digest, etag = self._head()
+            if check is not None:
+                self._read_to(number)
+                check(self._entries[:number])
+            entry = Entry.of(event, number + 1, _now(), digest)
+            if self._signer is not None:
+                entry = self._signer.signed(entry)
+            try:
+                self._store.create(_key(entry.number), entry.to_json())
+            except ExistsError:
+                found = self._read(entry.number)
+                if found != entry:  # else it is ours: an answer of the store was lost
+                    self._move_head(found, digest, etag)
+                    time.sleep(random.uniform(0, min(0.005 * 2**attempt, MAX_PAUSE_SECONDS)))  # noqa: S311
+                    continue
+            self._move_head(entry, digest, etag)
+            self._write_pack(entry.number)
+            return entry
+        raise ConflictError(f"{self._store.url}: others write without a pause")
+
+    def _head(self) -> tuple[int, str, str]:
+        """Number and digest of the newest entry, and the head's etag; empty where there is none."""
+        try:
+            stored = self._store.read(HEAD)
+        except NotFoundError:
+            return 0, BEGINNING, ""
+        try:
+            document = json.loads(stored.data)
+            return int(document["number"]), str(document["digest"]), stored.etag
+        except (ValueError, TypeError, KeyError):
+            raise DamagedError(f"{self._store.url}/{HEAD} is no head of a history") from None
+
+    def _move_head(self, entry: Entry, previous: str, etag: str) -> None:
+        """To an entry that follows; somebody who was faster has moved it as far at least."""
+        if entry.previous != previous:
+            raise DamagedError(
+                f"{self._store.url}: entry {entry.number} does not follow the one before it"
+            )
+        data = json.dumps({"number": entry.number, "digest": entry.digest}).encode()
+        with contextlib.suppress(ConflictError, ExistsError):
+            if etag:
+                self._store.replace(HEAD, data, etag)
+            else:
+                self._store.create(HEAD, data)
+
+    def _read(self, number: int) -> Entry:
+        key = _key(number)
+        try:
+            return Entry.from_json(self._store.read(key).data, key)
+        except NotFoundError:
+            raise DamagedError(f"{self._store.url}: entry {number} is missing") from None
+
+    def _read_to(self, number: int) -> None:
+        """Have the entries up to ``number``, of which those that were read before are not again."""
+        known = len(self._entries)
+        if known >= number:
+            return
+        packs = range(known // PACK, number // PACK)
+        rest = range(max(known, packs.stop * PACK) + 1, number + 1)
+        with ThreadPoolExecutor(READERS) as pool:
+            found = [entry for pack in pool.map(self._read_pack, packs) for entry in pack]
+            found += pool.map(self._read, rest)
+        self._take(entry for entry in found if entry.number > known)
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            last = self._entries[-1] if self._entries else None
+            expected = BEGINNING if last is None else last.digest
+            if entry.number != len(self._entries) + 1 or entry.previous != expected:
+                raise DamagedError(
+                    f"{self._store.url}: entry {entry.number} does not follow the one before it"
+                )
+            if self._verifier is not None:
+                self._verifier.check(entry)
+            self._entries.append(entry)
+
+    def _read_pack(self, pack: int) -> list[Entry]:
+        key = _pack_key(pack)
+        try:
+            lines = self._store.read(key).data.splitlines()
+        except NotFoundError:
+            numbers = range(pack * PACK + 1, (pack + 1) * PACK + 1)
+            with ThreadPoolExecutor(READERS) as pool:
+                return list(pool.map(self._read, numbers))
+        return [Entry.from_json(line, key) for line in lines]
+
+    def _write_pack(self, number: int) -> None:
+        """Once an entry has filled one. Without it all is the same, but slower."""
+        if number % PACK:
+            return
+        pack = number // PACK - 1
+        with contextlib.suppress(RegistryError):
+            lines = [entry.to_json() for entry in self._read_pack(pack)]
+            self._store.create(_pack_key(pack), b"\n".join(lines) + b"\n")
+
+
+def _key(number: int) -> str:
+    return f"history/entries/{number:012d}.json"
+
+
+def _pack_key(pack: int) -> str:
+    return f"history/packs/{pack:08d}.jsonl"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
