@@ -68,7 +68,7 @@ def _publish(registry: Registry, options: argparse.Namespace) -> Shown:
     name, _, number = options.revision.partition("/")
     entry = registry.publish(open_revision(options.models, name, number), options.why)
     url = registry.url_of(name, number)
-    return asdict(entry) | {"url": url}, f"{entry.identity} is published: {url}"
+    return entry.as_json() | {"url": url}, f"{entry.identity} is published: {url}"
 
 
 def _list(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -131,12 +131,12 @@ def _verify(registry: Registry, options: argparse.Namespace) -> Shown:
 def _alias(registry: Registry, options: argparse.Namespace) -> Shown:
     model, revision = _resolved(registry, options.revision)
     entry = registry.alias(model, options.alias, revision, options.why)
-    return asdict(entry), f"{model}/{options.alias} is {entry.identity}"
+    return entry.as_json(), f"{model}/{options.alias} is {entry.identity}"
 
 
 def _retire(registry: Registry, options: argparse.Namespace) -> Shown:
     entry = registry.retire(*_parts(options.revision), options.why)
-    return asdict(entry), f"{entry.identity} is retired"
+    return entry.as_json(), f"{entry.identity} is retired"
 
 
 def _history(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -150,7 +150,7 @@ def _history(registry: Registry, options: argparse.Namespace) -> Shown:
         ]
         return [asdict(t) for t in times], table(head, rows)
     chosen = [e for e in entries if options.model in ("", e.model)][-options.last :]
-    return [asdict(entry) for entry in chosen], table(HISTORY_HEAD, [_row(e) for e in chosen])
+    return [entry.as_json() for entry in chosen], table(HISTORY_HEAD, [_row(e) for e in chosen])
 
 
 def _lineage(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -165,7 +165,7 @@ def _lineage(registry: Registry, options: argparse.Namespace) -> Shown:
         "parent": card.parent,
         "trained": card.created,
         "training": card.training,
-        "history": [asdict(e) for e in told],
+        "history": [e.as_json() for e in told],
         "live": [asdict(t) for t in times],
     }
     data = "not known" if card.data is None else f"{card.data.name}, {card.data.digest}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from registry.errors import DamagedError
@@ -86,16 +87,19 @@ class Entry(Event):
         told = {name: getattr(event, name) for name in Event.__dataclass_fields__}
         return cls(**told, number=number, at=at, previous=previous, nonce=secrets.token_hex(8))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """``sha256:`` and the hash of all but key and signature, as canonical JSON."""
-        told = asdict(self)
+        told = self.as_json()
         del told["key"], told["signature"]
         canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+        return json.dumps(self.as_json(), ensure_ascii=False, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> Entry:

@@ -21,8 +21,11 @@ from registry.objects import ObjectStore
 from registry.signing import Signer, Verifier
 
 HEAD = "history/head.json"
-PACK = 128
-"""Entries in a pack, a copy of finished ones that takes one read instead of many."""
+PACK = 512
+"""Entries in a pack, a copy of finished ones that takes one read instead of many.
+
+It is part of a pack's key: of another size than they were written with, packs are not found.
+"""
 READERS = 16
 ATTEMPTS = 200
 MAX_PAUSE_SECONDS = 0.5
@@ -171,7 +174,7 @@ def _key(number: int) -> str:
 
 
 def _pack_key(pack: int) -> str:
-    return f"history/packs/{pack:08d}.jsonl"
+    return f"history/packs/{PACK}/{pack:08d}.jsonl"
 
 
 def _now() -> str:

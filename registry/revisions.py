@@ -233,9 +233,7 @@ def _folder(model: str, revision: str) -> str:
 
 def _check(card: ModelCard, files: dict[str, bytes]) -> None:
     """Raises DamagedError: a file that the card names is missing or another one."""
-    named = dict(card.attached_files)
-    named[card.weights.file] = card.weights.sha256
-    for name, expected in named.items():
+    for name, expected in card.files.items():
         found = sha256_of(files[name]) if name in files else "nothing"
         if found != expected:
             raise DamagedError(

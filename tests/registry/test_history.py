@@ -11,7 +11,7 @@ import pytest
 from registry.entry import Action, Entry, Event
 from registry.errors import DamagedError, ExistsError, RefusedError, StoreError
 from registry.folder import FolderStore
-from registry.history import HEAD, PACK, History
+from registry.history import HEAD, History
 from registry.objects import ObjectStore
 from registry.signing import Signer, Verifier, make_key
 
@@ -20,11 +20,16 @@ def event(number: int = 1, by: str = "ada") -> Event:
     return Event(Action.PUBLISHED, by, "mnist", str(number), "because", {"n": number})
 
 
+@pytest.fixture(autouse=True)
+def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.history.PACK", 16)
+
+
 def fill(store: ObjectStore, count: int) -> History:
-    history = History(store)
+    made = History(store)
     for number in range(1, count + 1):
-        history.append(event(number))
-    return history
+        made.append(event(number))
+    return made
 
 
 def test_entries_come_back_in_order(store: ObjectStore) -> None:
@@ -116,7 +121,7 @@ def test_what_a_check_saw_is_what_the_entry_follows(folder: FolderStore) -> None
 
 
 def test_packs_are_the_same_entries_in_fewer_reads(folder: FolderStore) -> None:
-    fill(folder, 2 * PACK + 3)
+    fill(folder, 2 * 16 + 3)
     assert len(list(folder.keys("history/packs/"))) == 2
     reads: list[str] = []
 
@@ -134,10 +139,10 @@ def test_packs_are_the_same_entries_in_fewer_reads(folder: FolderStore) -> None:
 
 
 def test_a_history_reads_what_is_new_only(folder: FolderStore) -> None:
-    history = fill(folder, PACK + 5)
-    assert len(history.entries()) == PACK + 5
-    fill(folder, PACK)
-    assert [entry.number for entry in history.entries()] == list(range(1, 2 * PACK + 6))
+    history = fill(folder, 16 + 5)
+    assert len(history.entries()) == 16 + 5
+    fill(folder, 16)
+    assert [entry.number for entry in history.entries()] == list(range(1, 2 * 16 + 6))
 
 
 @pytest.mark.parametrize("change", ["changed", "missing", "swapped", "no entry", "cut off"])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -167,16 +168,17 @@ def test_a_killed_writer_leaves_no_half_object(tmp_path: Path) -> None:
         "store = FolderStore(Path(sys.argv[1])); print('go', flush=True)\n"
         "for i in range(10**6): store.create(f'o/{i}', bytes([i % 256]) * 50_000)"
     )
-    for _ in range(3):
+    for number in range(3):
+        root = tmp_path / str(number)
         with subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path / uuid.uuid4().hex)],
+            [sys.executable, "-c", program, str(root)],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         ) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            while not list(tmp_path.glob("*/o/1")):
-                pass
+            while not (root / "o" / "1").exists():
+                time.sleep(0.001)
             process.send_signal(signal.SIGKILL)
     for folder in tmp_path.iterdir():
         store = FolderStore(folder)
