@@ -7,6 +7,11 @@ SandboxError             the process that opens what was given cannot be confine
 
 from __future__ import annotations
 
+import re
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""That PyTorch's exporter puts into its messages, for terminals."""
+
 
 class ImportRefusedError(ValueError):
     pass
@@ -22,5 +27,5 @@ class SandboxError(RuntimeError):
 
 def first_line(error: BaseException) -> str:
     """What another package's error says, in one line."""
-    lines = str(error).strip().splitlines()
+    lines = COLOURS.sub("", str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__

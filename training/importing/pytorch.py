@@ -157,11 +157,12 @@ def _export(
 
 def export_refusal(error: BaseException) -> str:
     """What to do about an error of the exporter."""
-    texts, cause = [], error
+    texts, innermost, cause = [], "", error
     while cause is not None:
         texts.append(f"{type(cause).__name__}: {cause}")
+        innermost = f"{type(cause).__name__}: {first_line(cause)}"
         cause = cause.__cause__  # type: ignore[assignment]
-    text, innermost = "\n".join(texts), texts[-1].strip().splitlines()[0]
+    text = "\n".join(texts)
     if "ata-dependent" in text or "DataDependent" in text or "control flow" in text:
         return BRANCH.format(error=innermost)
     if "Constraints violated" in text or "marked batch as dynamic" in text:

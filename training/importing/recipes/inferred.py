@@ -58,10 +58,10 @@ def infer(
         hits = int((scores.argmax(1) == right).sum())
         found.append((hits, float(certainty.mean()), name, spec))
     found.sort(key=lambda entry: entry[:2], reverse=True)
-    tried = ", ".join(f"{name} {hits}" for hits, _, name, _ in found[:5])
     best = found[0]
+    others = ", ".join(f"{name} {hits}" for hits, _, name, _ in found[1:4])
     note = (
-        f"the recipe is found by pictures: {best[2]}, right on {best[0]} of {len(pictures)} "
-        f"(next: {tried})"
+        f"the recipe is found by pictures, so it is a guess: {best[2]}, right on {best[0]} of "
+        f"{len(pictures)} (next: {others})"
     )
     return best[3], note

@@ -51,7 +51,7 @@ def open_program(model: ModelProto, request: Request, facts: dict[str, Any]) -> 
             f"its input {inputs[0].name} has {len(shape)} axes; pictures are (n, channels, height, "
             "width) or (n, height, width, channels)"
         )
-    recipe = _recipe(shape)
+    recipe, labels = _recipe(shape), _labels(model)
     wanted = (request.recipe.get("height"), request.recipe.get("width"))
     sides = (2, 3) if recipe.get("layout") != "NHWC" else (1, 2)
     given = tuple(shape[axis] for axis in sides)
@@ -78,7 +78,7 @@ def open_program(model: ModelProto, request: Request, facts: dict[str, Any]) -> 
         answer=lambda batch: dict(zip(outputs, answer(batch), strict=True)),
         to_onnx=to_onnx,
         recipe=recipe,
-        labels=_labels(model),
+        labels=labels,
         facts=facts,
         libraries=("onnxruntime",),
     )
