@@ -101,6 +101,10 @@ class AccountsSettings(CommandSettings, StrangerSettings):
     models: str = Field(
         "mnist fashion-mnist", description="names that the console offers, with spaces between"
     )
+    model_root: Path = Field(
+        Path("/opt/models"),
+        description="folder of `<name>/<revision>/` whose cards the console shows",
+    )
     rollout_url: str = Field(
         "", pattern="^(https?://.+)?$", description="where a rollout's record is read, if anywhere"
     )

@@ -28,6 +28,7 @@ from accounts.errors import (
 )
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
+from console.front import front_page
 from console.limits import BodyLimit
 from console.member import member_pages
 from console.operator import operator_pages
@@ -71,6 +72,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app.middleware("http")(header_middleware(visits.secure))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(api(service))
+    app.include_router(front_page(service, visits, pages))
     app.include_router(sign_up(service, visits, pages))
     app.include_router(member_pages(service, visits, pages))
     app.include_router(operator_pages(service, visits, pages))
@@ -79,12 +81,6 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
             service.settings, service.settings.public_url + CALLBACK, transport
         )
         app.include_router(provider_pages(service, visits, pages, provider))
-    # Older settings name each model's task too (``name=task``); the page tells it by the answer.
-    models = [item.partition("=")[0] for item in service.settings.models.split()]
-
-    @app.get("/", include_in_schema=False)
-    def try_it_on(request: Request) -> Response:
-        return pages.render(request, visits.of(request), "try", models=models)
 
     @app.get("/healthz", include_in_schema=False)
     def health() -> Response:

@@ -24,6 +24,7 @@ from edge.envoy import EdgePorts
 from edge.processes import Edge, envoy_program, free_edge_ports
 
 FOLDER = ROOT / "build" / "edge"
+MODELS = ROOT / "models"
 TRIES_PER_DAY = 50
 MODELS_SECONDS = 90.0
 SAMPLE = ROOT / "samples" / "seven.png"
@@ -88,6 +89,7 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
         "VISION_PUBLIC_URL": f"http://localhost:{port}",
         "VISION_TRUSTED_PROXIES": "1",
         "VISION_TRIES_PER_DAY": str(TRIES_PER_DAY),
+        "VISION_MODEL_ROOT": str(MODELS),
     }
     try:
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -95,25 +97,38 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     except (OSError, SQLAlchemyError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise StartError(f"the database cannot be used: {reason}") from None
-    processes.start("models", [str(models_python()), "-m", "local", "--port", str(port + 1)], {})
-    console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
-    processes.start("console", console, environment)
+    models_command = [str(models_python()), "-m", "local", "--port", str(port + 1), *revisions()]
+    processes.start("models", models_command, {})
     edge = Edge(processes, ports, FOLDER, environment, origins=origins)
     edge.start("check")
     edge.start("envoy")
-    processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
     # The transformer is ready before the predictor is, and answers 503 until then.
     models = f"http://{LOCAL_HOST}:{ports.models}"
     processes.wait_for_url("models", f"{models}/v2/health/ready", MODELS_SECONDS)
-    processes.wait_until("models", lambda: predicts(models), MODELS_SECONDS)
+    environment["VISION_MODELS"] = " ".join(names := served(models))
+    console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
+    processes.start("console", console, environment)
+    processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
+    processes.wait_until("models", lambda: predicts(models, names), MODELS_SECONDS)
     return ports
 
 
-def predicts(url: str) -> bool:
+def revisions(root: Path = MODELS) -> list[str]:
+    """Names of the models that there are revisions of."""
+    return sorted({path.parents[1].name for path in root.glob("*/*/model.json")})
+
+
+def served(url: str) -> list[str]:
+    """Names of the models that are served, the manifest's first."""
+    with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
+        names: list[str] = json.load(response)["models"]
+    # As they were given to the server, to which what is added comes first.
+    return names[::-1]
+
+
+def predicts(url: str, names: list[str]) -> bool:
     """Whether every model answers a picture with a prediction."""
     try:
-        with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
-            names = json.load(response)["models"]
         for name in names:
             request = urllib.request.Request(
                 f"{url}/v1/models/{name}:predict",

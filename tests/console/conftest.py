@@ -1,20 +1,30 @@
-"""The web process, in-process."""
+"""The web process, in-process; and all of ``make up`` with somebody at a browser."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
 from starlette.testclient import TestClient
 
 from accounts.service import Service, build_service
 from accounts.settings import AccountsSettings
+from common.errors import StartError
+from common.ports import free_row
+from common.processes import Processes
 from console.app import create_app
+from edge.processes import envoy_program
+from edge.up import start
 from tests.accounts.conftest import Mailbox, sqlite_template  # noqa: F401
+from tests.console.person import SECONDS, Person
+from tests.needs import missing
 
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SITE = "http://localhost:8080"
 
@@ -74,3 +84,51 @@ def browser(service: Service) -> Iterator[Browser]:
     browser = Browser(service, mailbox)
     yield browser
     browser.http.close()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture(scope="session")
+def site(folder: Path) -> Iterator[str]:
+    """Everything that ``make up`` starts."""
+    for program in (CHROMIUM, DRIVER):
+        if not program.exists():
+            missing("browser", f"{program} is not installed")
+    try:
+        envoy_program()
+    except StartError as error:
+        missing("envoy", str(error))
+    port = free_row(4).start
+    with Processes(folder / "logs") as processes:
+        start(processes, port, f"sqlite:///{folder}/accounts.db")
+        yield f"http://localhost:{port}"
+
+
+@pytest.fixture(scope="session")
+def pictures(folder: Path) -> Path:
+    """``SCREENSHOTS=docs/console`` keeps what the pages look like."""
+    pictures = Path(os.environ.get("SCREENSHOTS") or folder / "pictures")
+    pictures.mkdir(parents=True, exist_ok=True)
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def person(site: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """At a browser of their own."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
+        *("--hide-scrollbars", "--force-color-profile=srgb"),
+    ):
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "WARNING"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
+    driver.set_page_load_timeout(SECONDS)
+    driver.set_script_timeout(SECONDS)
+    yield Person(driver, site, pictures)
+    driver.quit()

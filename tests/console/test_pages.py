@@ -9,6 +9,7 @@ from accounts.service import build_service
 from accounts.settings import AccountsSettings
 from console.app import create_app
 from tests.accounts.conftest import Mailbox
+from tests.conftest import ROOT
 from tests.console.conftest import EMAIL, PASSWORD, Browser
 
 ANYBODYS = ("/", "/register", "/login", "/reset", "/verify?token=x")
@@ -58,7 +59,7 @@ def test_every_field_has_a_label_and_every_page_a_heading(member, path):
     assert '<html lang="en">' in text
     labels = set(re.findall(r'<label[^>]* for="([^"]+)"', text))
     for tag in re.findall(r"<(?:input|select)[^>]*>", text):
-        if 'type="hidden"' in tag or 'type="checkbox"' in tag:
+        if re.search('type="(?:hidden|checkbox)"|aria-label=', tag):
             continue
         assert re.search(r' id="([^"]+)"', tag)[1] in labels, tag
 
@@ -177,5 +178,40 @@ def test_the_models_are_offered_whatever_their_task(service):
     settings = AccountsSettings(development=True, models="mnist land-cover=segmentation")
     app = create_app(replace(service, settings=settings))
     with TestClient(app) as client:
-        offered = re.findall(r'<option value="([^"]*)"', client.get("/").text)
+        offered = re.findall(r'name="model"[^>]* value="([^"]*)"', client.get("/").text)
     assert offered == ["mnist", "land-cover"]
+
+
+def test_a_revisions_card_has_a_page_and_its_pictures(service):
+    """Of the revisions that this repository ships."""
+    settings = AccountsSettings(development=True, models="mnist", model_root=ROOT / "models")
+    with TestClient(create_app(replace(service, settings=settings))) as client:
+        assert "99.73 % on the test set" in client.get("/").text
+        text = client.get("/models/fashion-mnist/1").text
+        assert "86.64 % on the test set" in text
+        (picture, *_) = re.findall(r'<img src="(/models/[^"]+)"', text)
+        answer = client.get(picture)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/models/mnist/9", "/models/nothing/1", "/models/mnist/1/model.json"),
+        *("/models/mnist/1/weights.safetensors", "/models/mnist/1/..%2f..%2fREADME.md"),
+        *("/models/..%2f..%2fmodels/1", "/models/mnist/.hidden", "/models/mnist/%2e%2e"),
+    ],
+)
+def test_nothing_but_cards_and_their_pictures_is_read(service, path):
+    settings = AccountsSettings(development=True, models="mnist", model_root=ROOT / "models")
+    with TestClient(create_app(replace(service, settings=settings))) as client:
+        assert client.get(path).status_code == 404
+
+
+def test_a_model_without_a_card_is_offered_all_the_same(service, tmp_path):
+    broken = tmp_path / "mine" / "1"
+    broken.mkdir(parents=True)
+    broken.joinpath("model.json").write_text("{")
+    settings = AccountsSettings(development=True, models="mine other", model_root=tmp_path)
+    with TestClient(create_app(replace(service, settings=settings))) as client:
+        assert 'value="other"' in client.get("/").text
