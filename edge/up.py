@@ -32,7 +32,7 @@ ORIGINS = variable("cors_origins")
 GREETING = """
 Ready: http://localhost:{port}
 
-Sign up there: mails are printed here. Make a key, and try it on the page or with curl.
+The page answers without an account. Sign up there for a key; mails are printed here.
 To make yourself an operator, in another shell:
 
   {operator}
@@ -119,11 +119,10 @@ def revisions(root: Path = MODELS) -> list[str]:
 
 
 def served(url: str) -> list[str]:
-    """Names of the models that are served, the manifest's first."""
+    """Names of the models that are served, in the page's order."""
     with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
         names: list[str] = json.load(response)["models"]
-    # As they were given to the server, to which what is added comes first.
-    return names[::-1]
+    return sorted(names, reverse=True)
 
 
 def predicts(url: str, names: list[str]) -> bool:
