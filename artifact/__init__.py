@@ -6,7 +6,9 @@ Imports nothing outside the standard library, so that every other room may impor
 from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights, known
 from artifact.classification import Metrics, SeedResult
 from artifact.contract import Contract, ImageInput, TensorInput
+from artifact.detection import DetectionContract, DetectionMetrics, Selection
 from artifact.document import as_document
+from artifact.embedding import EmbeddingContract, EmbeddingMetrics
 from artifact.errors import (
     ArtifactError,
     CardError,
@@ -18,7 +20,10 @@ from artifact.errors import (
 )
 from artifact.exports import Export, Golden
 from artifact.frame import Frame, Resize, Size, Whole
+from artifact.keypoints import KeypointsContract, KeypointsMetrics
 from artifact.metrics import TaskMetrics
+from artifact.photographs import PhotographContract
+from artifact.regression import RegressionContract, RegressionMetrics
 from artifact.revision import (
     CARD_FILE,
     WEIGHTS_FILE,
@@ -48,15 +53,24 @@ __all__ = [
     "Contract",
     "ContractConflictError",
     "DataSource",
+    "DetectionContract",
+    "DetectionMetrics",
     "DigestMismatchError",
+    "EmbeddingContract",
+    "EmbeddingMetrics",
     "Export",
     "Frame",
     "Golden",
     "ImageInput",
     "InvalidCardError",
+    "KeypointsContract",
+    "KeypointsMetrics",
     "Metrics",
     "ModelCard",
+    "PhotographContract",
     "RasterInput",
+    "RegressionContract",
+    "RegressionMetrics",
     "Resize",
     "Revision",
     "RevisionExistsError",
@@ -66,6 +80,7 @@ __all__ = [
     "SegmentationContract",
     "SegmentationMetrics",
     "SegmentationRun",
+    "Selection",
     "Size",
     "TaskMetrics",
     "TensorInput",

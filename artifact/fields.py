@@ -202,6 +202,26 @@ class Fields:
             self.fault(name, "must not repeat an entry")
         return values
 
+    def notes(self, name: str) -> tuple[str, ...]:
+        """Texts that may be empty, or alike."""
+        return self._entries(
+            name, lambda value: None if isinstance(value, str) else "must be a string"
+        )
+
+    def number_pair(self, name: str, above: float = -math.inf) -> tuple[float, float]:
+        values = self.numbers(name, above)
+        if len(values) == 2:
+            return values[0], values[1]
+        if values:
+            self.fault(name, "must have 2 entries")
+        return 1.0, 1.0
+
+    def number_pairs(self, name: str, above: float = -math.inf) -> tuple[tuple[float, float], ...]:
+        """An array of arrays of two numbers."""
+        rows = {f"{name}[{i}]": row for i, row in enumerate(self.array(name))}
+        fields = Fields(rows, self._path, self._faults)
+        return tuple(fields.number_pair(row, above) for row in rows)
+
     def array(self, name: str) -> list[Any]:
         def wrong(value: object) -> str | None:
             if not isinstance(value, list):

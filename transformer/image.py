@@ -35,6 +35,8 @@ _MAGIC = (
 TIFF_MAGIC = _MAGIC[-4:]
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
 SIGNED = 2
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
+"""EXIF's tag, and its values that exchange width and height."""
 TIFF_COMPRESSIONS = tuple(COMPRESSION_INFO)
 LONGEST_MAGIC = max(map(len, _MAGIC))
 
@@ -124,6 +126,17 @@ def open_image(
             code="image_too_large",
         )
     return image
+
+
+def upright_size(image: Image.Image, instance: int | None = None) -> tuple[int, int]:
+    """Width and height of an opened image as ``load_image`` would turn it, at its full size.
+
+    Raises:
+        MalformedRequestError: damaged.
+    """
+    with refused_if_damaged(b"", instance):
+        turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    return (image.height, image.width) if turned else image.size
 
 
 def load_image(

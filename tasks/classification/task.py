@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from artifact import Contract, Metrics, TaskMetrics
 from artifact.fields import Fields
 from tasks.errors import AnswerError, LabelsError
+from tasks.picture_task import prediction_of
 from tasks.task import Question, Shown, Task
 
 JSON = "application/json"
@@ -44,7 +45,7 @@ class Classification(Task):
 
     def read_answer(self, contract: Contract, body: bytes) -> int:
         """The index of the label."""
-        label = _prediction(body).get("label")
+        label = prediction_of(body).get("label")
         if label not in contract.labels:
             raise AnswerError(f"{label!r} is none of the model's labels")
         return contract.labels.index(label)
@@ -72,7 +73,7 @@ class Classification(Task):
     def show(self, body: bytes) -> Shown:
         """A line per class: label, percentage, bar."""
         try:
-            top = [(str(e["label"]), float(e["probability"])) for e in _prediction(body)["top"]]
+            top = [(str(e["label"]), float(e["probability"])) for e in prediction_of(body)["top"]]
         except (KeyError, TypeError, ValueError):
             raise AnswerError("the answer lists no classes") from None
         width = max((len(label) for label, _ in top), default=0)
@@ -104,16 +105,6 @@ def _body(picture: bytes, parameters: dict[str, Any] | None = None) -> bytes:
     if parameters:
         document["parameters"] = parameters
     return json.dumps(document).encode()
-
-
-def _prediction(body: bytes) -> dict[str, Any]:
-    try:
-        (prediction,) = json.loads(body)["predictions"]
-    except (ValueError, KeyError, TypeError):
-        raise AnswerError("not a v1 answer with one prediction") from None
-    if not isinstance(prediction, dict):
-        raise AnswerError("the prediction is not an object")
-    return prediction
 
 
 def _slug(text: str) -> str:

@@ -27,7 +27,7 @@ def test_the_task_is_the_one_that_the_contract_names() -> None:
 
 def test_an_unknown_task_names_the_field_and_the_known_ones() -> None:
     with pytest.raises(CardError) as caught:
-        build(replace(make_contract(), task="detection"))
+        build(replace(make_contract(), task="divination"))
     assert caught.value.field == "contract.task"
-    assert "'detection'" in caught.value.reason
-    assert "classification, segmentation" in caught.value.reason
+    assert "'divination'" in caught.value.reason
+    assert "classification, detection, " in caught.value.reason

@@ -43,7 +43,7 @@ class ResizeFraming:
         if image.size == self._size:
             return image
         left, top = (
-            self._start(length, wanted)
+            start_of(self._frame, length, wanted)
             for length, wanted in zip(image.size, self._size, strict=True)
         )
         width, height = self._size
@@ -54,12 +54,14 @@ class ResizeFraming:
         canvas.paste(image, (-left, -top))
         return canvas
 
-    def _start(self, length: int, wanted: int) -> int:
-        if wanted > length:
-            return -((wanted - length) // 2)
-        if self._frame.crop_rounding == "down":
-            return (length - wanted) // 2
-        return round((length - wanted) / 2)
+
+def start_of(frame: Resize, length: int, wanted: int) -> int:
+    """Where in a resized side the cut-out begins; below 0 where it is the longer one."""
+    if wanted > length:
+        return -((wanted - length) // 2)
+    if frame.crop_rounding == "down":
+        return (length - wanted) // 2
+    return round((length - wanted) / 2)
 
 
 def _interpolated(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -35,13 +35,24 @@ class WholeFraming:
         return _fit(_stretch(image) if spec.has_polarity else image, spec)
 
 
+def reduction(size: tuple[int, int], spec: ImageInput) -> int:
+    """Pixels a side that become one in a picture of that width and height before it is fitted."""
+    return max(1, min(size[0] // (MARGIN * spec.width), size[1] // (MARGIN * spec.height)))
+
+
+def fitted(size: tuple[int, int], spec: ImageInput) -> tuple[int, int]:
+    """Width and height inside the contract's of a picture of that width and height."""
+    scale = min(spec.width / size[0], spec.height / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def _shrink(image: Image.Image, spec: ImageInput) -> Image.Image:
     """Average blocks of a large picture down to about four times the size that is needed.
 
     Everything after it then costs what the contract's size costs, not the picture's.
     """
-    factor = min(image.width // (MARGIN * spec.width), image.height // (MARGIN * spec.height))
-    if factor < 2:
+    factor = reduction(image.size, spec)
+    if factor == 1:
         return image
     if image.mode.startswith("I;16"):
         # Pillow cannot average this mode; every n-th pixel of a 16-bit scan does as well.
@@ -73,8 +84,7 @@ def _stretch(image: Image.Image) -> Image.Image:
 
 
 def _fit(image: Image.Image, spec: ImageInput) -> Image.Image:
-    scale = min(spec.width / image.width, spec.height / image.height)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    size = fitted(image.size, spec)
     if size != image.size:
         # A box first, at twice the size, is several times faster on photographs and changes
         # nothing that a 28-pixel tensor can show.

@@ -21,7 +21,7 @@ from serving.scheduling.policy import BatchPolicy
 from serving.v2 import NUMPY_TYPES, write_infer_response
 from transformer.frames import framing_for
 from transformer.hop import PredictorClient, headers_of_all
-from transformer.image import ImageLimits, grey_png, load_image, open_image
+from transformer.image import ImageLimits, grey_png, load_image, open_image, upright_size
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
 from transformer.pictures.assembly import Plain, assemble
 from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
@@ -42,12 +42,20 @@ Tensors = dict[str, NDArray[Any] | list[str]]
 """v2 outputs by name; texts are lists."""
 
 
+class Sizes(NamedTuple):
+    """Width and height of a picture as it was sent, upright, and as it was decoded."""
+
+    picture: tuple[int, int]
+    decoded: tuple[int, int]
+
+
 class Batch(NamedTuple):
     """Decoded instances on their way to the predictor; ``pixels`` as they were sent, together."""
 
     payload: Payload
     items: list[Prepared | Plain]
     pixels: int
+    sizes: list[Sizes]
 
 
 class Looked(NamedTuple):
@@ -77,6 +85,8 @@ class Answer(NamedTuple):
 
     Attributes:
         shown: what the network was shown, where the request wants to know.
+        found: what a task made of each instance's outputs, where that takes long.
+        drawn: the pictures with it, as PNG, where the request wants them.
     """
 
     batch: Batch
@@ -84,6 +94,8 @@ class Answer(NamedTuple):
     polarities: list[Polarity | None]
     answered: Answered
     shown: list[str] | None = None
+    found: Sequence[Any] = ()
+    drawn: Sequence[bytes] = ()
 
 
 class PictureModel(RemoteModel):
@@ -117,6 +129,8 @@ class PictureModel(RemoteModel):
         self._table: GreyTable | None = None
         if GreyTable.serves(spec) and spec.width * spec.height <= settings.max_image_pixels:
             self._table = GreyTable(spec)
+        size = (spec.width, spec.height)
+        self._plain_sizes = Sizes(size, size)
         self._instance_bytes = _largest_bytes(contract)
         self._policy = BatchPolicy(
             settings.max_batch_size, settings.max_queue_delay_seconds, hop.max_message_bytes
@@ -162,7 +176,8 @@ class PictureModel(RemoteModel):
                     break
                 items.append(found)
             else:
-                return Batch(payload, items, len(items) * spec.width * spec.height)
+                pixels = len(items) * spec.width * spec.height
+                return Batch(payload, items, pixels, [self._plain_sizes] * len(items))
         prepared = await self._off_loop_while_awaited(partial(self._prepare_small, payload))
         if isinstance(prepared, Batch):
             return prepared
@@ -216,16 +231,21 @@ class PictureModel(RemoteModel):
         spec = self._spec
         polarity = payload.options.polarity
         items: list[Prepared | Plain] = []
+        sizes = []
         for index, item in enumerate(looked.plain):
             if not wanted():
                 raise AbandonedError
             if item is not None:
                 items.append(item)
+                sizes.append(self._plain_sizes)
                 continue
             number = index if payload.listed else None
-            loaded = load_image(self._open(payload, index), number, self._enough)
+            opened = self._open(payload, index)
+            size = upright_size(opened, number)
+            loaded = load_image(opened, number, self._enough)
             items.append(prepare(loaded, spec, polarity))
-        return Batch(payload, items, looked.pixels)
+            sizes.append(Sizes(size, loaded.size))
+        return Batch(payload, items, looked.pixels, sizes)
 
     def _open(self, payload: Payload, index: int) -> Image.Image:
         return open_image(payload.images[index], self._limits, index if payload.listed else None)
