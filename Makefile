@@ -95,7 +95,8 @@ PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes
 lock:  ## pin all dependencies anew (needs uv)
 	@set -e; pin() { file=$$1; shift; $(PIN) pyproject.toml $$(printf -- '--extra %s ' "$$@") -o requirements/$$file.txt; }; \
 	  pin transformer transformer; pin predictor predictor; pin accounts accounts; pin edge edge; \
-	  pin rollout transformer rollout registry; pin training transformer predictor accounts train registry test lint
+	  pin rollout transformer rollout registry; pin training transformer predictor openvino accounts train registry test lint
+	@$(PIN) pyproject.toml --extra openvino --constraint requirements/predictor.txt -o requirements/predictor-openvino.txt
 	@set -e; for name in $(PEERS) profile; do \
 	  $(PIN) benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done
 

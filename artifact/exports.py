@@ -18,8 +18,8 @@ class Export:
         file: beside the card.
         opset: version of the operators.
         samples: instances that both were asked.
-        difference: largest distance of an answer from the PyTorch network's; where an output has
-            values above 1, in units of the largest of them.
+        difference: largest distance of an answer from the PyTorch network's; of bytes in 255ths,
+            and where an output has larger values than 1, in units of the largest of them.
         tolerance: up to which the two count as equal.
     """
 

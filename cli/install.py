@@ -61,7 +61,9 @@ class Environment:
 
 ENVIRONMENTS = {
     "transformer": Environment(0.5, ("requirements/transformer.txt",)),
-    "predictor": Environment(1.4, ("requirements/predictor.txt",), (TORCH,)),
+    "predictor": Environment(
+        1.6, ("requirements/predictor.txt", "requirements/predictor-openvino.txt"), (TORCH,)
+    ),
     "accounts": Environment(0.2, ("requirements/accounts.txt",)),
     "edge": Environment(0.1, ("requirements/edge.txt",)),
     "rollout": Environment(0.5, ("requirements/rollout.txt",)),

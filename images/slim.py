@@ -60,6 +60,25 @@ UNUSED = (
         ),
     ),
     Unused(
+        "openvino: other devices, formats other than ONNX, programs in C, tools, and telemetry",
+        (
+            "openvino/libs/libopenvino_intel_gpu_plugin.so",
+            "openvino/libs/libopenvino_intel_npu_plugin.so",
+            "openvino/libs/cache.json",
+            "openvino/libs/libopenvino_gguf_frontend.so*",
+            "openvino/libs/libopenvino_jax_frontend.so*",
+            "openvino/libs/libopenvino_paddle_frontend.so*",
+            "openvino/libs/libopenvino_pytorch_frontend.so*",
+            "openvino/libs/libopenvino_tensorflow_frontend.so*",
+            "openvino/libs/libopenvino_tensorflow_lite_frontend.so*",
+            "openvino/libs/libopenvino_c.so*",
+            "openvino/include",
+            "openvino/cmake",
+            "openvino/tools",
+            "openvino_telemetry",
+        ),
+    ),
+    Unused(
         "tests of packages",
         (
             "pandas/tests",
@@ -149,12 +168,12 @@ def unused_paths(site_packages: Path, without: Sequence[str] = ()) -> Iterator[P
 def extension_modules(site_packages: Path) -> Iterator[Path]:
     """Compiled Python modules that may carry symbols for a debugger.
 
-    Libraries that wheels bundle (``*.libs``, ``torch/lib``) are left: they were rewritten after
-    linking, and strip can break such files.
+    Libraries that wheels bundle (``*.libs``, ``torch/lib``, ``openvino/libs``) are left: they were
+    rewritten after linking, and strip can break such files.
     """
     for path in site_packages.glob("**/*.so"):
         parents = path.relative_to(site_packages).parts[:-1]
-        bundled = any(part.endswith(".libs") or part == "lib" for part in parents)
+        bundled = any(part.endswith(".libs") or part in ("lib", "libs") for part in parents)
         if not bundled and path.stat().st_size > STRIP_ABOVE_BYTES:
             yield path
 

@@ -38,7 +38,7 @@ def main() -> int:
     workers = settings.workers or max(1, round(cpu_quota()))
     with WorkerPool(workers, settings.max_pass_seconds) as pool:
         root, device = Path(settings.model_root), settings.device
-        how = EngineOptions(usable_precision(settings.precision, device), device)
+        how = EngineOptions(usable_precision(settings.precision, device), device, workers)
         try:
             models = [
                 PredictorModel(

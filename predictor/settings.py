@@ -23,8 +23,8 @@ class PredictorSettings(ServerSettings):
     engine: str = Field(
         "auto",
         min_length=1,
-        description="what computes: `torch`, `onnxruntime`, or `auto` for the fastest whose "
-        "program the model card says is equal to the PyTorch network",
+        description="what computes: `torch`, `onnxruntime`, `openvino`, or `auto` for the fastest "
+        "whose program the model card says is equal to the PyTorch network",
     )
     device: str = Field(
         "cpu", pattern="^(cpu|cuda)$", description="where it computes: `cpu`, or `cuda` for a GPU"

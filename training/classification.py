@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import Tensor, nn
 
@@ -16,6 +19,7 @@ from artifact import (
     Contract,
     ImageInput,
     Metrics,
+    ModelCard,
     Revision,
     known,
     open_revision,
@@ -24,7 +28,14 @@ from client.http import PredictClient
 from predictor.networks import build_network
 from predictor.networks.folding import fold_batch_norm
 from training import over_http
-from training.data import ImageData, data_folder, load_data, mean_and_std, split_off
+from training.data import (
+    ImageData,
+    data_folder,
+    evaluation_tensors,
+    load_data,
+    mean_and_std,
+    split_off,
+)
 from training.fit import fit
 from training.loop import RESULT, RunResult, after, read_result, start_of
 from training.publish import publish, summary
@@ -95,6 +106,11 @@ class ClassificationTask:
         self, client: PredictClient, models: Path, model: str, wanted: str, data: str | None
     ) -> int:
         return over_http.evaluate(client, models, model, wanted, data)
+
+    def samples(self, card: ModelCard, data: str | None) -> Iterator[NDArray[Any]]:
+        name = known(card.data, "data").name
+        test = load_data(name, data_folder(data)).test
+        yield evaluation_tensors(test, card.contract.input_as(ImageInput)).numpy()
 
     def summary(self, revision: Revision) -> str:
         metrics = revision.card.metrics

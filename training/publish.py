@@ -110,7 +110,7 @@ def publish(
     )
     title = f"{settings.model}/{revision}"
     program = program_for(contract, networks[shipped], result.temperature)
-    exported = export(program, contract, validation.images.numpy())
+    exported = export(program, contract, [validation.images.numpy()])
     return write_revision(
         root,
         exported.named_in(card),

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from artifact import Revision
+from numpy.typing import NDArray
+
+from artifact import ModelCard, Revision
 from artifact.tasks import find_part, part_names
 from client.http import PredictClient
 from training.loop import RunResult
@@ -55,6 +58,13 @@ class TrainingTask(Protocol):
 
         Returns:
             0 where both are equal but for rounding, else 1.
+        """
+
+    def samples(self, card: ModelCard, data: str | None) -> Iterator[NDArray[Any]]:
+        """The test set that a card names, as batches of the network's input.
+
+        Raises:
+            ValueError: the data set is not there.
         """
 
     def summary(self, revision: Revision) -> str:

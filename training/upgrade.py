@@ -11,10 +11,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from artifact import ArtifactError, ImageInput, Revision, open_revision, write_revision
+import torch
+from safetensors.torch import load
+
+from artifact import ArtifactError, Revision, open_revision, write_revision
 from predictor.engines.torch_session import load_program
-from training.data import data_folder, evaluation_tensors, load_data
 from training.export import export
+from training.tasks import training_task
 
 
 def main() -> int:
@@ -41,7 +44,7 @@ def main() -> int:
 
 
 def upgrade(root: Path, revision: Revision, data: str | None = None) -> Revision:
-    """Export the network of a classifier, and write its revision anew.
+    """Export a revision's network, and write the revision anew.
 
     Raises:
         ArtifactError: the revision is not complete, or its card names no data set.
@@ -52,11 +55,10 @@ def upgrade(root: Path, revision: Revision, data: str | None = None) -> Revision
         raise ValueError("has an export already")
     if card.weights is None:
         raise ArtifactError("the card names no weights to export")
-    if card.data is None:
-        raise ArtifactError("the card names no data set to compare with")
-    test = load_data(card.data.name, data_folder(data)).test
-    samples = evaluation_tensors(test, card.contract.input_as(ImageInput)).numpy()
-    exported = export(load_program(revision), card.contract, samples)
+    samples = training_task(card.contract.task).samples(card, data)
+    weights = load(revision.read_weights()).values()
+    half = all(w.dtype == torch.float16 for w in weights if w.is_floating_point())
+    exported = export(load_program(revision), card.contract, samples, half)
     own = {card.weights.file, "model.json"}
     others = {
         path.name: path.read_bytes() for path in revision.folder.iterdir() if path.name not in own

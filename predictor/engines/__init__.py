@@ -20,6 +20,7 @@ AUTO = "auto"
 
 BUILT_IN = {
     "onnxruntime": "predictor.engines.onnx_runtime:OnnxRuntimeEngine",
+    "openvino": "predictor.engines.open_vino:OpenVinoEngine",
     "torch": "predictor.engines.pytorch:TorchEngine",
 }
 

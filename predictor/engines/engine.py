@@ -24,10 +24,12 @@ class EngineOptions:
     Attributes:
         precision: ``float32`` or ``bfloat16``, of weights and activations.
         device: ``cpu`` or ``cuda``.
+        passes: at once, each in a thread of the worker pool.
     """
 
     precision: str = "float32"
     device: str = "cpu"
+    passes: int = 1
 
 
 class Session(Protocol):

@@ -13,8 +13,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from artifact import Contract, Export, Revision
+from artifact import Contract, Revision
 from predictor.engines.engine import Arrays, EngineError, EngineOptions, Session
+from predictor.engines.exported import check_names, export_refusal, needed_bytes, onnx_export
 
 SILENT = 4
 """Log level "fatal": what is wrong is raised, and logged as everything else."""
@@ -32,22 +33,13 @@ class OnnxRuntimeEngine:
             return f"computes on the CPU, not on {options.device}"
         if options.precision != "float32":
             return f"computes in float32, not in {options.precision}"
-        export = _export(revision)
-        if export is None:
-            return "the card names no ONNX export"
-        if not export.is_equal:
-            return (
-                f"{export.file} differs from the PyTorch network by {export.difference:g}, "
-                f"more than its tolerance of {export.tolerance:g}"
-            )
-        return None
+        return export_refusal(revision)
 
     def needed_bytes(self, revision: Revision) -> int:
-        export = _export(revision)
-        return 0 if export is None else 2 * export.size_bytes  # the file, and the session's copy
+        return needed_bytes(revision)
 
     def load(self, revision: Revision, options: EngineOptions) -> Session:
-        export = _export(revision)
+        export = onnx_export(revision)
         assert export is not None
         try:
             return OnnxSession(revision.read_export(export), revision.card.contract)
@@ -86,13 +78,8 @@ class OnnxSession:
             raise EngineError(f"cannot be loaded: {error}") from None
         inputs = [tensor.name for tensor in self._session.get_inputs()]
         outputs = [tensor.name for tensor in self._session.get_outputs()]
-        wanted = list(contract.outputs)
-        if inputs != [contract.input.name] or outputs[: len(wanted)] != wanted:
-            raise EngineError(
-                f"expected input {contract.input.name} and output {', '.join(wanted)}, "
-                f"got {', '.join(inputs)} and {', '.join(outputs)}"
-            )
-        self._input, self._outputs = inputs[0], wanted
+        check_names(inputs, outputs, contract)
+        self._input, self._outputs = inputs[0], list(contract.outputs)
         self._size_bytes = len(program)
         self._run_options = onnxruntime.RunOptions
         self._running: dict[int, Any] = {}
@@ -116,7 +103,3 @@ class OnnxSession:
         if options is not None:
             options.terminate = True
         return True
-
-
-def _export(revision: Revision) -> Export | None:
-    return next((export for export in revision.card.exports if export.format == "onnx"), None)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from importlib.util import find_spec
+from pathlib import Path
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+ENGINES = ("openvino", "torch")
+"""Packages that compute in bfloat16."""
 
 logger = logging.getLogger("predictor")
 
@@ -17,12 +24,16 @@ def usable_precision(wanted: str, device: str = "cpu") -> str:
 
 
 def _has_bfloat16(device: str) -> bool:
-    if find_spec("torch") is None:
-        return False  # no other engine computes in it
-    import torch
-
+    if all(find_spec(name) is None for name in ENGINES):
+        return False
     if device == "cuda":
+        import torch
+
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    # AVX512-BF16, AMX-BF16 and the like. What torch itself calls supported includes imitation.
-    capabilities = torch.cpu.get_capabilities()
-    return any(has for name, has in capabilities.items() if name.endswith("bf16"))
+    # Told by the kernel, since an engine that says so may mean that it imitates: AVX512-BF16 and
+    # AMX-BF16 of x86, BF16 of ARM.
+    try:
+        flags = CPU_INFO.read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(\w+_)?bf16\b", flags) is not None

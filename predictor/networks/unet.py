@@ -87,19 +87,14 @@ class UNet(Network):
         )
         self.head = nn.Conv2d(widths[0], classes, 1)
 
-    def coarse(self, patches: Tensor) -> Tensor:
-        """All but the way from pixels to patches and back; see ``Network``."""
-        x, seen = patches, []
+    def forward(self, x: Tensor) -> Tensor:
+        x, seen = functional.pixel_unshuffle(x, self.patch), []
         for encoder in self.encoders:
             x = encoder(x)
             seen.append(x)
         for level in range(len(self.decoders) - 1, -1, -1):
             x = self.decoders[level](x, seen[level])
         logits: Tensor = self.head(x)
-        return logits
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits = self.coarse(functional.pixel_unshuffle(x, self.patch))
         if self.patch == 1:
             return logits
         return functional.interpolate(

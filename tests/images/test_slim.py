@@ -71,6 +71,7 @@ def test_only_pythons_own_libraries_are_stripped(tmp_path: Path) -> None:
     large = b"x" * (slim.STRIP_ABOVE_BYTES + 1)
     write(tmp_path, "uvloop/loop.so", content=large)
     write(tmp_path, "numpy.libs/blas.so", "torch/lib/libtorch.so", content=large)
+    write(tmp_path, "openvino/libs/libopenvino_intel_cpu_plugin.so", content=large)
     write(tmp_path, "yaml/small.so")
     assert list(extension_modules(tmp_path)) == [tmp_path / "uvloop" / "loop.so"]
 

@@ -16,7 +16,10 @@ def test_probabilities_are_compared_as_they_are() -> None:
 def test_larger_values_are_compared_in_units_of_the_largest() -> None:
     expected = np.array([[100.0, -400.0]], np.float32)
     assert largest_difference((expected + 4,), (expected,)) == 0.01
-    levels = np.array([[0, 255]], np.uint8)
+
+
+def test_bytes_are_255ths() -> None:
+    levels = np.array([[0, 200]], np.uint8)
     assert largest_difference((levels + np.array([[1, 0]], np.uint8),), (levels,)) == 1 / 255
 
 

@@ -21,7 +21,7 @@ from artifact import (
     RevisionNotFoundError,
     write_revision,
 )
-from predictor.engines import EngineOptions
+from predictor.engines import EngineOptions, precision
 from predictor.engines.precision import usable_precision
 from predictor.engines.torch_session import TorchSession
 from predictor.loading import LoadedRevision, load_revision
@@ -274,7 +274,7 @@ def test_bfloat16_answers_nearly_alike(small_root: Path, random: np.random.Gener
 
 
 def test_a_processor_without_bfloat16_takes_float32(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level("INFO")
     capabilities = torch.cpu.get_capabilities()
@@ -282,7 +282,17 @@ def test_a_processor_without_bfloat16_takes_float32(
     assert usable_precision("float32") == "float32"
     expected = "bfloat16" if supported else "float32"
     assert usable_precision("bfloat16") == expected
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
+    told = tmp_path / "cpuinfo"
+    monkeypatch.setattr(precision, "CPU_INFO", told)
+    for flags, expected in (
+        ("flags : avx512f avx512_bf16 vaes", "bfloat16"),
+        ("flags : amx_bf16", "bfloat16"),
+        ("Features : asimd bf16 i8mm", "bfloat16"),
+        ("flags : avx512f avx512_fp16 xbf16x", "float32"),
+    ):
+        told.write_text(flags)
+        assert usable_precision("bfloat16") == expected
+    told.unlink()
     assert usable_precision("bfloat16") == "float32"
     assert "bfloat16 is not available" in caplog.text
 

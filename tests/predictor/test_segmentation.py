@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artifact import Architecture, RasterInput
+from artifact import RasterInput
 from predictor.engines.torch_session import TorchSession
-from predictor.networks import Network, build_network
-from predictor.programs import program_for, segmentation
+from predictor.networks import Network
+from predictor.programs import program_for
 from predictor.programs.segmentation import LEVELS
 from tasks import find_task
 from tests.conftest import make_segmentation_contract
@@ -68,33 +67,6 @@ def test_a_temperature_softens() -> None:
     sharp, soft = (answer(Bands(4.0), random_batch(), t) for t in (1.0, 3.0))
     assert soft.max(1).mean() < sharp.max(1).mean()
     assert (answer(Bands(4.0), random_batch(), 4.0) == answer(Bands(1.0), random_batch())).all()
-
-
-@pytest.mark.parametrize("rows", [1, 5, 32, 100])
-def test_strips_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = answer(Bands(), random_batch())
-    monkeypatch.setattr(segmentation, "STRIP_ROWS", rows)
-    assert (answer(Bands(), random_batch()) == whole).all()
-
-
-def test_a_network_of_patches_is_asked_a_patch_and_answers_alike() -> None:
-    torch.manual_seed(3)
-    arguments = {"channels": BANDS, "classes": CLASSES, "patch": 2, "widths": [8, 12]}
-    arguments |= {"encoders": [0, 0], "decoders": [0]}
-    network = build_network(Architecture("u-net", arguments)).eval()
-    batch = random_batch()
-    found = answer(network, batch)
-
-    class Whole(Network):
-        """The same network, which says nothing of its patches."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            logits: Tensor = network(x)
-            return logits
-
-    expected = answer(Whole(), batch)
-    assert np.abs(found.astype(int) - expected).max() <= 1
-    assert (found != expected).mean() < 1e-3
 
 
 def test_the_batch_is_left_alone() -> None:

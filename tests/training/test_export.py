@@ -57,7 +57,7 @@ def test_the_export_is_one_file(data: bytes) -> None:
 
 
 def test_golden_answers_are_the_networks() -> None:
-    exported = export(small_program(), CONTRACT, random_instances(CONTRACT, 3))
+    exported = export(small_program(), CONTRACT, [random_instances(CONTRACT, 3)])
     golden = load(exported.files[exported.golden.file])
     (found,) = TorchSession(small_program()).run(golden["input"])
     assert np.array_equal(found, golden["output"])
@@ -82,9 +82,9 @@ def test_an_export_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyP
     data = to_onnx(program, CONTRACT)
     with torch.no_grad():
         program.network.get_parameter("weight").mul_(1.01)
-    monkeypatch.setattr(module, "to_onnx", lambda program, contract: data)
+    monkeypatch.setattr(module, "to_onnx", lambda *_: data)
     with pytest.raises(ValueError, match="the ONNX export differs from the network by"):
-        export(program, CONTRACT, random_instances(CONTRACT, 2))
+        export(program, CONTRACT, [random_instances(CONTRACT, 2)])
 
 
 def test_the_shipped_exports_can_be_made_again() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from artifact import RasterInput
 from training.segmentation.settings import SegmentationSettings
 
 VOID = 0
@@ -146,6 +147,15 @@ def reduced(item: AnnotatedImage, factor: int) -> AnnotatedImage:
     mask = item.mask[factor // 2 :: factor, factor // 2 :: factor]
     height, width = mask.shape
     return AnnotatedImage(item.name, image[:height, :width], np.ascontiguousarray(mask))
+
+
+def tile_of(item: AnnotatedImage, spec: RasterInput) -> NDArray[np.uint8]:
+    """The largest tile from an image's upper left corner, ``(1, bands, h, w)``."""
+    pixels = reduced(item, spec.reduction).image
+    height, width = (
+        min(side // spec.multiple * spec.multiple, spec.tile) for side in pixels.shape[:2]
+    )
+    return np.ascontiguousarray(pixels[:height, :width].transpose(2, 0, 1)[None])
 
 
 Batch = tuple[Tensor, Tensor]

@@ -24,10 +24,11 @@ from artifact import (
     write_revision,
 )
 from predictor.engines.torch_session import TorchSession
-from predictor.networks import build_network
+from predictor.networks import Network, build_network
 from predictor.networks.folding import fold_batch_norm
 from predictor.programs import program_for
 from training.cards import new_card
+from training.export import export
 from training.loop import RunResult
 from training.segmentation.baseline import ColourClassifier
 from training.segmentation.data import (
@@ -38,6 +39,7 @@ from training.segmentation.data import (
     AnnotatedImage,
     class_shares,
     mean_and_std,
+    tile_of,
 )
 from training.segmentation.evaluate import score, segment
 from training.segmentation.fit import class_weights
@@ -141,11 +143,15 @@ def publish(
     # One scene each, the first ones of the test split.
     shown = list({item.name.split("_")[0]: item for item in reversed(data.test)}.values())
     shown = sorted(shown, key=lambda item: item.name)[:: max(1, len(shown) // EXAMPLES)]
+    network = network_of(architecture, halved(shipped))
+    tiles = (tile_of(item, contract.input_as(RasterInput)) for item in data.validation)
+    exported = export(program_for(contract, network, 1.0), contract, tiles, half_weights=True)
     return write_revision(
         root,
-        card,
+        exported.named_in(card),
         save(halved(shipped)),
         {
+            **exported.files,
             "curves.png": iou_curves({r.seed: r.history for r in runs}, title),
             "examples.png": example_maps(
                 [(item, masks(item)) for item in shown[:EXAMPLES]], f"{title} on test images"
@@ -180,15 +186,21 @@ def masks_by(
     architecture: Architecture, contract: SegmentationContract, weights: dict[str, Tensor]
 ) -> Callable[[AnnotatedImage], NDArray[np.uint8]]:
     """What gives an image's mask as both servers together would."""
-    network = build_network(architecture)
-    network.load_state_dict(weights)
-    fold_batch_norm(network.eval())
+    network = network_of(architecture, weights)
     session = TorchSession(program_for(contract, network, temperature=1.0))
 
     def infer(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.concatenate([session.run(tiles[i : i + 1])[0] for i in range(len(tiles))])
 
     return lambda item: segment(item.image, contract, infer)
+
+
+def network_of(architecture: Architecture, weights: dict[str, Tensor]) -> Network:
+    """The network with these weights as it is served, in float32."""
+    network = build_network(architecture)
+    network.load_state_dict(weights)
+    fold_batch_norm(network.eval())
+    return network
 
 
 def summary(metrics: SegmentationMetrics) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from artifact import Revision, SegmentationContract, SegmentationMetrics
+from numpy.typing import NDArray
+
+from artifact import ModelCard, RasterInput, Revision, SegmentationContract, SegmentationMetrics
 from client.http import PredictClient
 from training.data import data_folder
 from training.loop import RunResult, after, start_of
 from training.segmentation import over_http
-from training.segmentation.data import AerialData, load_aerial
+from training.segmentation.data import AerialData, load_aerial, tile_of
 from training.segmentation.fit import fit
 from training.segmentation.publish import contract_for, publish, summary
 from training.segmentation.settings import SegmentationSettings
@@ -64,6 +68,11 @@ class SegmentationTask:
         self, client: PredictClient, models: Path, model: str, wanted: str, data: str | None
     ) -> int:
         return over_http.evaluate(client, models, model, wanted, data)
+
+    def samples(self, card: ModelCard, data: str | None) -> Iterator[NDArray[Any]]:
+        spec = card.contract.input_as(RasterInput)
+        for item in load_aerial(data_folder(data)).test:
+            yield tile_of(item, spec)
 
     def summary(self, revision: Revision) -> str:
         metrics = revision.card.metrics

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from artifact import Architecture, Revision, open_revision
 from predictor import engines, registry
-from predictor.engines import Arrays, EngineError, EngineOptions, load_session, torch_session
+from predictor.engines import (
+    Arrays,
+    EngineError,
+    EngineOptions,
+    load_session,
+    open_vino,
+    torch_session,
+)
 from predictor.engines.onnx_runtime import OnnxSession
 from predictor.engines.torch_session import TorchSession
 from predictor.loading import load_revision
@@ -49,10 +56,15 @@ def test_auto_takes_torch_where_the_export_differs(tmp_path: Path) -> None:
         load_session(revision, "onnxruntime", FLOAT32)
 
 
-def test_bfloat16_is_torchs(exported: Revision) -> None:
+def test_bfloat16_is_torchs_where_openvino_is_not_installed(
+    exported: Revision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_vino, "find_spec", lambda name: None)
     assert load_session(exported, "auto", BFLOAT16)[0] == "torch"
     with pytest.raises(EngineError, match="computes in float32, not in bfloat16"):
         load_session(exported, "onnxruntime", BFLOAT16)
+    with pytest.raises(EngineError, match="openvino: the package openvino is not installed"):
+        load_session(exported, "openvino", FLOAT32)
 
 
 def test_the_setting_decides(exported: Revision) -> None:
@@ -115,7 +127,7 @@ def test_with_a_gpu_torch_computes_on_it(
 
 def test_a_tile_is_answered_on_the_device_that_it_is_on() -> None:
     """Nothing on the way makes a tensor on the CPU."""
-    loaded = load_revision(SHIPPED, "land-cover", "1").session
+    loaded = load_revision(SHIPPED, "land-cover", "1", "torch").session
     assert isinstance(loaded, TorchSession)
     program = loaded.program.to("meta")
     with torch.inference_mode():
@@ -188,8 +200,18 @@ def test_the_shipped_classifiers_answer_alike_with_both_engines(name: str, revis
     assert expected.max(axis=1).min() < 0.9 < expected.max()
 
 
-def test_land_cover_is_served_by_torch() -> None:
-    assert load_revision(SHIPPED, "land-cover", "1").engine == "torch"
+def test_tiles_are_answered_alike_by_both_engines() -> None:
+    """But for a level of 255, since a byte is rounded to either side."""
+    exact = load_revision(SHIPPED, "land-cover", "1", "torch")
+    fast = load_revision(SHIPPED, "land-cover", "1")
+    assert (exact.engine, fast.engine) == ("torch", "onnxruntime")
+    random = np.random.default_rng(12)
+    for height, width in ((32, 32), (64, 160), (96, 32)):
+        smooth = random.integers(0, 256, (1, 3, height // 8, width // 8), np.uint8)
+        batch = smooth.repeat(8, 2).repeat(8, 3)
+        found, expected = fast.probabilities(batch), exact.probabilities(batch)
+        assert np.abs(found.astype(int) - expected).max() <= 1
+        assert (found != expected).mean() < 0.02
 
 
 def test_a_predictor_on_onnxruntime_never_imports_torch() -> None:

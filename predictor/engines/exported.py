@@ -1,0 +1,44 @@
+"""The ONNX program that a revision carries, for the engines that run it."""
+
+from __future__ import annotations
+
+from artifact import Contract, Export, Revision
+from predictor.engines.engine import EngineError
+
+
+def onnx_export(revision: Revision) -> Export | None:
+    """What the card says of the revision's ONNX program; None where it has none."""
+    return next((export for export in revision.card.exports if export.format == "onnx"), None)
+
+
+def export_refusal(revision: Revision) -> str | None:
+    """Why the program cannot stand for the PyTorch network; None where it can."""
+    export = onnx_export(revision)
+    if export is None:
+        return "the card names no ONNX export"
+    if not export.is_equal:
+        return (
+            f"{export.file} differs from the PyTorch network by {export.difference:g}, "
+            f"more than its tolerance of {export.tolerance:g}"
+        )
+    return None
+
+
+def needed_bytes(revision: Revision) -> int:
+    """Memory that loading the program takes at least: the file, and the session's copy."""
+    export = onnx_export(revision)
+    return 0 if export is None else 2 * export.size_bytes
+
+
+def check_names(inputs: list[str], outputs: list[str], contract: Contract) -> None:
+    """See that a program has the contract's input, and its outputs first and in order.
+
+    Raises:
+        EngineError: it has not.
+    """
+    wanted = list(contract.outputs)
+    if inputs != [contract.input.name] or outputs[: len(wanted)] != wanted:
+        raise EngineError(
+            f"expected input {contract.input.name} and output {', '.join(wanted)}, "
+            f"got {', '.join(inputs)} and {', '.join(outputs)}"
+        )
