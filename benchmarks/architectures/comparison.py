@@ -1,0 +1,135 @@
+"""One architecture: written to a file, imported, served, and asked about every photograph."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.architectures.choice import Architecture
+from benchmarks.architectures.originals import build
+from common.errors import StartError
+from common.processes import ROOT
+from local.service import LocalService, free_ports, interpreters
+
+TOLERANCE = 1e-4
+ANSWER_SECONDS = 300.0
+
+EQUAL, DIFFERENT, REFUSED, FAILED = "equal", "different", "refused", "failed"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of an architecture.
+
+    Attributes:
+        outcome: ``equal`` within the tolerance, ``different``, ``refused`` by the import with a
+            reason, or ``failed`` in another way.
+        difference: largest of the probabilities' differences.
+        certainty: mean of the original's largest probability, over photographs (and pixels).
+        classes: how many classes the original's best answers have: more than one, or nothing of
+            the picture was compared.
+        import_seconds: of the one command.
+        reason: why it was refused or failed.
+    """
+
+    architecture: str
+    task: str
+    seed: int
+    outcome: str
+    parameters: int = 0
+    difference: float | None = None
+    certainty: float | None = None
+    classes: int = 0
+    import_seconds: float = 0.0
+    reason: str = ""
+
+
+def compare(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Comparison:
+    """Everything about one architecture; a fault becomes the outcome."""
+    name, task = architecture.identity, architecture.task
+    with tempfile.TemporaryDirectory(prefix="architecture-") as folder:
+        root = Path(folder)
+        try:
+            original = build(architecture, seed, pictures)
+            expected = original.probabilities(pictures)
+        except Exception as error:  # libraries raise anything
+            return Comparison(name, task, seed, FAILED, reason=f"the original: {error}")
+        parameters, published = original.parameters, original.published
+        torch.save(original.network.state_dict(), root / "weights.pth")
+        del original
+        started = time.monotonic()
+        refused = run_import(architecture, published, root)
+        seconds = time.monotonic() - started
+        if refused is not None:
+            outcome = REFUSED if refused.startswith("import: ") else FAILED
+            reason = refused.removeprefix("import: ")
+            return Comparison(
+                name, task, seed, outcome, parameters, import_seconds=seconds, reason=reason
+            )
+        try:
+            found = ask(architecture.model, root / "models", pictures, expected.shape)
+        except (StartError, OSError, ValueError, KeyError) as error:
+            return Comparison(
+                name, task, seed, FAILED, parameters, import_seconds=seconds, reason=str(error)
+            )
+    difference = float(np.abs(found - expected).max())
+    return Comparison(
+        name,
+        task,
+        seed,
+        EQUAL if difference <= TOLERANCE else DIFFERENT,
+        parameters,
+        difference,
+        float(expected.max(1).mean()),
+        len(np.unique(expected.argmax(1))),
+        seconds,
+    )
+
+
+def run_import(architecture: Architecture, published: str, root: Path) -> str | None:
+    """``vision import`` as a user types it; the last lines of what it said, if it refused."""
+    command = [sys.executable, "-m", "cli", "import", architecture.model, str(root / "weights.pth")]
+    command += ["--network", architecture.identity, "--models", str(root / "models")]
+    command += ["--numbered-labels", "--activation", "softmax"]
+    if published:
+        command += ["--pretrained", published]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    return " ".join(done.stderr.split())[-600:] or f"ended with {done.returncode}"
+
+
+def ask(
+    model: str, root: Path, pictures: Sequence[Path], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Probabilities of every photograph, from both servers, by the Open Inference Protocol."""
+    found = []
+    service = LocalService(
+        free_ports(), interpreters(), root, {model: "1"}, log_folder=root.parent, alone=True
+    )
+    with service:
+        for picture in pictures:
+            encoded = base64.b64encode(picture.read_bytes()).decode()
+            tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [encoded]}
+            request = urllib.request.Request(
+                f"{service.url}/v2/models/{model}/infer",
+                json.dumps({"inputs": [tensor]}).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
+                outputs = json.loads(response.read())["outputs"]
+            (row,) = (o["data"] for o in outputs if o["name"] == "probabilities")
+            found.append(np.asarray(row, np.float32).reshape(shape[1:]))
+    return np.stack(found)

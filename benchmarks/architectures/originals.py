@@ -1,0 +1,118 @@
+"""The original: a network of a library with weights of a seed, and the library's own pipeline.
+
+With weights as they are drawn, answers hardly depend on the picture, and any two pipelines agree.
+So batch norm takes its statistics from the photographs, and the last layer is scaled and shifted
+until each photograph has classes of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks.architectures.choice import Architecture
+
+SPREAD = 3.0
+"""Standard deviation of the logits over the photographs that is aimed at."""
+
+LARGEST = 30.0
+"""What the largest logit may become: beyond it, float32's own rounding would be compared."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """A network in evaluation mode and what prepares its pictures.
+
+    Attributes:
+        published: torchvision's name of the weights whose preprocessing this is; empty for timm.
+    """
+
+    network: nn.Module
+    prepare: Callable[[Image.Image], Tensor]
+    published: str
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def logits(self, pictures: Sequence[Path]) -> Tensor:
+        """Of all pictures together; of segmentation those of every pixel."""
+        tensors = [self.prepare(Image.open(path).convert("RGB")) for path in pictures]
+        with torch.inference_mode():
+            found: Any = self.network(torch.stack(tensors))
+        return found["out"] if isinstance(found, dict) else found  # type: ignore[no-any-return]
+
+    def probabilities(self, pictures: Sequence[Path]) -> NDArray[np.float32]:
+        """``(n, classes, …)``."""
+        return torch.softmax(self.logits(pictures), 1).numpy()
+
+
+def build(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Original:
+    """An original whose answers differ between the pictures."""
+    torch.manual_seed(seed)
+    make = _from_timm if architecture.library == "timm" else _from_torchvision
+    original = make(architecture.name)
+    original.network.eval()
+    _take_statistics(original, pictures)
+    _sharpen(original, pictures)
+    return original
+
+
+def _from_torchvision(name: str) -> Original:
+    from torchvision import models
+
+    weights = next(iter(models.get_model_weights(name)))
+    quiet = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    network = models.get_model(name, weights=None, **quiet)
+    return Original(network, weights.transforms(), weights.name)
+
+
+def _from_timm(name: str) -> Original:
+    import timm
+
+    data: Any = timm.data
+    network: Any = timm.create_model(name, pretrained=False)
+    return Original(
+        network, data.create_transform(**data.resolve_data_config({}, model=network)), ""
+    )
+
+
+def _take_statistics(original: Original, pictures: Sequence[Path]) -> None:
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
+    norms = [module for module in original.network.modules() if isinstance(module, kinds)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over the batches, of which there is one
+        norm.train()
+    original.logits(pictures)
+    for norm in norms:
+        norm.eval()
+
+
+def _sharpen(original: Original, pictures: Sequence[Path]) -> None:
+    logits = original.logits(pictures)
+    classes = logits.shape[1]
+    mean = logits.mean(dim=[axis for axis in range(logits.ndim) if axis != 1])
+    spread = float((logits - logits.mean(0, keepdim=True)).std())
+    most = float((logits - mean.reshape(-1, *[1] * (logits.ndim - 2))).abs().max())
+    if not spread > 0:
+        return
+    scale = min(SPREAD / spread, LARGEST / most)
+    last = [
+        module
+        for module in original.network.modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.weight.shape[0] == classes
+    ]
+    with torch.no_grad():
+        for module in last:
+            module.weight *= scale
+            if module.bias is not None:
+                module.bias.sub_(mean).mul_(scale)
