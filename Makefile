@@ -76,9 +76,9 @@ test-cluster:  ## all of a rollout on the cluster of KUBECONFIG, in a namespace 
 	@if [ -z "$$KUBECONFIG" ]; then echo "test-cluster: skipped: KUBECONFIG names no cluster"; else \
 	  $(call python,training) pytest tests/on_cluster -m cluster $(ARGS); fi
 
-bench:  ## the service beside its peers; ARGS=--quick
+bench:  ## the service beside its peers; ARGS=--quick; NETWORKS="resnet50 mobilenet_v3_large vit_b_16": photographs
 	@$(call installed,--optional $(PEERS:%=bench-%) bench-profile); \
-	  $(call python,training,predictor transformer accounts edge) benchmarks $(ARGS)
+	  $(call python,training,predictor transformer accounts edge) benchmarks$(if $(NETWORKS),.photographs $(NETWORKS)) $(ARGS)
 
 lint:  ## ruff, mypy, imports between folders, spelling, known faults of dependencies; AUDIT=--required
 	@$(call installed,training)

@@ -11,6 +11,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors.torch import save
@@ -27,6 +28,7 @@ from artifact import (
     revisions_of,
     write_revision,
 )
+from benchmarks.peers.variables import REVISION_VARIABLE, ROOT_VARIABLE
 from benchmarks.pictures import Pictures
 from predictor.networks import build_network
 from predictor.programs import program_for
@@ -47,14 +49,26 @@ SAMPLES = 1000
 
 @dataclass(frozen=True)
 class Network:
-    """One revision of ``mnist`` under a model root."""
+    """One revision of ``mnist`` under a model root.
+
+    Attributes:
+        workers: processes of a peer that computes in processes of its own.
+        batch: most images of a forward pass of a peer.
+    """
 
     root: Path
     revision: str
+    workers: ClassVar[int] = 1
+    batch: ClassVar[int] = 64
 
     @property
     def title(self) -> str:
         return TITLES[self.revision]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """How a peer's process finds it."""
+        return {ROOT_VARIABLE: str(self.root.absolute()), REVISION_VARIABLE: self.revision}
 
 
 def prepare_networks(shipped: Path, root: Path, pictures: Pictures) -> dict[str, Network]:

@@ -54,6 +54,8 @@ class Turn:
         found |= {f"idle memory of {name}, MB": size for name, size in self.idle_mb.items()}
         for connections, load in self.loads.items():
             found[f"{connections} connections, images/s"] = load.images_a_second
+            cost = load.server_cpu_us_an_image / 1e3
+            found[f"{connections} connections, processor ms an image"] = cost
             found[f"{connections} connections, p50 ms"] = load.latency_ms["p50"]
             found[f"{connections} connections, p99 ms"] = load.latency_ms["p99"]
         return found

@@ -80,7 +80,7 @@ for _peer in ("kserve", "fastapi", "litserve", "bentoml", "mlserver", "torchserv
         1.2,
         (f"benchmarks/requirements/{_peer}.txt",),
         (TORCH,),
-        (TORCHVISION,) if _peer == "kserve" else (),
+        (TORCHVISION,),
     )
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.architectures.choice import timm_architectures, torchvision_architectures
 from benchmarks.architectures.comparison import Comparison, compare
-from benchmarks.architectures.photographs import photographs
 from benchmarks.architectures.table import write_table
 from benchmarks.load import ROOT
+from benchmarks.photographs.files import photographs
 
 RESULTS = ROOT / "build" / "architectures" / "results.jsonl"
 PAGE = ROOT / "benchmarks" / "ARCHITECTURES.md"

@@ -7,10 +7,11 @@ until each photograph has classes of its own.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.architectures.choice import Architecture
+
+Picture = Path | IO[bytes]
 
 SPREAD = 3.0
 """Standard deviation of the logits over the photographs that is aimed at."""
@@ -43,14 +46,14 @@ class Original:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
-    def logits(self, pictures: Sequence[Path]) -> Tensor:
+    def logits(self, pictures: Sequence[Picture]) -> Tensor:
         """Of all pictures together; of segmentation those of every pixel."""
         tensors = [self.prepare(Image.open(path).convert("RGB")) for path in pictures]
         with torch.inference_mode():
             found: Any = self.network(torch.stack(tensors))
         return found["out"] if isinstance(found, dict) else found  # type: ignore[no-any-return]
 
-    def probabilities(self, pictures: Sequence[Path]) -> NDArray[np.float32]:
+    def probabilities(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """``(n, classes, …)``."""
         return torch.softmax(self.logits(pictures), 1).numpy()
 
@@ -61,8 +64,8 @@ def build(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Or
     make = _from_timm if architecture.library == "timm" else _from_torchvision
     original = make(architecture.name)
     original.network.eval()
-    _take_statistics(original, pictures)
-    _sharpen(original, pictures)
+    take_statistics(original, pictures)
+    sharpen(original, pictures)
     return original
 
 
@@ -70,7 +73,9 @@ def _from_torchvision(name: str) -> Original:
     from torchvision import models
 
     weights = next(iter(models.get_model_weights(name)))
-    quiet = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    known = inspect.signature(models.get_model_builder(name)).parameters
+    wanted = {"init_weights": True, "weights_backbone": None}
+    quiet: dict[str, Any] = {key: value for key, value in wanted.items() if key in known}
     network = models.get_model(name, weights=None, **quiet)
     return Original(network, weights.transforms(), weights.name)
 
@@ -85,7 +90,8 @@ def _from_timm(name: str) -> Original:
     )
 
 
-def _take_statistics(original: Original, pictures: Sequence[Path]) -> None:
+def take_statistics(original: Original, pictures: Sequence[Path]) -> None:
+    """Let batch norm take mean and variance from the pictures."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
     norms = [module for module in original.network.modules() if isinstance(module, kinds)]
     for norm in norms:
@@ -97,7 +103,8 @@ def _take_statistics(original: Original, pictures: Sequence[Path]) -> None:
         norm.eval()
 
 
-def _sharpen(original: Original, pictures: Sequence[Path]) -> None:
+def sharpen(original: Original, pictures: Sequence[Path]) -> None:
+    """Scale and shift the last layer until the pictures' logits are ``SPREAD`` apart."""
     logits = original.logits(pictures)
     classes = logits.shape[1]
     mean = logits.mean(dim=[axis for axis in range(logits.ndim) if axis != 1])

@@ -8,7 +8,7 @@ import torch
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from benchmarks.peers.network import PeerNetwork, predictions
+from benchmarks.peers.network import load_network, predictions
 
 
 class Instance(BaseModel):
@@ -20,7 +20,7 @@ class Body(BaseModel):
 
 
 app = FastAPI()
-network = PeerNetwork()
+network = load_network()
 
 
 @app.post("/predict")

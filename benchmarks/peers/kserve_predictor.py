@@ -14,7 +14,7 @@ import torch
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, model_server
 from torch import Tensor
 
-from benchmarks.peers.network import PeerNetwork
+from benchmarks.peers.network import load_network
 
 
 class NetworkModel(Model):
@@ -23,7 +23,7 @@ class NetworkModel(Model):
         self.load()
 
     def load(self) -> bool:
-        self.network = PeerNetwork()
+        self.network = load_network()
         self.ready = True
         return self.ready
 

@@ -10,9 +10,9 @@ import litserve
 import torch
 from torch import Tensor
 
-from benchmarks.peers.network import PORT_VARIABLE, PeerNetwork, predictions
+from benchmarks.peers.network import load_network, predictions
+from benchmarks.peers.variables import BATCH_VARIABLE, PORT_VARIABLE, WORKERS_VARIABLE
 
-MAX_BATCH = 64
 BATCH_SECONDS = 0.002
 
 
@@ -20,7 +20,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
     """One image a request; LitServe makes the batches."""
 
     def setup(self, device: str) -> None:
-        self.network = PeerNetwork()
+        self.network = load_network()
 
     def decode_request(self, request: dict[str, Any]) -> Tensor:
         return self.network.decode(request["instances"][0]["base64"])
@@ -39,11 +39,11 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    api = Classifier(max_batch_size=MAX_BATCH, batch_timeout=BATCH_SECONDS)
+    api = Classifier(max_batch_size=int(os.environ[BATCH_VARIABLE]), batch_timeout=BATCH_SECONDS)
     server = litserve.LitServer(
         api,
         accelerator="cpu",
-        workers_per_device=int(os.environ.get("WORKERS", "1")),
+        workers_per_device=int(os.environ[WORKERS_VARIABLE]),
         timeout=60,
     )
     server.run(

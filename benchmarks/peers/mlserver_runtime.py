@@ -7,12 +7,12 @@ from mlserver import MLModel
 from mlserver.codecs import NumpyCodec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from benchmarks.peers.network import PeerNetwork
+from benchmarks.peers.network import load_network
 
 
 class NetworkRuntime(MLModel):  # type: ignore[misc]
     async def load(self) -> bool:
-        self._network = PeerNetwork()
+        self._network = load_network()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

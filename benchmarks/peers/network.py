@@ -10,7 +10,7 @@ import base64
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,20 +19,43 @@ from safetensors.torch import load
 from torch import Tensor
 
 from artifact import ImageInput, known, open_revision
+from benchmarks.peers.variables import (
+    REVISION_VARIABLE,
+    ROOT_VARIABLE,
+    THREADS_VARIABLE,
+    TORCHVISION_VARIABLE,
+)
 from predictor.networks import build_network
 
-ROOT_VARIABLE = "NETWORK_ROOT"
-REVISION_VARIABLE = "NETWORK_REVISION"
-PORT_VARIABLE = "PORT"
-THREADS_VARIABLE = "THREADS"
 MODEL = "mnist"
 
 
+class Network(Protocol):
+    """What a peer's server calls."""
+
+    def decode(self, text: str) -> Tensor:
+        """A base64 image as the tensor that the network takes, without the axis of the batch."""
+        ...
+
+    def probabilities(self, batch: Tensor) -> Tensor:
+        """``(n, classes)``."""
+        ...
+
+
+def load_network() -> Network:
+    """The network that the environment names, with ``THREADS`` threads."""
+    torch.set_num_threads(int(os.environ[THREADS_VARIABLE]))
+    if TORCHVISION_VARIABLE in os.environ:
+        from benchmarks.peers.torchvision_network import TorchvisionNetwork
+
+        return TorchvisionNetwork()
+    return PeerNetwork()
+
+
 class PeerNetwork:
-    """The network in evaluation mode with ``THREADS`` threads."""
+    """A revision's network in evaluation mode."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(int(os.environ[THREADS_VARIABLE]))
         revision = open_revision(
             Path(os.environ[ROOT_VARIABLE]), MODEL, os.environ[REVISION_VARIABLE]
         )

@@ -15,11 +15,11 @@ from pathlib import Path
 from benchmarks.candidate import Candidate, Program
 from benchmarks.load import ROOT, Question
 from benchmarks.networks import MODEL, TITLES, Network
-from benchmarks.peers.network import (
+from benchmarks.peers.variables import (
+    BATCH_VARIABLE,
     PORT_VARIABLE,
-    REVISION_VARIABLE,
-    ROOT_VARIABLE,
     THREADS_VARIABLE,
+    WORKERS_VARIABLE,
 )
 from benchmarks.questions import v1_body, v2_body
 from benchmarks.service import PATH, tensor_question
@@ -27,7 +27,7 @@ from common.ports import free_row
 from common.processes import environment_folder as installed
 from local.service import free_ports
 
-BATCH = 64
+BATCH = Network.batch
 KSERVE_V1, KSERVE_GRPC = "kserve-v1", "kserve-grpc"
 FASTAPI, LITSERVE, BENTOML = "fastapi", "litserve", "bentoml"
 MLSERVER, TORCHSERVE = "mlserver", "torchserve"
@@ -163,14 +163,14 @@ def _mlserver(folder: Path, network: Network, question: Question) -> list[Progra
         "http_port": port,
         "grpc_port": grpc_port,
         "metrics_port": metrics_port,
-        "parallel_workers": 0,
+        "parallel_workers": 0 if network.workers == 1 else network.workers,
         "use_structured_logging": False,
         "debug": False,
     }
     model = {
         "name": MODEL,
         "implementation": "benchmarks.peers.mlserver_runtime.NetworkRuntime",
-        "max_batch_size": BATCH,
+        "max_batch_size": network.batch,
         "max_batch_time": 0.002,
     }
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -197,9 +197,9 @@ def _torchserve(folder: Path, network: Network, question: Question) -> list[Prog
         "1.0": {
             "defaultVersion": True,
             "marName": MODEL,
-            "minWorkers": 1,
-            "maxWorkers": 1,
-            "batchSize": BATCH,
+            "minWorkers": network.workers,
+            "maxWorkers": network.workers,
+            "batchSize": network.batch,
             "maxBatchDelay": 2,
             "responseTimeout": 60,
         }
@@ -238,10 +238,11 @@ def _program(
 def _environment(network: Network, port: int, threads: int) -> dict[str, str]:
     search = os.environ.get("PATH", "")
     return {
-        ROOT_VARIABLE: str(network.root.absolute()),
-        REVISION_VARIABLE: network.revision,
+        **network.environment,
         PORT_VARIABLE: str(port),
         THREADS_VARIABLE: str(threads),
+        WORKERS_VARIABLE: str(network.workers),
+        BATCH_VARIABLE: str(network.batch),
         "PYTHONPATH": str(ROOT),
         "PATH": search,
     }

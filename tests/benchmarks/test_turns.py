@@ -18,6 +18,7 @@ def turn(candidate: str, rate: float, start: float) -> Turn:
         right=int(rate),
         images_a_second=rate,
         latency_ms={"p50": 1000 / rate, "p99": 2000 / rate},
+        server_cpu_seconds=1.9,
     )
     return Turn(candidate, start, {"all": 100.0}, {64: load})
 

@@ -45,6 +45,19 @@ class Infinite(Flowers):
         return super().forward(images) / 0
 
 
+class Versioned(Flowers):
+    """As torchvision's MNASNet, which insists on the version of its weights."""
+
+    _version = 2
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], *others: Any
+    ) -> None:
+        if local_metadata.get("version") != 2:
+            raise ValueError("version should be 2")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
+
+
 class Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -84,6 +97,11 @@ def test_a_network_that_cannot_be_served(
 ) -> None:
     with pytest.raises(ImportRefusedError, match=message):
         importer(weights, network=f"{HERE}{network.__name__}")
+
+
+def test_layers_that_have_a_version(weights: Path, importer: Importer) -> None:
+    report = importer(weights, network=f"{HERE}Versioned")
+    assert report["difference"] < 1e-5
 
 
 def test_an_output_by_name(weights: Path, importer: Importer) -> None:

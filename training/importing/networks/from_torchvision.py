@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from training import torchvision_ops  # noqa: F401  # before torchvision itself
@@ -56,7 +57,8 @@ def choose(published: list[Any], request: Request) -> Any | None:
 
 def _quiet(name: str) -> dict[str, Any]:
     """Arguments without which a network would fetch weights of its own, or warn."""
-    found: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):
-        found["init_weights"] = True
-    return found
+    from torchvision import models
+
+    known = inspect.signature(models.get_model_builder(name)).parameters
+    wanted = {"init_weights": True, "weights_backbone": None}
+    return {argument: value for argument, value in wanted.items() if argument in known}

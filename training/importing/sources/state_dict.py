@@ -160,7 +160,11 @@ def load_weights(built: Built, tensors: dict[str, Tensor], name: str) -> None:
                 "how the network was built, for example --arguments "
                 f"'{{\"num_classes\": {found[key][0] if found[key] else 1}}}'"
             )
-    built.network.load_state_dict(tensors)
+    # Over the network's own: so a counter that is missing is there, and so are the versions of its
+    # layers, which some of torchvision's insist on and a file of tensors alone does not have.
+    state = built.network.state_dict()
+    state.update(tensors)
+    built.network.load_state_dict(state)
 
 
 def unprefixed(tensors: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:

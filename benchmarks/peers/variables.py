@@ -1,0 +1,12 @@
+"""Environment variables by which a peer's process is told what it serves, and how."""
+
+ROOT_VARIABLE = "NETWORK_ROOT"
+REVISION_VARIABLE = "NETWORK_REVISION"
+TORCHVISION_VARIABLE = "NETWORK_TORCHVISION"
+"""Name of a network of torchvision, in place of a revision of this project."""
+PUBLISHED_VARIABLE = "NETWORK_PUBLISHED"
+"""torchvision's name of the weights whose preprocessing it takes."""
+PORT_VARIABLE = "PORT"
+THREADS_VARIABLE = "THREADS"
+WORKERS_VARIABLE = "WORKERS"
+BATCH_VARIABLE = "BATCH"

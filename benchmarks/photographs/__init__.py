@@ -1,0 +1,1 @@
+"""Published architectures answering JPEG photographs, beside peers and beside no server at all."""
