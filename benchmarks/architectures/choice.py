@@ -24,18 +24,18 @@ class Architecture:
         task: of the contract that it becomes.
     """
 
-    library: str
+    package: str
     name: str
     task: str
 
     @property
     def identity(self) -> str:
-        return f"{self.library}:{self.name}"
+        return f"{self.package}:{self.name}"
 
     @property
     def model(self) -> str:
         """A name that a served model may have."""
-        return f"{self.library}-{self.name}".lower().replace("_", "-").replace(".", "-")
+        return f"{self.package}-{self.name}".lower().replace("_", "-").replace(".", "-")
 
 
 def torchvision_architectures() -> list[Architecture]:

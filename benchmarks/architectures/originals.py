@@ -61,7 +61,7 @@ class Original:
 def build(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Original:
     """An original whose answers differ between the pictures."""
     torch.manual_seed(seed)
-    make = _from_timm if architecture.library == "timm" else _from_torchvision
+    make = _from_timm if architecture.package == "timm" else _from_torchvision
     original = make(architecture.name)
     original.network.eval()
     take_statistics(original, pictures)
