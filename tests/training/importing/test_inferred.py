@@ -18,7 +18,7 @@ LABELS = ("dark", "bright")
 
 
 class Brightness(nn.Module):
-    """Right where tensors are -1 to 1: everything is bright to it otherwise, or nothing is."""
+    """Right where the middle of all intensities becomes 0: by other recipes all is bright."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def weights(tmp_path: Path) -> Path:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
-    for label, low in (("dark", 60), ("bright", 140)):
+    for label, low in (("dark", 95), ("bright", 110)):
         folder = tmp_path / "pictures" / label
         folder.mkdir(parents=True)
         for i in range(4):
@@ -54,8 +54,8 @@ def test_the_recipe_that_is_right_most_often_is_taken(
     report = importer(
         weights, network=f"{HERE}:Brightness", labels=LABELS, recipe=size, pictures=str(pictures)
     )
-    assert report["contract"]["input"]["mean"] == [0.5, 0.5, 0.5]
-    assert any("halves" in note and "right on 8 of 8" in note for note in report["notes"])
+    assert report["contract"]["input"]["mean"] == pytest.approx([0.5] * 3, abs=0.01)
+    assert any("a guess" in note and "right on 8 of 8" in note for note in report["notes"])
 
 
 def test_a_folder_of_no_label(weights: Path, pictures: Path, importer: Importer) -> None:
