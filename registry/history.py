@@ -1,8 +1,9 @@
 """The history: one chain of entries, to which anybody may append and nobody may write otherwise.
 
 An entry is an object that is created under its number, so of two writers one has the number and the
-other takes the next. The head says how far the chain goes. A writer that ends between the two
-leaves the head behind: whoever finds the next number taken moves it on.
+other takes the next. The head says how far the chain goes, so that nobody has to look for its end
+from the beginning. It may be behind, where a writer ended before it moved the head, or where a store
+let two replace it at the same time: readers look whether there is more, and writers move it on.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class History:
         self._read_to(number)
         if number and self._entries[number - 1].digest != digest:
             raise DamagedError(f"{self._store.url}: the head names another entry {number}")
-        return self._entries[:number]
+        with contextlib.suppress(NotFoundError):
+            while True:
+                self._take([self._find(len(self._entries) + 1)])
+        return self._entries.copy()
 
     def append(self, event: Event, check: Check | None = None) -> Entry:
         """Write an event down as the newest entry.
@@ -118,10 +122,13 @@ class History:
             else:
                 self._store.create(HEAD, data)
 
-    def _read(self, number: int) -> Entry:
+    def _find(self, number: int) -> Entry:
         key = _key(number)
+        return Entry.from_json(self._store.read(key).data, key)
+
+    def _read(self, number: int) -> Entry:
         try:
-            return Entry.from_json(self._store.read(key).data, key)
+            return self._find(number)
         except NotFoundError:
             raise DamagedError(f"{self._store.url}: entry {number} is missing") from None
 

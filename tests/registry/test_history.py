@@ -80,9 +80,20 @@ def test_a_writer_that_ended_before_the_head_moved(store: ObjectStore) -> None:
     third = Entry.of(event(3), 3, "2026-01-01T00:00:00Z", History(store).entries()[1].digest)
     store.create("history/entries/000000000003.json", third.to_json())
     assert store.read(HEAD) == behind
-    assert len(History(store).entries()) == 2
+    assert len(History(store).entries()) == 3
     assert History(store).append(event(4)).number == 4
     assert [entry.revision for entry in History(store).entries()] == ["1", "2", "3", "4"]
+
+
+def test_a_head_that_went_back(store: ObjectStore) -> None:
+    """Where two replaced it at the same time, and the store let both."""
+    fill(store, 2)
+    second = store.read(HEAD).data
+    fill(store, 3)
+    store.replace(HEAD, second, store.read(HEAD).etag)
+    assert len(History(store).entries()) == 5
+    assert History(store).append(event(9)).number == 6
+    assert len(History(store).entries()) == 6
 
 
 def test_an_answer_of_the_store_that_was_lost(folder: FolderStore) -> None:
