@@ -2,8 +2,8 @@
 
 An entry is an object that is created under its number, so of two writers one has the number and the
 other takes the next. The head says how far the chain goes, so that nobody has to look for its end
-from the beginning. It may be behind, where a writer ended before it moved the head, or where a store
-let two replace it at the same time: readers look whether there is more, and writers move it on.
+from the beginning. It may be behind, where a writer ended before it moved the head, or where a
+store let two replace it at the same time: readers look whether there is more, writers move it on.
 """
 
 from __future__ import annotations
