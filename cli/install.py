@@ -92,9 +92,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--optional", action="store_true", help="go on where one cannot be made")
     options = parser.parse_args(arguments)
     options.venvs.mkdir(parents=True, exist_ok=True)
+    if not any(stale(options.venvs, name) for name in options.names):
+        return 0
     with (options.venvs / ".lock").open("w") as lock:
         # Two makes at once would empty each other's folder.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another installation into {options.venvs}", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         missing = [name for name in dict.fromkeys(options.names) if stale(options.venvs, name)]
         for number, name in enumerate(missing, 1):
             try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,23 @@ def test_what_is_there_is_not_made_again(made: list[str], tmp_path: Path) -> Non
     assert made == ["1/2 transformer", "2/2 predictor"]
     assert main(["transformer", "edge", *folder]) == 0
     assert made[2:] == ["1/1 edge"]
+
+
+def test_what_is_there_waits_for_nobody_and_what_is_not_says_for_whom(
+    made: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--venvs", str(tmp_path)]
+    assert main(["edge", *folder]) == 0
+    with ThreadPoolExecutor(1) as executor:
+        with (tmp_path / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert main(["edge", *folder]) == 0
+            waiting = executor.submit(main, ["transformer", *folder])
+            while "waiting for another installation" not in capsys.readouterr().out:
+                time.sleep(0.01)
+            assert made == ["1/1 edge"]
+        assert waiting.result() == 0
+    assert made[1:] == ["1/1 transformer"]
 
 
 def test_other_pins_make_it_anew_and_other_comments_do_not(
