@@ -11,8 +11,8 @@ import yaml
 from cluster.answers import Answers
 from cluster.commands import ROOT, ClusterError, run
 from cluster.platform import step
-from cluster.readiness import wait_ready
-from common.kubernetes import INFERENCE_SERVICE, Cluster
+from cluster.readiness import has_ended, wait_ready
+from common.kubernetes import INFERENCE_SERVICE, JOB, Cluster, ObjectNotFoundError
 
 OVERLAYS = ROOT / "manifests" / "overlays"
 BUILD = ROOT / "build"
@@ -105,11 +105,12 @@ def deploy(overlay: Overlay, wanted: Deployed = Deployed()) -> None:
     """
     path = render(overlay)
     context = run("kubectl", "config", "current-context").strip()
-    step(f"applying {path.relative_to(ROOT)} to {context}")
-    run("kubectl", "apply", "-f", str(path), quiet=False)
     documents = [d for d in yaml.safe_load_all(path.read_text(encoding="utf-8")) if d]
     names = [d["metadata"]["name"] for d in documents if d["kind"] == "InferenceService"]
     with Cluster.connect(NAMESPACE) as cluster:
+        clear_jobs(cluster, [d["metadata"]["name"] for d in documents if d["kind"] == "Job"])
+        step(f"applying {path.relative_to(ROOT)} to {context}")
+        run("kubectl", "apply", "-f", str(path), quiet=False)
         wait_ready(cluster, documents, wanted.timeout_seconds)
         for name in names:
             end_split(cluster, name, wanted)
@@ -117,6 +118,17 @@ def deploy(overlay: Overlay, wanted: Deployed = Deployed()) -> None:
         for name in names:
             answers.await_right(cluster.get(INFERENCE_SERVICE, name), wanted.timeout_seconds)
             step(f"{name} is deployed")
+
+
+def clear_jobs(cluster: Cluster, names: list[str]) -> None:
+    """Take away those that have ended: what is applied runs anew, and a Job cannot be changed."""
+    for name in names:
+        try:
+            ended = has_ended(cluster.get(JOB, name))
+        except ObjectNotFoundError:
+            continue
+        if ended:
+            cluster.delete(JOB, name)
 
 
 def end_split(cluster: Cluster, name: str, wanted: Deployed) -> None:

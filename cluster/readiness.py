@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from cluster.commands import ClusterError
@@ -70,7 +71,7 @@ def wait_ready(cluster: Cluster, applied: list[dict[str, Any]], timeout_seconds:
                 step(f"{kind} {name} is ready" + (f": {url}" if url else ""))
                 continue
             pods = pods_of(cluster, kind, found)
-            if kind == "Job" and _failed(found):
+            if kind == "Job" and has_ended(found, ("Failed",)):
                 raise ClusterError(f"Job {name} failed: {unready_pod(cluster, pods) or missing}")
             if time.monotonic() > deadline:
                 reason = unready_pod(cluster, pods)
@@ -90,8 +91,7 @@ def lacks(kind: str, document: dict[str, Any]) -> str:
     if kind == "InferenceService":
         return "; ".join(waiting_for(document))
     if kind == "Job":
-        ended = {c["type"] for c in status.get("conditions") or [] if c["status"] == "True"}
-        return "" if "Complete" in ended else "not complete"
+        return "" if has_ended(document, ("Complete",)) else "not complete"
     if status.get("observedGeneration", 0) < document["metadata"].get("generation", 0):
         return "its controller has not looked at it yet"
     if kind == "DaemonSet":
@@ -138,6 +138,6 @@ def pods_of(cluster: Cluster, kind: str, document: dict[str, Any]) -> list[dict[
         return []
 
 
-def _failed(job: dict[str, Any]) -> bool:
+def has_ended(job: dict[str, Any], ways: Collection[str] = ("Complete", "Failed")) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Failed" and c["status"] == "True" for c in conditions)
+    return any(c["type"] in ways and c["status"] == "True" for c in conditions)

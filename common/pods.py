@@ -102,6 +102,11 @@ def obstacle(cluster: Cluster, pods: list[dict[str, Any]]) -> str:
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         if reason and reason not in STARTING:
+            # What a container said as it ended tells more than that it is started again.
+            name = pod["metadata"]["name"]
+            log = _last_lines(cluster, name, status["name"], True) if _ended(status) else []
+            if log:
+                return f"{name}: {reason}: {_last_message(log)}"
             return _line(cluster, pod, reason, waiting.get("message", ""))
     return ""
 

@@ -17,7 +17,7 @@ from edge.check import Check
 from edge.directory import Directory
 from edge.endings import Endings
 from edge.in_flight import InFlight
-from edge.ledger import Ledger
+from edge.ledger import Ledger, LedgerDownError
 from edge.meter import Meter
 from edge.tries import TryLimits
 
@@ -58,7 +58,10 @@ class EdgeServer:
 
         async def healthy(_: object, __: object) -> HealthCheckResponse:
             # Whoever can read the ledger, each time anew.
-            await self._ledger.look_up([])
+            try:
+                await self._ledger.look_up([])
+            except LedgerDownError:
+                return HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
             return HealthCheckResponse(status=HealthCheckResponse.SERVING)
 
         services = {

@@ -19,6 +19,7 @@ class FakeApi:
     Attributes:
         asked: method and path of every request.
         pods: answers of pods by the path behind the server's proxy.
+        logs: what a pod's container has printed, by the pod's name.
         on_read: called with plural and name before an object is given.
     """
 
@@ -26,6 +27,7 @@ class FakeApi:
         self.objects: dict[tuple[str, str], Document] = {}
         self.asked: list[str] = []
         self.pods: dict[str, tuple[int, str | bytes]] = {}
+        self.logs: dict[str, str] = {}
         self.on_read: Callable[[str, str], None] = lambda *_: None
 
     def put(self, plural: str, document: Document) -> Document:
@@ -42,11 +44,15 @@ class FakeApi:
         plural, name, *more = [*rest, ""]
         if more and more[0] == "proxy":
             return self.pods.get("/" + "/".join(more[1:]).rstrip("/"), (404, "no such path"))
+        if more and more[0] == "log":
+            return (200, self.logs[name]) if name in self.logs else (404, "no log")
         self.on_read(plural, name)
         if name:
             found = self.objects.get((plural, name))
             if found is None:
                 return 404, {"message": f'{plural} "{name}" not found'}
+            if method == "DELETE":
+                del self.objects[plural, name]
             if method == "PATCH":
                 merge(found, body)
             return 200, found

@@ -203,11 +203,56 @@ def test_everything_that_was_applied_is_waited_for(
     assert printed.index(f"{kind} console is ready") < printed.index("vision is deployed")
 
 
+def test_a_container_s_last_words_are_said_instead_of_that_it_starts_again(
+    tools: Tools,
+    api: FakeApi,
+    build: Path,
+    gateway: Gateway,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As of the console, which refused its settings, and was said to be in CrashLoopBackOff."""
+    apply(tools, workload("Deployment", "console"))
+    api.put("deployments", workload("Deployment", "console", ready=0))
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    status = {"name": "console", "restartCount": 1, "state": state}
+    status["lastState"] = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    labels = {"component": "console"}
+    pod = {"name": "console-1", "labels": labels}
+    api.put("pods", {"metadata": pod, "status": {"containerStatuses": [status]}})
+    api.logs["console-1"] = '{"level": "ERROR", "message": "the URL must begin with https://"}\n'
+    with pytest.raises(ClusterError, match="last lines of console"):
+        deploy(Overlay("minikube"), Deployed(gateway.url, SHIPPED, timeout_seconds=3))
+    assert "console-1: CrashLoopBackOff: the URL must begin with" in capsys.readouterr().out
+
+
+def test_a_job_that_has_ended_is_run_anew(
+    tools: Tools, api: FakeApi, build: Path, gateway: Gateway
+) -> None:
+    """Its template cannot be changed: a second deployment with other settings was refused."""
+    job = {"kind": "Job", "metadata": {"name": "migrate"}, "spec": {}}
+    apply(tools, job)
+    api.put("jobs", {**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    deploy(Overlay("minikube"), Deployed(gateway.url, SHIPPED))
+    assert not api.objects
+    api.put("jobs", {**job, "status": {}})
+    with pytest.raises(ClusterError, match="not complete"):
+        deploy(Overlay("minikube"), Deployed(gateway.url, SHIPPED, timeout_seconds=0))
+    assert api.objects
+
+
 def test_a_job_that_fails_ends_it(tools: Tools, api: FakeApi, build: Path) -> None:
     job = {"kind": "Job", "metadata": {"name": "migrate"}, "spec": {}}
     apply(tools, job)
-    failed = [{"type": "Failed", "status": "True"}]
-    api.put("jobs", {**job, "status": {"conditions": failed}})
+    running = api.put("jobs", {**job, "status": {}})
+    failed = {"conditions": [{"type": "Failed", "status": "True"}]}
+    reads: list[str] = []
+
+    def fail(plural: str, name: str) -> None:
+        reads.append(name)
+        if reads.count("migrate") > 1:
+            running["status"] = failed
+
+    api.on_read = fail
     ended = {"exitCode": 1, "reason": "Error", "message": "no database"}
     api.put(
         "pods",

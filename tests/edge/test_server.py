@@ -7,6 +7,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import Engine
 
+from edge.ledger import LedgerDownError
 from edge.server import EdgeServer
 from tests.accounts.conftest import engine, mariadb, migrated_url, sqlite_template  # noqa: F401
 
@@ -24,10 +25,10 @@ async def test_health_is_that_of_the_ledger(
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
             async def broken(keys: object) -> None:
-                raise OSError("the database is gone")
+                raise LedgerDownError
 
             monkeypatch.setattr(server._ledger, "look_up", broken)
-            with pytest.raises(aio.AioRpcError):
-                await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
     finally:
         await server.stop()
