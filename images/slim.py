@@ -48,7 +48,6 @@ UNUSED = (
         ("kubernetes/client/api/*_v?alpha*", "kubernetes/client/api/*_v?beta*"),
     ),
     Unused("time zones: every time here is UTC", ("tzdata", "pytz/zoneinfo")),
-    Unused("AVIF: it is refused", ("PIL/_avif*", "pillow.libs/libavif*")),
     Unused(
         "onnxruntime: its library a second time, for programs in C, and tools that make programs",
         (

@@ -24,7 +24,7 @@ from serving.model import HttpRequest
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request
 from transformer.data_url import decode_text
 from transformer.form import FORM, read_form
-from transformer.image import MEDIA_TYPES, looks_encoded
+from transformer.formats import format_of, not_read
 from transformer.pixels import MAX_CHANNELS, encode_pixels, numbers_of
 
 JSON_TYPES = ("application/json", "application/vnd.kserve+json")
@@ -119,14 +119,14 @@ class BodyReader:
             form = read_form(body, request.headers["content-type"], self.parts)
             return Body([form.file], {**query, **self._typed(form.fields)}, listed=False, form=True)
         undecided = media_type in UNDECIDED_TYPES
-        if media_type.startswith(IMAGE_TYPE) or (undecided and looks_encoded(body)):
+        if media_type.startswith(IMAGE_TYPE) or (undecided and format_of(body) is not None):
             if not body:
                 raise MalformedRequestError("the body is empty")
             return Body([body], query, listed=False)
         if not undecided and media_type not in JSON_TYPES:
             raise UnsupportedMediaError(
                 f"content type {media_type!r} is not read; send application/json, {FORM} or one "
-                "of " + ", ".join(MEDIA_TYPES)
+                f"{IMAGE_TYPE}…"
             )
         if undecided:
             self._refuse_other_kinds(body[:64].removeprefix(BOM_UTF8))
@@ -158,7 +158,7 @@ class BodyReader:
         elements = tensor.elements()
         self.check_count(len(elements))
         return [
-            element if looks_encoded(element) else decode_text(_text(element, i), i)
+            element if format_of(element) is not None else decode_text(_text(element, i), i)
             for i, element in enumerate(elements)
         ]
 
@@ -179,9 +179,7 @@ class BodyReader:
                 + " or ".join(repr(name) for name in self.parts)
             )
         if BINARY_HEAD.search(head):
-            raise UnsupportedMediaError(
-                "neither JSON nor an image of a format that is read", code="not_an_image"
-            )
+            raise not_read(head)
 
     def _read_json(self, body: bytes, query: dict[str, Any]) -> Body:
         document = self.json_limits.read(body)
@@ -254,8 +252,4 @@ def _text(element: bytes, index: int) -> str:
     try:
         return element.decode("ascii")
     except UnicodeDecodeError:
-        raise UnsupportedMediaError(
-            "neither base64 nor an image of a format that is read",
-            instance=index,
-            code="not_an_image",
-        ) from None
+        raise not_read(element, index) from None

@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
 from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
+from transformer.formats import NAMES, TIFF, decoder_of, format_of, not_read, readable_formats
 from transformer.tiff_directory import check_directory
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
-
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-_MAGIC = (
-    PNG_MAGIC,
-    b"\xff\xd8\xff",
-    b"RIFF",
-    b"BM",
-    b"II*\x00",
-    b"MM\x00*",
-    b"II+\x00",
-    b"MM\x00+",
-)
-TIFF_MAGIC = _MAGIC[-4:]
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
 SIGNED = 2
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """EXIF's tag, and its values that exchange width and height."""
 TIFF_COMPRESSIONS = tuple(COMPRESSION_INFO)
-LONGEST_MAGIC = max(map(len, _MAGIC))
+
+SMALLEST_JPEG = 8
+"""libjpeg decodes at a half, a quarter or an eighth of the size."""
+
+PROGRESSIVE_SHARE = 2
+"""Times the limit of pixels that a progressive JPEG may have: all its coefficients are in memory
+whatever it is decoded to, at six bytes a pixel."""
+
+LIMIT_SHARES = {"JPEG2000": 0.5, "HEIF": 1.25}
+"""Of the limit of pixels. OpenJPEG takes 18 bytes a pixel, others about ten, and HEIC eight: so the
+48 megapixels of a telephone fit."""
 
 # Pillow's own bomb check is a warning at some size and an error at twice that; ours is exact.
 Image.MAX_IMAGE_PIXELS = None
@@ -50,59 +44,18 @@ class ImageLimits:
     max_pixels: int
 
 
-def looks_encoded(data: bytes | memoryview) -> bool:
-    """Whether the bytes begin like one of the formats that are read."""
-    return bytes(data[:LONGEST_MAGIC]).startswith(_MAGIC)
-
-
-def grey_png(data: bytes | memoryview, width: int, height: int) -> bytes | None:
-    """``height * width`` intensities of a grey 8-bit PNG of this very size, row by row.
-
-    None for any other picture, and for one that says anything else of itself (orientation,
-    transparency, …), is damaged or is no picture: ``open_image`` and ``load_image`` read those.
-    What data sets and canvases send needs nothing of what these two do for arbitrary pictures.
-    """
-    if bytes(data[:8]) != PNG_MAGIC:
-        return None
-    try:
-        rows = _only_rows(data, width, height)
-        if rows is not None:
-            return Image.frombytes("L", (width, height), rows, "zip", "L", 0).tobytes()
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.mode != "L" or image.size != (width, height) or image.info:
-                return None
-            pixels = image.tobytes()
-            # What stands behind the pixels is known only now.
-            return None if image.info else pixels
-    except Exception:
-        return None
-
-
-def _only_rows(data: bytes | memoryview, width: int, height: int) -> bytes | None:
-    """The compressed rows of a grey 8-bit PNG of this size that has nothing but one block of them.
-
-    None for any other file. Pillow decodes the rows; what is saved is its search for formats,
-    chunks and metadata, which takes longer than all else that is done for a small picture.
-    """
-    header = struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 0, 0, 0, 0)
-    end = len(data) - len(_PNG_END)
-    if bytes(data[8:33]) != header + struct.pack(">I", zlib.crc32(header[4:])) or end < 45:
-        return None
-    length, name = struct.unpack_from(">I4s", data, 33)
-    if name != b"IDAT" or 41 + length + 4 != end or bytes(data[end:]) != _PNG_END:
-        return None
-    if zlib.crc32(data[37 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-        return None
-    return bytes(data[41 : end - 4])
-
-
 def open_image(
-    data: bytes | memoryview, limits: ImageLimits, instance: int | None = None
+    data: bytes | memoryview,
+    limits: ImageLimits,
+    instance: int | None = None,
+    enough: tuple[int, int] | None = None,
 ) -> Image.Image:
     """Read an image's header; its pixels are not decompressed yet.
 
     Args:
         instance: its place in the request, for the error's sake.
+        enough: as ``load_image`` will be told it. A JPEG is decoded at a part of its size, so that
+            the limit is one of what it is decoded to, not of what its header says.
 
     Raises:
         TooLargeError: over a limit.
@@ -115,13 +68,23 @@ def open_image(
             instance=instance,
             code="image_too_large",
         )
+    image = identify(data, instance)
     with refused_if_damaged(data, instance):
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
         if isinstance(image, TiffImageFile) and SIGNED in image.tag_v2.get(SAMPLE_FORMAT, ()):
             raise _unread_tiff("of signed numbers", instance)
-    if image.width * image.height > limits.max_pixels:
+    pixels, limit = image.width * image.height, limits.max_pixels
+    if isinstance(image, JpegImageFile):
+        divisor = _divisor(image, enough, limit)
+        if image.info.get("progressive"):
+            pixels = max(pixels // divisor**2, pixels // PROGRESSIVE_SHARE)
+        else:
+            pixels //= divisor**2
+    else:
+        limit = pixel_limit(image, limit)
+    if pixels > limit:
         raise TooLargeError(
-            f"the image is {image.width} × {image.height} pixels; the limit is {limits.max_pixels}",
+            f"the image is {image.width} × {image.height} pixels; the limit is {limit}"
+            + (f", once it is decoded at 1/{SMALLEST_JPEG}" if image.format == "JPEG" else ""),
             instance=instance,
             code="image_too_large",
         )
@@ -139,21 +102,53 @@ def upright_size(image: Image.Image, instance: int | None = None) -> tuple[int, 
     return (image.height, image.width) if turned else image.size
 
 
+def pixel_limit(image: Image.Image, max_pixels: int) -> int:
+    """Most pixels of an image of this format, where ``max_pixels`` is the limit of most."""
+    return int(max_pixels * LIMIT_SHARES.get(image.format or "", 1))
+
+
+def identify(data: bytes | memoryview, instance: int | None = None) -> Image.Image:
+    """Open an image of any format that is read, whatever its size.
+
+    Raises:
+        As ``open_image``, but for the limits.
+    """
+    name = format_of(data)
+    if name is None:
+        raise not_read(data, instance)
+    decoder = decoder_of(name)
+    if not decoder.there:
+        raise UnsupportedMediaError(
+            f"{NAMES.get(name, name)} is not read by this server, which has no {decoder.name}",
+            instance=instance,
+            code="unsupported_format",
+        )
+    with refused_if_damaged(data, instance):
+        return Image.open(io.BytesIO(data), formats=readable_formats(name))
+
+
 def load_image(
-    image: Image.Image, instance: int | None = None, enough: tuple[int, int] | None = None
+    image: Image.Image,
+    instance: int | None = None,
+    enough: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
 ) -> Image.Image:
     """Decompress the first frame of an opened image and turn it upright (EXIF).
 
     Args:
         enough: width and height above which a JPEG may be decoded at an eighth, a quarter or
             half of its size, which takes that much less time and memory.
+        max_pixels: above which a JPEG is decoded smaller even so.
 
     Raises:
         MalformedRequestError: damaged or cut off.
     """
     with refused_if_damaged(b"", instance):
-        if enough is not None and image.format == "JPEG":
-            image.draft(None, enough)
+        if isinstance(image, JpegImageFile):
+            divisor = _divisor(image, enough, max_pixels)
+            if divisor > 1:
+                size = (max(1, image.width // divisor), max(1, image.height // divisor))
+                image.draft(None, size)
         image.load()
         bits = image.tag_v2.get(BITS_PER_SAMPLE) if isinstance(image, TiffImageFile) else None
         upright = ImageOps.exif_transpose(image)
@@ -162,6 +157,18 @@ def load_image(
             scaled = np.asarray(upright).astype(np.uint32) * 65535 // 4095
             return Image.fromarray(scaled.astype(np.uint16))
         return upright
+
+
+def _divisor(image: JpegImageFile, enough: tuple[int, int] | None, max_pixels: int | None) -> int:
+    """What the sides of a JPEG are divided by while it is decoded: 1, 2, 4 or 8."""
+    divisor = 1
+    while divisor < SMALLEST_JPEG:
+        width, height = image.width // (2 * divisor), image.height // (2 * divisor)
+        large = max_pixels is not None and image.width * image.height > max_pixels * divisor**2
+        if not (large or (enough is not None and width >= enough[0] and height >= enough[1])):
+            break
+        divisor *= 2
+    return divisor
 
 
 def _unread_tiff(kind: str, instance: int | None) -> UnsupportedMediaError:
@@ -177,7 +184,7 @@ def _kind_of_tiff(data: bytes | memoryview) -> str:
 
     By its first directory; its pixels are not looked at.
     """
-    if bytes(data[:4]) not in TIFF_MAGIC:
+    if format_of(data) != TIFF:
         return ""
     import tifffile  # only here: a classifier starts without it
 
@@ -216,14 +223,8 @@ def refused_if_damaged(data: bytes | memoryview, instance: int | None) -> Iterat
     except UnidentifiedImageError:
         if kind := _kind_of_tiff(data):
             raise _unread_tiff(kind, instance) from None
-        if looks_encoded(data):
-            raise MalformedRequestError(
-                "the image is damaged", instance=instance, code="image_damaged"
-            ) from None
-        raise UnsupportedMediaError(
-            f"not an image; {', '.join(FORMATS)} are read",
-            instance=instance,
-            code="not_an_image",
+        raise MalformedRequestError(
+            "the image is damaged", instance=instance, code="image_damaged"
         ) from None
     except MemoryError:
         raise TooLargeError(

@@ -7,6 +7,7 @@ is refused; whichever it is, one of them alone must not take a server beyond its
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import struct
@@ -19,6 +20,10 @@ from PIL import Image
 
 MIB = 1 << 20
 PIXELS = 40_000_000
+FAST: dict[str, dict[str, object]] = {
+    "AVIF": {"speed": 10, "quality": 60},
+    "JPEG2000": {"irreversible": True, "quality_mode": "rates", "quality_layers": [60]},
+}
 SIDE = 6324
 """Of a square of nearly ``PIXELS`` pixels."""
 
@@ -53,6 +58,26 @@ def classifier_requests() -> Iterator[Largest]:
     yield Largest("progressive JPEG of 40 megapixels", PREDICT, "image/jpeg", _jpeg(True))
     yield Largest("WebP of 40 megapixels", PREDICT, "image/webp", _webp)
     yield Largest("TIFF of 40 megapixels, float32", PREDICT, "image/tiff", _float_tiff)
+    for kind, side in (("GIF", SIDE), ("AVIF", SIDE), ("JPEG2000", 4472)):
+        name = f"{kind} of {side**2 / 1e6:.0f} megapixels"
+        yield Largest(
+            name, PREDICT, "image/x", _white(side, kind, **FAST.get(kind, {})), status=200
+        )
+    yield Largest("HEIC of 48 megapixels", PREDICT, "image/heic", _heic, status=200)
+    yield Largest(
+        "JPEG of 196 megapixels", PREDICT, "image/jpeg", _white(14_000, "JPEG"), status=200
+    )
+    yield Largest(
+        "progressive JPEG of 78 megapixels, 4:4:4",
+        PREDICT,
+        "image/jpeg",
+        _white(8_900, "JPEG", progressive=True, subsampling=0),
+        status=200,
+    )
+    coded = (("Content-Encoding", "gzip"),)
+    yield Largest("gzip of 4 GiB", PREDICT, "application/json", _gzip_bomb, coded, status=413)
+    yield Largest("gzip of 32 MiB", PREDICT, "application/json", _gzip_largest, coded)
+    yield Largest("pixels as a million numbers", PREDICT, "application/json", _pixels)
     yield Largest("256 PNGs of 40 megapixels", PREDICT, "application/json", _many(_png("L")))
     yield Largest("256 WebPs of 40 megapixels", PREDICT, "application/json", _many(_webp))
     yield Largest("PNG of 16 MiB that is cut off", PREDICT, "image/png", _noise_png)
@@ -141,6 +166,33 @@ def _many(one: Callable[[], bytes]) -> Callable[[], bytes]:
 def _noise_png() -> bytes:
     pixels = np.random.default_rng(0).integers(0, 256, (4000, 6000), np.uint8)
     return _saved(Image.fromarray(pixels), "PNG", compress_level=0)[: 16 * MIB]
+
+
+def _heic() -> bytes:
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    picture = pillow_heif.from_pillow(Image.new("RGB", (8064, 6048), "white"))
+    picture.save(buffer, quality=50, enc_params={"preset": "ultrafast"})
+    return buffer.getvalue()
+
+
+def _white(side: int, kind: str, **options: object) -> Callable[[], bytes]:
+    return lambda: _saved(Image.new("RGB", (side, side), "white"), kind, **options)
+
+
+def _gzip_bomb() -> bytes:
+    """Members of 16 MiB each, which take as many bytes to say it."""
+    return gzip.compress(b" " * (16 * MIB)) * 256
+
+
+def _gzip_largest() -> bytes:
+    return gzip.compress(b'{"instances":["' + b"A" * (31 * MIB) + b'"]}', 1)
+
+
+def _pixels() -> bytes:
+    row = b"[" + b",".join([b"[0.5,200.25,1e2]"] * 500) + b"]"
+    return b'{"instances":[[' + b",".join([row] * 500) + b"]]}"
 
 
 def _keys() -> bytes:

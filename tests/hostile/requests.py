@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.transformer.images import encode
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 PREDICT = "/v1/models/{}:predict"
 INFER = "/v2/models/{}/infer"
@@ -355,11 +357,11 @@ def picture_files() -> list[tuple[str, bytes]]:
         ("image/webp", (SAMPLES / "trouser.webp").read_bytes()),
     ]
     image = Image.open(SAMPLES / "seven.png").convert("L").resize((28, 28))
-    for name, kind in (("BMP", "image/bmp"), ("TIFF", "image/tiff"), ("PNG", "image/png")):
+    for name in ("BMP", "TIFF", "PNG", "GIF", "AVIF", "JPEG2000"):
         buffer = io.BytesIO()
         image.save(buffer, name)
-        found.append((kind, buffer.getvalue()))
-    return found
+        found.append((f"image/{name.lower()}", buffer.getvalue()))
+    return [*found, ("image/heic", encode(image, "HEIC"))]
 
 
 def raster_files() -> list[tuple[str, bytes]]:

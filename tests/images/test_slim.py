@@ -92,8 +92,6 @@ def test_what_is_listed_is_really_there() -> None:
     installed = Path(printed.stdout.strip())
     found = set(unused_paths(installed, list(WITHOUT)))
     for unused in (*UNUSED, *WITHOUT.values()):
-        if unused.why.startswith("AVIF"):  # Pillow is the transformer's
-            continue
         for pattern in unused.patterns:
             assert found & set(installed.glob(pattern)), f"{pattern} fits nothing"
 

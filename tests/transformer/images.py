@@ -13,7 +13,13 @@ from PIL import Image, ImageDraw
 
 def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    if kind == "HEIC":
+        # Not by its plug-in for Pillow, which would decode in place of the transformer's library.
+        import pillow_heif  # the transformer's own environment has none
+
+        pillow_heif.from_pillow(image).save(buffer, **options)
+    else:
+        image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

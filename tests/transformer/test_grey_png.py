@@ -12,7 +12,8 @@ from PIL import Image
 from serving.errors import ServingError
 from tests.transformer.decode import decode_image
 from tests.transformer.images import encode, noise, png_chunk, png_claiming, seven
-from transformer.image import ImageLimits, grey_png
+from transformer.grey_png import grey_png
+from transformer.image import ImageLimits
 
 LIMITS = ImageLimits(1 << 20, 1 << 20)
 SEVEN = encode(seven())

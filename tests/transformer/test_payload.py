@@ -247,7 +247,8 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
 
 def test_bytes_of_no_known_kind_are_no_image() -> None:
     assert refused(v1, b"\xff\xfe")[:2] == (400, "malformed_request")
-    for body in (b"\xff\xfe", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\x80" * 64):
+    for brand in (b"mp42", b"heic"):
+        body = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + b"\x80" * 64
         for content_type in (None, "application/octet-stream"):
             assert refused(v1, body, content_type)[:2] == (415, "not_an_image")
 
@@ -413,7 +414,7 @@ def test_other_content_types_are_refused(content_type: str) -> None:
     for body in (PNG, json.dumps({"base64": B64}).encode()):
         status, code, _, message = refused(v1, body, content_type)
         assert (status, code) == (415, "unsupported_media_type")
-        assert "image/png" in message
+        assert "image/…" in message
 
 
 @pytest.mark.parametrize("kind", ["image/jpg", "image/tif", "image/x-png", "image/anything"])

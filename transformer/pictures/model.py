@@ -20,8 +20,9 @@ from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
 from serving.v2 import NUMPY_TYPES, write_infer_response
 from transformer.frames import framing_for
+from transformer.grey_png import grey_png
 from transformer.hop import PredictorClient, headers_of_all
-from transformer.image import ImageLimits, grey_png, load_image, open_image, upright_size
+from transformer.image import ImageLimits, load_image, open_image, upright_size
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
 from transformer.pictures.assembly import Plain, assemble
 from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
@@ -242,13 +243,14 @@ class PictureModel(RemoteModel):
             number = index if payload.listed else None
             opened = self._open(payload, index)
             size = upright_size(opened, number)
-            loaded = load_image(opened, number, self._enough)
+            loaded = load_image(opened, number, self._enough, self._limits.max_pixels)
             items.append(prepare(loaded, spec, polarity))
             sizes.append(Sizes(size, loaded.size))
         return Batch(payload, items, looked.pixels, sizes)
 
     def _open(self, payload: Payload, index: int) -> Image.Image:
-        return open_image(payload.images[index], self._limits, index if payload.listed else None)
+        number = index if payload.listed else None
+        return open_image(payload.images[index], self._limits, number, self._enough)
 
     async def predict(  # type: ignore[override]
         self, payload: Batch, headers: Mapping[str, str] | None = None

@@ -16,8 +16,8 @@ from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
+from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
-from transformer.image import FORMATS
 from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
     mask_as_png,
@@ -49,8 +49,6 @@ CALL_PIXELS = 1 << 20
 """Reduced pixels of one call, so that a raster of small tiles takes few calls."""
 
 MAX_SIDE = 200_000
-PICTURES = tuple(name for name in FORMATS if name != "TIFF")
-TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 Levels = tuple[tuple[NDArray[Any], ...], Answered]
@@ -309,7 +307,7 @@ def open_raster(data: bytes | memoryview, limits: RasterLimits) -> Raster:
         return TiffRaster(data, limits)
     if not head:
         raise UnsupportedMediaError("the image is empty", code="not_an_image")
-    return Picture(data, limits, PICTURES)
+    return Picture(data, limits)
 
 
 def _shares(pixels: list[int]) -> list[float]:

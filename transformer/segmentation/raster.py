@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.errors import TooLargeError, UnsupportedMediaError
-from transformer.image import refused_if_damaged
+from transformer.image import identify, pixel_limit, refused_if_damaged
 
 GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 """What a GeoTIFF says of its place (OGC 19-008r4): pixel scale, tie points, transformation, and
@@ -117,14 +116,14 @@ class RasterLimits:
 class Picture:
     """A PNG, JPEG or other picture, decoded whole by Pillow: they cannot be read in parts."""
 
-    def __init__(self, data: bytes | memoryview, limits: RasterLimits, formats: tuple[str, ...]):
-        with refused_if_damaged(bytes(data[:16]), None):
-            image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
+    def __init__(self, data: bytes | memoryview, limits: RasterLimits) -> None:
+        image = identify(data)
         limits.check(image.width, image.height)
-        if image.width * image.height > limits.picture_pixels:
+        limit = pixel_limit(image, limits.picture_pixels)
+        if image.width * image.height > limit:
             raise TooLargeError(
                 f"the image is {image.width} × {image.height} pixels; a {image.format} is "
-                f"decompressed whole, and the limit of such is {limits.picture_pixels} pixels "
+                f"decompressed whole, and the limit of such is {limit} pixels "
                 "(a TIFF is read in parts)",
                 code="image_too_large",
             )
