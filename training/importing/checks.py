@@ -15,7 +15,7 @@ Answer = Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]
 SAME = 1e-3
 """Relative difference of two answers that are the same but for rounding."""
 
-PICTURES = 3
+PICTURES = 2
 
 NOT_REPEATABLE = (
     "it answers the same pictures differently each time, by {difference:.2g}: it was exported in "

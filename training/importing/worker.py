@@ -25,7 +25,7 @@ from training.importing.recipes.inferred import infer
 from training.importing.request import Request
 from training.importing.source import Opened, open_source
 
-NOISE = 8
+NOISE = 6
 PASS = 8
 WEIGHTS = "weights.safetensors"
 

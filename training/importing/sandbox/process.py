@@ -96,6 +96,8 @@ def _run(order: Mapping[str, Any], out: Path, log: Path, bounds: Bounds) -> int 
         "PYTHONDONTWRITEBYTECODE": "1",
         "CUDA_VISIBLE_DEVICES": "",
         "HF_HUB_OFFLINE": "1",
+        # Threads that wait for each other sleep: elsewhere there may be a server to be fast.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     command = [sys.executable, "-m", "training.importing.sandbox.inside"]
     with log.open("wb") as output:
