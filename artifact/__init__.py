@@ -4,7 +4,7 @@ Imports nothing outside the standard library, so that every other room may impor
 """
 
 from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights, known
-from artifact.classification import Metrics, SeedResult
+from artifact.classification import ManyLabelsContract, Metrics, SeedResult
 from artifact.contract import Contract, ImageInput, TensorInput
 from artifact.detection import DetectionContract, DetectionMetrics, Selection
 from artifact.document import as_document
@@ -65,6 +65,7 @@ __all__ = [
     "InvalidCardError",
     "KeypointsContract",
     "KeypointsMetrics",
+    "ManyLabelsContract",
     "Metrics",
     "ModelCard",
     "PhotographContract",

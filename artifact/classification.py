@@ -4,8 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from artifact.contract import Contract, ImageInput
 from artifact.fields import MOMENT, Fields
 from artifact.metrics import TaskMetrics, check_shipped
+
+
+@dataclass(frozen=True)
+class ManyLabelsContract(Contract):
+    """A contract of which a picture may have several labels, or none.
+
+    Attributes:
+        thresholds: one a label: the probability from which on a picture has it.
+    """
+
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        # 1 and 1.0 are one number, but not one text, and the digest is over the text.
+        object.__setattr__(self, "thresholds", tuple(float(v) for v in self.thresholds))
+
+    @classmethod
+    def read(cls, task: str, fields: Fields) -> ManyLabelsContract:
+        value = cls(
+            task=task,
+            input=fields.read("input", ImageInput.read),
+            outputs=fields.texts("outputs"),
+            labels=fields.texts("labels"),
+            thresholds=fields.numbers("thresholds"),
+        )
+        if fields.sound and len(value.thresholds) != len(value.labels):
+            fields.fault("thresholds", f"must have {len(value.labels)} entries, one a label")
+        if fields.sound and not all(0 <= share <= 1 for share in value.thresholds):
+            fields.fault("thresholds", "must be between 0 and 1")
+        return value
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,13 @@ def task_names() -> list[str]:
 def task_of_outputs(outputs: Collection[str]) -> Task:
     """The task of a served model, by the names of its v2 outputs.
 
+    A model may have more of them than its task needs; it is of the one that needs most.
+
     Raises:
         TaskError: they are those of no task.
     """
-    for name in task_names():
-        task = find_task(name)
-        if set(task.outputs) == set(outputs):
-            return task
+    tasks = [find_task(name) for name in task_names()]
+    fitting = [task for task in tasks if set(task.outputs) <= set(outputs)]
+    if fitting:
+        return max(fitting, key=lambda task: len(task.outputs))
     raise TaskError(f"a model with the outputs {', '.join(sorted(outputs))} is of no known task")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import Contract, Metrics, TaskMetrics
+from artifact import Contract, ManyLabelsContract, Metrics, TaskMetrics
 from artifact.fields import Fields
 from tasks.errors import AnswerError, LabelsError
 from tasks.picture_task import prediction_of
@@ -32,6 +32,8 @@ class Classification(Task):
     max_instances_per_pass = 32
 
     def read_contract(self, fields: Fields) -> Contract:
+        if fields.has("thresholds"):
+            return ManyLabelsContract.read(self.name, fields)
         return Contract.read(self.name, fields)
 
     def read_metrics(self, fields: Fields) -> TaskMetrics:
@@ -43,14 +45,25 @@ class Classification(Task):
     def question(self, picture: bytes) -> Question:
         return Question(_body(picture), JSON)
 
-    def read_answer(self, contract: Contract, body: bytes) -> int:
-        """The index of the label."""
-        label = prediction_of(body).get("label")
-        if label not in contract.labels:
-            raise AnswerError(f"{label!r} is none of the model's labels")
-        return contract.labels.index(label)
+    def read_answer(self, contract: Contract, body: bytes) -> frozenset[int]:
+        """The indices of the picture's labels: one, but of contracts of many."""
+        prediction = prediction_of(body)
+        try:
+            named = [prediction["label"]]
+            if isinstance(contract, ManyLabelsContract):
+                named = [item["label"] for item in prediction["labels"]]
+            return frozenset(contract.labels.index(label) for label in named)
+        except (KeyError, TypeError):
+            raise AnswerError("the answer names no labels") from None
+        except ValueError:
+            raise AnswerError(f"{named} are not of the model's labels") from None
 
     def check_labels(self, contract: Contract, images: NDArray[Any], labels: NDArray[Any]) -> None:
+        if isinstance(contract, ManyLabelsContract):
+            wanted = (len(images), len(contract.labels))
+            if labels.shape != wanted or not np.isin(labels, (0, 1)).all():
+                raise LabelsError(f"labels must be {wanted}, 1 of each that the image has, else 0")
+            return
         if labels.ndim != 1 or len(labels) != len(images):
             raise LabelsError("labels must be (n,), one per image")
         if labels.dtype.kind not in "iu":
@@ -58,10 +71,15 @@ class Classification(Task):
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(contract.labels):
             raise LabelsError(f"labels must be 0 to {len(contract.labels) - 1}")
 
-    def score(self, contract: Contract, answer: int, label: Any) -> float:
-        return float(answer == int(label))
+    def score(self, contract: Contract, answer: frozenset[int], label: Any) -> float:
+        """Right or wrong; of many labels, how many are right of those that are there or named."""
+        if not isinstance(contract, ManyLabelsContract):
+            return float(answer == {int(label)})
+        truth = set(np.flatnonzero(label).tolist())
+        every = truth | answer
+        return len(truth & answer) / len(every) if every else 1.0
 
-    def same(self, contract: Contract, one: int, other: int) -> bool:
+    def same(self, contract: Contract, one: frozenset[int], other: frozenset[int]) -> bool:
         return one == other
 
     def score_text(self, total: float, count: int) -> str:

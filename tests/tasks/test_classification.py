@@ -33,8 +33,8 @@ def test_a_question_is_base64_in_json() -> None:
 def test_answers_are_right_or_wrong() -> None:
     found = TASK.read_answer(CONTRACT, answer({"label": "7"}))
     assert [TASK.score(CONTRACT, found, np.int64(n)) for n in (7, 1)] == [1.0, 0.0]
-    assert TASK.same(CONTRACT, found, 7)
-    assert not TASK.same(CONTRACT, found, 1)
+    assert TASK.same(CONTRACT, found, frozenset({7}))
+    assert not TASK.same(CONTRACT, found, frozenset({1}))
     assert TASK.score_text(470.0, 500) == "470 of 500 right"
 
 

@@ -91,6 +91,11 @@ def test_an_installed_package_brings_a_task_to_every_room() -> None:
     assert ModelCard.from_json(document).contract.task == "counting"
 
 
+def test_a_model_may_have_more_outputs_than_its_task_needs() -> None:
+    task = find_task("detection")
+    assert task_of_outputs([*task.outputs, "keypoints"]) is task
+
+
 def test_outputs_of_no_task() -> None:
     with pytest.raises(TaskError, match="the outputs boxes, scores"):
         task_of_outputs(["scores", "boxes"])

@@ -14,7 +14,7 @@ from artifact.fields import NAME
 from common.processes import ROOT
 from training.importing.errors import ImportRefusedError, SandboxError
 from training.importing.labels import read_labels
-from training.importing.options import parser, recipe_of
+from training.importing.options import parser, read_object, recipe_of
 from training.importing.publish import write
 from training.importing.request import Request
 from training.importing.sandbox import Bounds, run_confined
@@ -65,6 +65,7 @@ def import_network(options: argparse.Namespace) -> tuple[Revision, list[str]]:
         seed=options.seed,
         pretrained=options.pretrained,
         output=options.output,
+        contract=read_object("--contract", options.contract) if options.contract else {},
         task=options.task,
         activation=options.activation,
         labels=read_labels(options.labels) if options.labels else (),

@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     outputs = made.add_argument_group("what it answers")
     outputs.add_argument("--task", default="", help="default: told by the outputs' shapes")
     outputs.add_argument("--output", default="", help="of several outputs, by name or number")
+    outputs.add_argument(
+        "--contract", type=Path, help="JSON of what a task's contract has more: docs/tasks.md"
+    )
     outputs.add_argument("--activation", choices=("softmax", "sigmoid", "none"), default="")
     outputs.add_argument("--labels", type=Path, help="one a line, or JSON")
     outputs.add_argument("--numbered-labels", action="store_true", help="0, 1, … where unknown")
@@ -111,16 +114,23 @@ def _frame(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ImportRefusedError(f"--recipe {path} is no file, and none of {', '.join(KNOWN)}")
+    return read_object("--recipe", path)
+
+
+def read_object(option: str, path: Path) -> dict[str, Any]:
+    """The JSON object in an option's file.
+
+    Raises:
+        ImportRefusedError: there is none.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ImportRefusedError(
-            f"--recipe {path} is no file, and none of {', '.join(KNOWN)}"
-        ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ImportRefusedError(f"--recipe {path}: {error}") from None
+        raise ImportRefusedError(f"{option} {path}: {error}") from None
     if not isinstance(found, dict):
-        raise ImportRefusedError(f"--recipe {path} must be a JSON object")
+        raise ImportRefusedError(f"{option} {path} must be a JSON object")
     return found
 
 

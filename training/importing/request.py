@@ -21,6 +21,7 @@ class Request:
         pretrained: which of a named network's published weights these are or began from:
             recipe and labels are those.
         output: of several outputs, by name or number; empty where there is one.
+        contract: what else the task's contract has, where the outputs' shapes do not tell it.
         task: of the contract; empty to tell it from the outputs.
         activation: what the outputs are, ``softmax``, ``sigmoid`` or ``none`` of them being what
             makes probabilities; empty to tell it from them.
@@ -40,6 +41,7 @@ class Request:
     seed: int | None = None
     pretrained: str = ""
     output: str = ""
+    contract: dict[str, Any] = field(default_factory=dict)
     task: str = ""
     activation: str = ""
     labels: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import CardError, Contract
+from artifact import CardError, Contract, ManyLabelsContract
 from serving.errors import BadPredictorAnswerError
 from transformer.classification.options import ClassificationOptions
 
@@ -25,6 +25,9 @@ class Classification:
         if len(contract.outputs) != 1:
             raise CardError("contract.outputs", "classification has one output")
         self._labels = contract.labels
+        self._thresholds: NDArray[np.float32] | None = None
+        if isinstance(contract, ManyLabelsContract):
+            self._thresholds = np.array(contract.thresholds, np.float32)
 
     def predictions(
         self, outputs: NDArray[np.float32], options: ClassificationOptions, default_top_k: int
@@ -41,24 +44,57 @@ class Classification:
         for row, best in zip(rows, order, strict=True):
             top = [{"label": self._labels[i], "probability": round(row[i], DIGITS)} for i in best]
             found.append({**top[0], "class_id": best[0], "top": top})
+        if self._thresholds is not None:
+            self._name_many(found, outputs, options.threshold)
         return found
 
-    def tensors(self, outputs: NDArray[np.float32]) -> dict[str, NDArray[Any] | list[str]]:
+    @property
+    def has_many(self) -> bool:
+        """Whether a picture may have several labels."""
+        return self._thresholds is not None
+
+    def _reached(self, outputs: NDArray[np.float32], threshold: float | None) -> NDArray[np.bool_]:
+        """Which labels pictures have, ``(n, labels)``."""
+        assert self._thresholds is not None
+        found: NDArray[np.bool_] = outputs >= (
+            self._thresholds if threshold is None else np.float32(threshold)
+        )
+        return found
+
+    def _name_many(
+        self, found: list[dict[str, Any]], outputs: NDArray[np.float32], threshold: float | None
+    ) -> None:
+        """Add all labels that reach their thresholds, the most probable first."""
+        reached = self._reached(outputs, threshold)
+        for prediction, row, named in zip(found, outputs, reached, strict=True):
+            prediction["labels"] = [
+                {"label": self._labels[i], "probability": round(float(row[i]), DIGITS)}
+                for i in sorted(np.flatnonzero(named).tolist(), key=row.__getitem__, reverse=True)
+            ]
+
+    def tensors(
+        self, outputs: NDArray[np.float32], threshold: float | None = None
+    ) -> dict[str, NDArray[Any] | list[str]]:
         self._check(outputs)
         best = outputs.argmax(axis=1)
+        many = {"reached": self._reached(outputs, threshold)} if self.has_many else {}
         return {
             "label": [self._labels[i] for i in best],
             "class_id": best.astype(np.int64),
             "probability": outputs[np.arange(len(outputs)), best],
             "probabilities": outputs,
+            **many,
         }
 
     def output_types(self) -> list[dict[str, Any]]:
+        count = len(self._labels)
+        many = [{"name": "reached", "datatype": "BOOL", "shape": [-1, count]}]
         return [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "class_id", "datatype": "INT64", "shape": [-1]},
             {"name": "probability", "datatype": "FP32", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self._labels)]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, count]},
+            *(many if self.has_many else []),
         ]
 
     def _check(self, outputs: NDArray[np.float32]) -> None:

@@ -6,19 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from transformer.parameters import count
+from transformer.parameters import count, share
 from transformer.pictures.payload import PictureOptions
 
 
 @dataclass(frozen=True)
 class ClassificationOptions(PictureOptions):
-    """``top_k`` None means the server's default."""
+    """What None stands for is the server's default, or the contract's thresholds.
 
-    names: ClassVar[tuple[str, ...]] = ("top_k", *PictureOptions.names)
+    Attributes:
+        threshold: of every label, where a picture may have many.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("top_k", "threshold", *PictureOptions.names)
     integers: ClassVar[tuple[str, ...]] = ("top_k",)
 
     top_k: int | None = None
+    threshold: float | None = None
 
     @classmethod
     def _chosen(cls, values: Mapping[str, Any], accept: str) -> dict[str, Any]:
-        return {**super()._chosen(values, accept), "top_k": count(values, "top_k")}
+        return {
+            **super()._chosen(values, accept),
+            "top_k": count(values, "top_k"),
+            "threshold": share(values, "threshold"),
+        }

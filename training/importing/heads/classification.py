@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import Contract, ImageInput
+from artifact import Contract, ImageInput, ManyLabelsContract
 from training.importing.errors import ImportRefusedError
 from training.importing.request import Request
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OUTPUT = "probabilities"
 SUM_TOLERANCE = 1e-3
+USUAL_THRESHOLD = 0.5
+"""Of each label where a picture may have many: whose scores are a sigmoid's."""
 
 
 class ClassificationHead:
@@ -67,6 +69,9 @@ class ClassificationHead:
                 f"there are {len(labels)} labels for {count} outputs: --labels FILE must have one "
                 "line an output, in their order"
             )
+        if scores.shape[1] > 1 and activation(scores, request) == "sigmoid":
+            thresholds = request.contract.get("thresholds", [USUAL_THRESHOLD] * count)
+            return ManyLabelsContract("classification", spec, (OUTPUT,), labels, tuple(thresholds))
         return Contract("classification", spec, (OUTPUT,), labels)
 
     def finish(
