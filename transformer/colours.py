@@ -2,49 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+NEAREST = Image.Resampling.NEAREST
+
+
+LARGE = 1 << 22
+"""Pixels above which a picture is converted strip by strip, so that it is held twice at most."""
+
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+DEEP = (*SIXTEEN_BIT, "I", "F")
+SAMPLE_SIDE = 256
 
 
 def in_mode(image: Image.Image, mode: str) -> Image.Image:
     """A picture in the mode ``L`` or ``RGB``: levels scaled to 8 bits, transparency composited."""
-    image = _to_eight_bit(image)
+    if image.mode == mode and not _has_alpha(image):
+        return image
+    full = _full_level(image) if image.mode in DEEP else None
+    pixels = image.width * image.height
+    ground = None
     if _has_alpha(image):
-        image = _flatten(image.convert("RGBA"))
+        large = pixels > LARGE
+        ground = _ground(image.resize((SAMPLE_SIDE, SAMPLE_SIDE), NEAREST) if large else image)
+    if pixels <= LARGE:
+        return _converted(image, mode, full, ground)
+    canvas = Image.new(mode, image.size)
+    for strip, top in _strips(image):
+        canvas.paste(_converted(strip, mode, full, ground), (0, top))
+    return canvas
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[Image.Image, int]]:
+    """Parts of all the picture's width, and where they begin."""
+    rows = max(1, LARGE // image.width)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height))), top
+
+
+def _converted(
+    image: Image.Image, mode: str, full: float | None, ground: int | None
+) -> Image.Image:
+    """A picture, or a strip of one, whose full level and ground are known."""
+    if full is not None:
+        levels = _finite(image) * np.float32(255.0 / full) + np.float32(0.5)
+        image = Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
+    if ground is not None:
+        image = image.convert("RGBA")
+        behind = Image.new("RGBA", image.size, (ground, ground, ground, 255))
+        image = Image.alpha_composite(behind, image).convert("RGB")
     if image.mode not in ("1", "L", "RGB", "CMYK", "YCbCr"):
         image = image.convert("RGB")  # what every mode converts to; not every one does to L
     return image if image.mode == mode else image.convert(mode)
 
 
-def _to_eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float intensities to 0..255; Pillow would clip them."""
-    if image.mode not in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
-        return image
+def _finite(image: Image.Image) -> NDArray[np.float32]:
     values = np.asarray(image).astype(np.float32)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _full_level(image: Image.Image) -> float:
+    """The level of full intensity of a picture of 16-bit, 32-bit or float levels."""
+    if image.mode in SIXTEEN_BIT:
+        return 65535.0
+    top = max(float(_finite(strip).max(initial=0.0)) for strip, _ in _strips(image))
     # A float picture is in units of full intensity unless it says otherwise by exceeding 1.
-    top = float(values.max(initial=0.0))
-    if image.mode == "F":
-        full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else top
-    elif image.mode == "I":
-        full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
-    else:
-        full = 65535.0
-    return Image.fromarray(np.clip(values * (255.0 / full) + 0.5, 0, 255).astype(np.uint8))
+    usual = (1.0, 255.0) if image.mode == "F" else (255.0, 65535.0)
+    return next((full for full in usual if top <= full), top)
 
 
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Composite over black or white, whichever the visible part stands out from."""
-    if image.getchannel("A").getextrema() == (255, 255):
-        return image.convert("RGB")
+def _ground(image: Image.Image) -> int:
+    """Black or white, whichever the visible part of a transparent picture stands out from."""
+    image = image.convert("RGBA")
     small = image.reduce(max(1, min(image.size) // 64))
     alpha = np.asarray(small.getchannel("A"), np.float32)
     light = np.asarray(small.convert("RGB").convert("L"), np.float32)
     visible = float(alpha.sum())
-    level = 0 if visible == 0 or float((light * alpha).sum()) / visible > 127 else 255
-    ground = Image.new("RGBA", image.size, (level, level, level, 255))
-    return Image.alpha_composite(ground, image).convert("RGB")
+    return 0 if visible == 0 or float((light * alpha).sum()) / visible > 127 else 255

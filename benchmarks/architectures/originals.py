@@ -77,7 +77,11 @@ def _from_torchvision(name: str) -> Original:
     wanted = {"init_weights": True, "weights_backbone": None}
     quiet: dict[str, Any] = {key: value for key, value in wanted.items() if key in known}
     network = models.get_model(name, weights=None, **quiet)
-    return Original(network, weights.transforms(), weights.name)
+    prepare = weights.transforms()
+    if not hasattr(prepare, "crop_size"):  # for segmentation
+        # Of the picture's own aspect there: a served network has one size.
+        prepare.resize_size = [prepare.resize_size[0]] * 2
+    return Original(network, prepare, weights.name)
 
 
 def _from_timm(name: str) -> Original:
