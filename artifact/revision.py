@@ -111,25 +111,62 @@ def open_revision(root: Path, name: str, selector: str) -> Revision:
     """
     external = "/" in selector
     folder = Path(selector) if external else root / name / selector
-    path = folder / CARD_FILE
     try:
-        document = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+        revision = open_folder(folder)
+    except RevisionNotFoundError:
+        if (folder / CARD_FILE).exists():
+            raise  # there, but not to be read
         known = ", ".join(revisions_of(root, name)) or "none"
         raise RevisionNotFoundError(
             f"model {name} has no revision at {folder} (revisions under {root}: {known})"
         ) from None
-    except OSError as error:
-        raise RevisionNotFoundError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        card = ModelCard.from_json(document)
-    except InvalidCardError as error:
-        raise InvalidCardError(error.faults, str(path)) from None
+    card, path = revision.card, folder / CARD_FILE
     if card.name != name:
         raise ArtifactError(f"{path} is a card of model {card.name}, not {name}")
     if not external and card.revision != selector:
         raise ArtifactError(f"{path} says revision {card.revision}, its folder says {selector}")
+    return revision
+
+
+def open_folder(folder: Path) -> Revision:
+    """Open the revision that a folder holds, wherever it lies and whatever it is called.
+
+    Raises:
+        RevisionNotFoundError: there is no card in it that can be read.
+        InvalidCardError: the card is not valid; all that is wrong with it.
+    """
+    path = folder / CARD_FILE
+    try:
+        document = path.read_bytes()
+        card = ModelCard.from_json(document)
+    except OSError as error:
+        raise RevisionNotFoundError(f"{path} cannot be read: {error.strerror}") from None
+    except InvalidCardError as error:
+        raise InvalidCardError(error.faults, str(path)) from None
     return Revision(folder, card, sha256_of(document))
+
+
+def revisions_in(folder: Path) -> list[Revision]:
+    """What was mounted or downloaded to a folder, as one revision or as a whole tree.
+
+    Returns:
+        The revision that lies in the folder itself; else of every model ``<name>/<revision>/``
+        below it the last one, by its name.
+
+    Raises:
+        RevisionNotFoundError: there is neither.
+        ArtifactError: as for ``open_revision``, of any of them.
+    """
+    if (folder / CARD_FILE).exists():
+        return [open_folder(folder)]
+    names = sorted({path.parents[1].name for path in folder.glob(f"*/*/{CARD_FILE}")})
+    found = [(name, revisions_of(folder, name)) for name in names]
+    if not any(revisions for _, revisions in found):
+        raise RevisionNotFoundError(
+            f"{folder} holds neither a revision (a file {CARD_FILE}) nor a tree of them "
+            f"(<model>/<revision>/{CARD_FILE})"
+        )
+    return [open_revision(folder, name, there[-1]) for name, there in found if there]
 
 
 def revisions_of(root: Path, name: str) -> list[str]:

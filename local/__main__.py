@@ -23,6 +23,7 @@ from common.errors import StartError
 from common.ports import LOCAL_HOST
 from common.processes import ROOT, interruptible, say
 from local.manifest import DEFAULT, Ports, manifest_revision, manifests, service_of
+from local.runtime import LocalRuntime
 from local.service import LocalService, interpreters
 from tasks import TaskError, find_task
 
@@ -36,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="NAME[=REVISION]",
-        help="serve these models alone, of the folder of revisions; default: the manifest's",
+        help="serve these models alone, of the folder of revisions; or FOLDER of a revision, as "
+        "the ServingRuntime serves it; default: the manifest's",
     )
     parser.add_argument("--port", type=int, default=8080, help="of the predict URL")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
@@ -47,12 +49,17 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="NAME=REVISION",
         help="hold another revision than the manifest's, or one more model (make: REVISIONS)",
     )
+    parser.add_argument("--name", default="", help="that the revision of FOLDER is served as")
     parser.add_argument("--service", default="", help="which InferenceService to start")
     options = parser.parse_args(arguments)
     try:
         service = prepare(options)
         with interruptible(), service:
-            samples = samples_of(options.models, list(service.revisions))
+            samples = (
+                [sample_of(name, contract) for name, contract in service.contracts.items()]
+                if isinstance(service, LocalRuntime)
+                else samples_of(options.models, list(service.revisions))
+            )
             ask(service.url, samples)
             say(greeting(service.url, samples))
             service.wait()
@@ -106,6 +113,11 @@ def prepare(options: argparse.Namespace) -> LocalService:
             is; a card or a folder that cannot be used.
         ArtifactError: a card that cannot be read.
     """
+    if any("/" in name for name in options.names):
+        if len(options.names) > 1 or options.model:
+            raise ValueError("a folder is served alone: vision serve FOLDER")
+        folder, ports = Path(options.names[0]), Ports(options.port, options.port + 1)
+        return LocalRuntime(ports, interpreters(), folder, options.name)
     if options.service and options.service not in manifests():
         known = ", ".join(manifests())
         raise ValueError(f"SERVICE={options.service} (--service) not found; available: {known}")
@@ -158,16 +170,23 @@ def samples_of(root: Path, models: Sequence[str]) -> list[Sample]:
     Args:
         root: folder of the models' cards.
     """
-    pictures = [path.name for path in SAMPLES.iterdir()]
     found = []
     for name in dict.fromkeys(models):
         try:
-            contract = model_contract(root, name)
-            picture = find_task(contract.task).sample(contract, pictures)
-            found.append(Sample(name, contract, f"{SAMPLES.name}/{picture}"))
-        except (ArtifactError, LookupError) as error:
+            found.append(sample_of(name, model_contract(root, name)))
+        except ArtifactError as error:
             found.append(Sample(name, missing=str(error)))
     return found
+
+
+def sample_of(name: str, contract: Contract) -> Sample:
+    """Likewise, of one model."""
+    pictures = [path.name for path in SAMPLES.iterdir()]
+    try:
+        picture = find_task(contract.task).sample(contract, pictures)
+    except LookupError as error:
+        return Sample(name, missing=str(error))
+    return Sample(name, contract, f"{SAMPLES.name}/{picture}")
 
 
 def ask(url: str, samples: Sequence[Sample], seconds: float = ANSWER_SECONDS) -> None:

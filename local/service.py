@@ -27,6 +27,7 @@ class LocalService:
         interpreters: the Python of each component's own environment, by component name.
         models: revisions in place of the manifest's, by model name.
         service: name of the InferenceService.
+        components: in place of those of an InferenceService.
         alone: only ``models``, and none of the manifest's others.
         log_folder: where each server's output goes; None for this process's own.
     """
@@ -40,15 +41,14 @@ class LocalService:
         log_folder: Path | None = None,
         service: str = "vision",
         alone: bool = False,
+        components: tuple[Component, Component] | None = None,
     ) -> None:
         self.ports = ports
         self._interpreters = interpreters
-        self._components = {
-            c.name: c
-            for c in local_components(
-                ports, model_root.resolve(), models, manifests()[service], alone
-            )
-        }
+        components = components or local_components(
+            ports, model_root.resolve(), models, manifests()[service], alone
+        )
+        self._components = {component.name: component for component in components}
         self.log_folder = log_folder
         self._processes = Processes(log_folder)
 

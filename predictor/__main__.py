@@ -11,12 +11,14 @@ from artifact import ArtifactError
 from common.settings import SettingError, read_settings
 from predictor.engines import EngineOptions
 from predictor.engines.precision import usable_precision
-from predictor.loading import load_revision
+from predictor.loading import load
 from predictor.model import PredictorModel
 from predictor.settings import PredictorSettings
 from predictor.workers import WorkerPool
 from serving.arguments import ModelSelection, read_arguments, server_arguments
+from serving.heartbeat import Heartbeat
 from serving.quota import cpu_quota
+from serving.selection import require_different, select
 from serving.server import VisionServer, configure_logs
 
 DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "2")]
@@ -40,21 +42,24 @@ def main() -> int:
         root, device = Path(settings.model_root), settings.device
         how = EngineOptions(usable_precision(settings.precision, device), device, workers)
         try:
+            selected = [found for s in selections for found in select(s, root, options)]
+            require_different(selected)
             models = [
                 PredictorModel(
-                    pool.run_on_first_worker(
-                        load_revision, root, s.name, s.selector or "", settings.engine, how
-                    ),
+                    pool.run_on_first_worker(load, revision, settings.engine, how),
                     pool,
                     settings.max_instances,
+                    name,
                 )
-                for s in selections
+                for name, revision, _ in selected
             ]
         except ArtifactError as error:
             for line in str(error).splitlines():
                 logging.getLogger("predictor").critical("%s", line)
             return 1
-        VisionServer(settings, options).start(models)
+        limit = settings.max_hang_seconds
+        heartbeat = Heartbeat(limit, pool.stuck_seconds) if limit else None
+        VisionServer(settings, options, heartbeat=heartbeat).start(models)
     return 0
 
 

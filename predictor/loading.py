@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load as load_tensors
 
 from artifact import ArtifactError, Contract, ModelCard, Revision, open_revision
 from predictor.agreement import largest_difference
@@ -61,18 +61,24 @@ class LoadedRevision:
 def load_revision(
     root: Path, name: str, selector: str, engine: str = AUTO, options: EngineOptions | None = None
 ) -> LoadedRevision:
-    """Open, verify, load and try out one revision.
+    """Open one revision, and ``load`` it; the same arguments and errors."""
+    return load(open_revision(root, name, selector), engine, options)
+
+
+def load(
+    revision: Revision, engine: str = AUTO, options: EngineOptions | None = None
+) -> LoadedRevision:
+    """Verify, load and try out one revision.
 
     Args:
         engine: by name; ``auto`` for the fastest whose program the card says is equal.
         options: precision and device; by default float32 on the CPU.
 
     Raises:
-        ArtifactError: missing or invalid; its files are not those that its card names; no engine
-            can serve it; or it answers otherwise than its contract and its golden answers say.
+        ArtifactError: its files are not those that its card names; no engine can serve it; or it
+            answers otherwise than its contract and its golden answers say.
     """
     options = options or EngineOptions()
-    revision = open_revision(root, name, selector)
     used, session = load_session(revision, engine, options)
     loaded = LoadedRevision(revision.card, revision.digest, used, session)
     _try_out(loaded)
@@ -127,7 +133,7 @@ def _verify_golden(loaded: LoadedRevision, revision: Revision, precision: str) -
     golden, contract, identity = revision.card.golden, loaded.card.contract, loaded.card.identity
     assert golden is not None
     try:
-        tensors = load(revision.read_golden())
+        tensors = load_tensors(revision.read_golden())
         given = tensors["input"]
         expected = tuple(tensors[name] for name in golden.outputs(contract.outputs))
     except (SafetensorError, KeyError) as error:

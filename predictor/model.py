@@ -56,10 +56,13 @@ class PredictorModel(ServedModel):
         loaded: the one revision that answers.
         pool: where it computes; shared by all models.
         max_instances: most rows in one request.
+        name: that it is served as; its card's where none is said.
     """
 
-    def __init__(self, loaded: LoadedRevision, pool: WorkerPool, max_instances: int) -> None:
-        super().__init__(loaded.card.name)
+    def __init__(
+        self, loaded: LoadedRevision, pool: WorkerPool, max_instances: int, name: str = ""
+    ) -> None:
+        super().__init__(name or loaded.card.name)
         self._loaded = loaded
         self._queue = BatchQueue(
             pool, loaded.session.run, loaded.max_instances_per_pass, loaded.session.stop

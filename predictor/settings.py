@@ -20,6 +20,12 @@ class PredictorSettings(ServerSettings):
     max_pass_seconds: float = Field(
         30.0, gt=0, description="time that a forward pass may take before its requests get 504"
     )
+    max_hang_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="time that the event loop, or all forward passes, may stand still before the "
+        "process exits; 0: for ever, where a liveness probe looks",
+    )
     engine: str = Field(
         "auto",
         min_length=1,

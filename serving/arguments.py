@@ -14,7 +14,7 @@ from kserve.model_server import parser as kserve_parser
 
 WORKS = "works"
 OF_THE_TRANSFORMER = "works for the transformer, refused for the predictor"
-TOLERATED = "accepted without effect: KServe's controller gives it to every transformer"
+TOLERATED = "names the model of --model=/folder; KServe gives it to every transformer besides"
 
 FLAGS: dict[str, str] = {
     "http_port": WORKS,
@@ -48,6 +48,7 @@ FLAGS: dict[str, str] = {
 DEFAULTS: dict[str, object] = {
     "enable_grpc": False,
     "enable_latency_logging": False,
+    "model_name": None,
     "predictor_protocol": None,
     "protocol": None,
     "predictor_host": None,
@@ -68,7 +69,12 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """``--model=NAME`` or ``--model=NAME=REVISION`` or ``--model=NAME=/a/folder``."""
+    """What one ``--model`` asks for.
+
+    Attributes:
+        name: of the model; empty where a folder says it: ``--model=/a/folder``.
+        selector: of ``--model=NAME=REVISION`` or ``--model=NAME=/a/folder``, or the folder alone.
+    """
 
     name: str
     selector: str | None
@@ -116,17 +122,19 @@ def read_arguments(
 
 
 def _selection(text: str) -> ModelSelection:
+    if text.startswith("/"):
+        return ModelSelection("", text)
     name, separator, selector = text.partition("=")
     if not name or (separator and not selector):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither NAME nor NAME=REVISION nor NAME=/folder"
+            f"{text!r} is neither NAME nor NAME=REVISION nor NAME=/folder nor /folder"
         )
     return ModelSelection(name, selector or None)
 
 
 def _refuse_repeats(selections: list[ModelSelection]) -> None:
     """Two revisions of one model in one process would share its URL."""
-    names = [selection.name for selection in selections]
+    names = [selection.name or selection.selector for selection in selections]
     for name in names:
         if names.count(name) > 1:
             raise ArgumentError(

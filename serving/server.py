@@ -36,6 +36,7 @@ from serving.edge import Edge
 from serving.errors import ForbiddenError, ModelNotFoundError
 from serving.fast_path import FastPath
 from serving.grpc import GrpcServer, Servicer
+from serving.heartbeat import Heartbeat
 from serving.model import ServedModel
 from serving.quota import cpu_quota
 from serving.rendering import RENDERED, render_error
@@ -147,6 +148,7 @@ class VisionServer(ModelServer):
     Args:
         options: KServe's arguments, as ``serving.arguments`` reads them.
         also_ready: asked whenever readiness is, beside every model's.
+        heartbeat: ends the process where it hangs and no probe would find out.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class VisionServer(ModelServer):
         settings: ServerSettings,
         options: argparse.Namespace,
         also_ready: HealthCheck | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         super().__init__(
             http_port=options.http_port,
@@ -172,6 +175,7 @@ class VisionServer(ModelServer):
         self.options = options
         self.dataplane = ClosedDataPlane(self.registered_models, also_ready)
         self.model_repository_extension = ClosedRepository(self.registered_models)
+        self._heartbeat = heartbeat
         self._grpc_edge: GrpcServer | None = None
         self.models: Sequence[ServedModel] = ()
 
@@ -218,8 +222,12 @@ class VisionServer(ModelServer):
         """Run all servers until they have stopped."""
         workers = self.max_asyncio_workers or min(32, round(cpu_quota()) + 4)
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(workers))
+        if self._heartbeat is not None:
+            self._heartbeat.start(asyncio.get_running_loop())
         background = [asyncio.create_task(model.started()) for model in self.models]
         await asyncio.gather(*self.servers)
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         for task in background:
             task.cancel()
 

@@ -6,13 +6,14 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kserve.model_server import app as kserve_application
 from pydantic import ValidationError
 
-from artifact import ArtifactError, model_contract
+from artifact import ArtifactError, Contract, model_contract
 from common.settings import SettingError, read_settings
 from serving.arguments import (
     ArgumentError,
@@ -21,6 +22,7 @@ from serving.arguments import (
     server_arguments,
 )
 from serving.quota import cpu_quota
+from serving.selection import select
 from serving.server import VisionServer, configure_logs
 from transformer.front_page import FrontPage
 from transformer.hop import ClientSettings, PredictorClient
@@ -61,23 +63,35 @@ def main() -> int:
     )
     try:
         models = [
-            model_for(
-                s.name,
-                model_contract(Path(settings.model_root), s.name, s.selector),
-                hop,
-                executor,
-                settings,
-            )
-            for s in selections
+            model_for(name, contract, hop, executor, settings)
+            for name, contract in contracts(selections, Path(settings.model_root), options).items()
         ]
     except ArtifactError as error:
         for line in str(error).splitlines():
             logging.getLogger("transformer").critical("%s", line)
         return 1
     also_ready = hop.is_ready if options.enable_predictor_health_check else None
-    kserve_application.add_middleware(FrontPage, models=[s.name for s in selections])
+    kserve_application.add_middleware(FrontPage, models=[model.name for model in models])
     VisionServer(settings, options, also_ready).start(models)
     return 0
+
+
+def contracts(
+    selections: Sequence[ModelSelection], root: Path, options: argparse.Namespace
+) -> dict[str, Contract]:
+    """The contract of each model, by the name that it is served as.
+
+    Raises:
+        ArtifactError: a card is missing or invalid, or two revisions of a model disagree.
+    """
+    found: dict[str, Contract] = {}
+    for selection in selections:
+        if selection.name:
+            found[selection.name] = model_contract(root, selection.name, selection.selector)
+            continue
+        for name, revision, _ in select(selection, root, options):
+            found[name] = revision.card.contract
+    return found
 
 
 def with_arguments(

@@ -116,6 +116,15 @@ class WorkerPool:
                         worker.wake()
                         break
 
+    def stuck_seconds(self) -> float:
+        """For how long every worker has been in a pass that is overdue; 0 where one is not."""
+        now = time.monotonic()
+        with self._lock:
+            return min(
+                now - worker.began if worker.batch is not None and worker.batch.overdue else 0.0
+                for worker in self._workers
+            )
+
     def _is_late(self, queue: BatchQueue) -> bool:
         """Whether the partial chunks of a queue would have to wait for long."""
         ends = min(worker.busy_until for worker in self._workers if not worker.spare)

@@ -16,7 +16,7 @@ class FakeServer:
 
     started: list[PredictorModel] | None = None
 
-    def __init__(self, settings: Any, options: Any) -> None:
+    def __init__(self, settings: Any, options: Any, heartbeat: Any = None) -> None:
         self.settings = settings
 
     def start(self, models: list[PredictorModel]) -> None:
@@ -68,6 +68,14 @@ def test_arguments_choose_revisions_and_folders(
     assert [len(pool._workers) for pool in shared] == [3]
 
 
+def test_a_folder_alone_is_served_under_the_name_that_kserve_gives(
+    monkeypatch: pytest.MonkeyPatch, small_root: Path
+) -> None:
+    assert run(monkeypatch, f"--model={small_root / 'mnist' / '2'}", "--model_name=flowers") == 0
+    (model,) = FakeServer.started or []
+    assert (model.name, revisions([model])) == ("flowers", ["mnist/2"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "expected"),
     [
@@ -76,6 +84,7 @@ def test_arguments_choose_revisions_and_folders(
         ([], {"VISION_WORKERS": "-1"}, 2, "VISION_WORKERS='-1'"),
         ([], {"VISION_MAX_INSTANCES": "x"}, 2, "VISION_MAX_INSTANCES='x'"),
         (["--model=mnist=9"], {}, 1, "revisions under"),
+        (["--model=/nowhere"], {}, 1, "/nowhere holds neither a revision"),
         (["--model=land-cover=1"], {}, 1, "land-cover"),
         (["--model=mnist=/nowhere"], {}, 1, "/nowhere"),
     ],

@@ -100,11 +100,14 @@ def test_half_of_a_certificate_is_refused(name: str) -> None:
 
 
 def test_models_are_selected_by_a_repeatable_argument() -> None:
-    options = read("--model=mnist", "--model=fashion-mnist=2", "--model", "a=/mnt/models/x=y")
+    options = read(
+        "--model=mnist", "--model=fashion-mnist=2", "--model", "a=/mnt/x=y", "--model=/m=1"
+    )
     assert options.models == [
         ModelSelection("mnist", None),
         ModelSelection("fashion-mnist", "2"),
-        ModelSelection("a", "/mnt/models/x=y"),
+        ModelSelection("a", "/mnt/x=y"),
+        ModelSelection("", "/m=1"),
     ]
 
 

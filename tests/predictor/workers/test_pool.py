@@ -422,3 +422,15 @@ async def test_each_request_gets_its_rows_of_every_output(pool: WorkerPool) -> N
         more, pairs = await task
         assert more.tolist() == [n + 1 for n in batch]
         assert pairs.tolist() == [[n, -n] for n in batch]
+
+
+async def test_stuck_is_what_no_worker_gets_out_of(network: Doubling) -> None:
+    with WorkerPool(1, max_batch_seconds=0.05) as pool:
+        queue = BatchQueue(pool, network, ROWS)
+        assert pool.stuck_seconds() == 0
+        (task,) = submit(queue, [1])
+        await until(lambda: pool.stuck_seconds() > 0.05)
+        network.let_go()
+        await until(lambda: pool.stuck_seconds() == 0)
+        with pytest.raises(DeadlineExceededError):
+            await task
