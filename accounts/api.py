@@ -49,6 +49,10 @@ class Closing(Body):
     password: SecretStr
 
 
+class Rotation(Body):
+    overlap_hours: int = 0
+
+
 class NewKey(Body):
     name: str
     scopes: list[str] = [keys.ALL_MODELS]
@@ -160,9 +164,10 @@ def api(service: Service) -> APIRouter:
             return asdict(keys.make_key(session, login.account_id, wish))
 
     @router.post("/keys/{key_id}/rotation", status_code=201)
-    def rotate_key(key_id: str, login: Who) -> dict[str, str]:
+    def rotate_key(key_id: str, login: Who, body: Rotation | None = None) -> dict[str, str]:
+        hours = body.overlap_hours if body else 0
         with database.write() as session:
-            return asdict(keys.rotate_key(session, login.account_id, key_id))
+            return asdict(keys.rotate_key(session, login.account_id, key_id, hours))
 
     @router.delete("/keys/{key_id}", status_code=204)
     def revoke_key(key_id: str, login: Who) -> None:

@@ -41,3 +41,8 @@ def month_bounds(month: str) -> tuple[int, int]:
     first = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=timezone.utc)
     after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
     return int(first.timestamp()) * SECOND_MS, int(after.timestamp()) * SECOND_MS
+
+
+def month_name(month: str) -> str:
+    """``2026-11`` as ``November 2026``; raises ValueError as ``month_bounds`` does."""
+    return moment(month_bounds(month)[0]).strftime("%B %Y")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from sqlalchemy import select
@@ -41,7 +41,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Bill:
-    """A month's bill; ``number`` and ``issued_ms`` are None while the month goes on."""
+    """A month's bill; ``number`` and ``issued_ms`` are None while the month goes on.
+
+    Attributes:
+        total_minor: with tax.
+        vat_percent: exact decimal as text.
+        issuer: who bills, as lines.
+    """
 
     number: int | None
     account_id: str
@@ -52,6 +58,19 @@ class Bill:
     minor_digits: int
     lines: tuple[Line, ...]
     total_minor: int
+    # Bills that were issued before there was a tax have none.
+    vat_percent: str = "0"
+    vat_minor: int = 0
+    issuer: tuple[str, ...] = ()
+
+    @property
+    def net_minor(self) -> int:
+        return self.total_minor - self.vat_minor
+
+    @property
+    def shown_number(self) -> str:
+        """Its number with the month's year; empty while it has none."""
+        return "" if self.number is None else f"{self.month[:4]}-{self.number:06d}"
 
     def shown(self, amount_minor: int) -> str:
         return f"{Decimal(amount_minor).scaleb(-self.minor_digits)} {self.currency}"
@@ -95,6 +114,9 @@ def bill_so_far(session: Session, account_id: str, month: str, prices: PriceList
     """What a month has come to; not a bill that is owed yet."""
     account = session.get_one(Account, account_id)
     lines = lines_of(per_model(session, account_id, *month_bounds(month)), prices, month)
+    net = sum(line.amount_minor for line in lines)
+    percent = prices.of_month(month).vat_percent
+    vat = int((net * percent / 100).quantize(Decimal(1), ROUND_HALF_EVEN))
     return Bill(
         None,
         account_id,
@@ -104,7 +126,10 @@ def bill_so_far(session: Session, account_id: str, month: str, prices: PriceList
         prices.currency,
         prices.minor_digits,
         lines,
-        sum(line.amount_minor for line in lines),
+        net + vat,
+        str(percent),
+        vat,
+        prices.issuer,
     )
 
 
@@ -244,6 +269,8 @@ def as_csv(bill: Bill) -> str:
     for line in bill.lines:
         values = asdict(line)
         rows.append((*(values[title] for title in titles), bill.currency))
+    if bill.vat_minor:
+        rows.append(("vat", "", bill.vat_percent, "", "", "", bill.vat_minor, bill.currency))
     rows.append(("total", "", "", "", "", "", bill.total_minor, bill.currency))
     return "".join(csv_lines(rows))
 
@@ -251,4 +278,5 @@ def as_csv(bill: Bill) -> str:
 def _stored(row: Invoice) -> Bill:
     document = json.loads(row.document)
     document["lines"] = tuple(Line(**line) for line in document["lines"])
+    document["issuer"] = tuple(document.get("issuer", ()))
     return Bill(**document)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from accounts import audit
-from accounts.clock import DAY_MS, month_of, now_ms
+from accounts.clock import DAY_MS, HOUR_MS, month_of, now_ms
 from accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from accounts.secret_tokens import new_api_key, new_id, token_hash
 from accounts.tables import ApiKey, QuotaMonth
@@ -21,6 +21,7 @@ MAX_SCOPES_CHARACTERS = 500
 MAX_RATE = 1000
 DEFAULT_RATE = 50
 MAX_DAYS = 3650
+MAX_OVERLAP_HOURS = 30 * 24
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class KeyView:
     created_ms: int
     expires_ms: int | None
     revoked_ms: int | None
+    replaced_by: str | None
 
     @property
     def works(self) -> bool:
@@ -120,20 +122,30 @@ def list_keys(session: Session, account_id: str) -> list[KeyView]:
             key.created_ms,
             key.expires_ms,
             key.revoked_ms,
+            key.replaced_by,
         )
         for key, used in rows
     ]
 
 
-def rotate_key(session: Session, account_id: str, key_id: str) -> ShownKey:
-    """Another text for the same rights, expiry and quota; the old one works no longer.
+def rotate_key(session: Session, account_id: str, key_id: str, overlap_hours: int = 0) -> ShownKey:
+    """Another text for the same rights, expiry and quota.
+
+    Args:
+        overlap_hours: how long the old one goes on working; they share one quota.
 
     Raises:
         NotFoundError: this account has no such working key.
+        ConflictError: it has been rotated, and works until its period is over.
+        InvalidValueError: a period of another length.
     """
+    if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
+        raise InvalidValueError(f"the old key may go on for {MAX_OVERLAP_HOURS} hours", "overlap")
     old = _own_key(session, account_id, key_id)
     if old.revoked_ms is not None:
         raise NotFoundError("that key is revoked")
+    if old.replaced_by is not None:
+        raise ConflictError("that key has been rotated already; rotate the new one")
     new, shown = new_id("key"), new_api_key()
     now = now_ms()
     session.add(
@@ -151,8 +163,14 @@ def rotate_key(session: Session, account_id: str, key_id: str) -> ShownKey:
             expires_ms=old.expires_ms,
         )
     )
-    old.revoked_ms = now
-    audit.record(session, "key rotated", account_id, detail=f"{key_id} to {new}")
+    old.replaced_by = new
+    if overlap_hours:
+        ends = now + overlap_hours * HOUR_MS
+        old.expires_ms = ends if old.expires_ms is None else min(ends, old.expires_ms)
+    else:
+        old.revoked_ms = now
+    detail = f"{key_id} to {new}, {overlap_hours} h"
+    audit.record(session, "key rotated", account_id, detail=detail)
     return ShownKey(new, shown)
 
 

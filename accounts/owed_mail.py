@@ -18,9 +18,11 @@ MAX_OPEN_LINKS = 5
 """Links that confirm one address, each with the password of its own registration."""
 
 
-def owe_verification(session: Session, email: str, password_hash: str) -> None:
+def owe_verification(
+    session: Session, email: str, password_hash: str, browser_hash: str | None = None
+) -> None:
     """A link that finishes a registration; where there is an account, word of that instead."""
-    _owe(session, VERIFY, email, password_hash)
+    _owe(session, VERIFY, email, password_hash, browser_hash)
 
 
 def owe_reset(session: Session, email: str) -> None:
@@ -28,11 +30,23 @@ def owe_reset(session: Session, email: str) -> None:
     _owe(session, RESET, email, None)
 
 
-def _owe(session: Session, kind: str, email: str, password_hash: str | None) -> None:
+def _owe(
+    session: Session,
+    kind: str,
+    email: str,
+    password_hash: str | None,
+    browser_hash: str | None = None,
+) -> None:
     now = now_ms()
     session.add(
         OwedMail(
-            kind=kind, email=email, password_hash=password_hash, tries=0, created_ms=now, due_ms=now
+            kind=kind,
+            email=email,
+            password_hash=password_hash,
+            browser_hash=browser_hash,
+            tries=0,
+            created_ms=now,
+            due_ms=now,
         )
     )
 
@@ -72,7 +86,9 @@ class MailWriter:
             .offset(MAX_OPEN_LINKS - 1)
         ).all()
         session.execute(delete(MailedToken).where(MailedToken.hash.in_(older)))
-        token = _new_token(session, account.id, VERIFY, VERIFY_HOURS, row.password_hash)
+        token = _new_token(
+            session, account.id, VERIFY, VERIFY_HOURS, row.password_hash, row.browser_hash
+        )
         return Mail(
             row.email,
             "Confirm your address",
@@ -93,7 +109,12 @@ class MailWriter:
 
 
 def _new_token(
-    session: Session, account_id: str, purpose: str, hours: int, password_hash: str | None
+    session: Session,
+    account_id: str,
+    purpose: str,
+    hours: int,
+    password_hash: str | None,
+    browser_hash: str | None = None,
 ) -> str:
     token = new_token()
     session.add(
@@ -102,6 +123,7 @@ def _new_token(
             account_id=account_id,
             purpose=purpose,
             password_hash=password_hash,
+            browser_hash=browser_hash,
             expires_ms=now_ms() + hours * HOUR_MS,
         )
     )

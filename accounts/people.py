@@ -98,10 +98,13 @@ class People:
         self._registrations = Limit("registration", settings.registration_attempts, window)
         self._mails = Limit("mail", MAILS_PER_ADDRESS, window)
 
-    def register(self, email: str, password: str, client: str) -> None:
+    def register(self, email: str, password: str, client: str, browser: str = "") -> None:
         """Have a token mailed to a new account's address.
 
         A registered address gets another mail instead, and the caller sees no difference.
+
+        Args:
+            browser: a secret of the browser that it is done in, if any; see ``verify``.
 
         Raises:
             InvalidValueError: the address or the password cannot be taken.
@@ -112,12 +115,28 @@ class People:
         self._count_mail(email, client)
         password_hash = self._passwords.hash(password)
         with self._database.write() as session:
-            owe_verification(session, email, password_hash)
+            owe_verification(
+                session, email, password_hash, token_hash(browser) if browser else None
+            )
         self._outbox.notify()
 
-    def verify(self, token: str, password: str) -> None:
-        """Both are needed: the token proves the address, the password proves that it was the
-        address's owner who registered, and not somebody else in their name.
+    def registered_in(self, token: str, browser: str) -> bool:
+        """Whether a token belongs to a registration that was made in this browser.
+
+        Raises:
+            InvalidValueError: the token is unknown, used or too old.
+        """
+        with self._database.read() as session:
+            row = find_mailed(session, token, VERIFY)
+            return _made_in(row, browser)
+
+    def verify(self, token: str, password: str, browser: str = "") -> str:
+        """The token proves the address; the password, or a secret of the browser in which it was
+        chosen, proves that it was the address's owner who registered, and not somebody else in
+        their name.
+
+        Returns:
+            The account's id.
 
         Raises:
             InvalidValueError: the token is unknown, used or too old, or the password is not
@@ -127,9 +146,12 @@ class People:
         with self._database.read() as session:
             row = find_mailed(session, token, VERIFY)
             stored = _Stored(row.account_id, row.password_hash)
-        attempt = self._count(Subject(self._logins, f"verification of {stored.account_id}"))
-        if not self._passwords.fits(password, stored.password_hash):
-            raise InvalidValueError("that is not the password of the registration", "password")
+            proven = _made_in(row, browser)
+        attempt: list[int] = []
+        if not proven:
+            attempt = self._count(Subject(self._logins, f"verification of {stored.account_id}"))
+            if not self._passwords.fits(password, stored.password_hash):
+                raise InvalidValueError("that is not the password of the registration", "password")
         with self._database.write() as session:
             row = find_mailed(session, token, VERIFY)
             give_back(session, attempt)
@@ -139,6 +161,7 @@ class People:
             # Links of other registrations of this address end here.
             self._drop_mailed(session, account.id, VERIFY, row.hash)
             audit.record(session, "address verified", account.id)
+            return account.id
 
     def log_in(self, email: str, password: str, client: str) -> NewSession:
         """Open a session.
@@ -367,6 +390,10 @@ def find_mailed(session: Session, token: str, purpose: str) -> MailedToken:
 def _still(account: Account, stored: _Stored) -> bool:
     """Whether who knew the password a moment ago may log in now."""
     return account.password_hash == stored.password_hash and may_log_in(account)
+
+
+def _made_in(row: MailedToken, browser: str) -> bool:
+    return bool(browser) and same(row.browser_hash or "", token_hash(browser))
 
 
 def _known_hash(address: str, client: str) -> str:

@@ -35,6 +35,7 @@ class Period:
 
     first_month: str
     models: dict[str, dict[str, UnitPrice]]
+    vat_percent: Decimal = Decimal(0)
 
     def of(self, model: str) -> dict[str, UnitPrice]:
         return self.models.get(model, self.models[EVERY_MODEL])
@@ -45,6 +46,8 @@ class PriceList:
     currency: str
     minor_digits: int
     periods: tuple[Period, ...]
+    issuer: tuple[str, ...] = ()
+    """Who bills: name, address, tax number, as lines."""
 
     def of_month(self, month: str) -> Period:
         """Raises PriceListError if the month is before the first period."""
@@ -74,6 +77,7 @@ def read_prices(path: Path) -> PriceList:
             _period(item, f"periods[{index}]") for index, item in enumerate(document["periods"])
         )
         currency, digits = document["currency"], document["minor_digits"]
+        issuer = document.get("issuer", [])
     except (KeyError, TypeError) as error:
         raise PriceListError(f"{path}: {error} is missing or of the wrong kind") from None
     months = [period.first_month for period in periods]
@@ -81,7 +85,9 @@ def read_prices(path: Path) -> PriceList:
         raise PriceListError(f"{path}: periods begin one after the other")
     if not isinstance(currency, str) or len(currency) != 3 or digits not in range(5):
         raise PriceListError(f"{path}: currency has three letters, minor_digits is 0 to 4")
-    return PriceList(currency, digits, periods)
+    if not isinstance(issuer, list) or not all(isinstance(line, str) for line in issuer):
+        raise PriceListError(f"{path}: issuer is a list of lines")
+    return PriceList(currency, digits, periods, tuple(issuer))
 
 
 def _period(item: dict[str, Any], place: str) -> Period:
@@ -99,7 +105,18 @@ def _period(item: dict[str, Any], place: str) -> Period:
     }
     if EVERY_MODEL not in models:
         raise PriceListError(f'{place}.models: "*" is missing')
-    return Period(first, models)
+    return Period(first, models, _vat_percent(item, place))
+
+
+def _vat_percent(item: dict[str, Any], place: str) -> Decimal:
+    text = item.get("vat_percent", "0")
+    try:
+        percent = Decimal(text) if isinstance(text, str) else None
+    except InvalidOperation:
+        percent = None
+    if percent is None or not (percent.is_finite() and 0 <= percent <= 100):
+        raise PriceListError(f"{place}.vat_percent: a number from 0 to 100, in quotes")
+    return percent
 
 
 def _unit_price(item: dict[str, Any], place: str) -> UnitPrice:

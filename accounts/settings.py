@@ -140,6 +140,11 @@ class AccountsSettings(CommandSettings, StrangerSettings):
     oidc_client_id: str = Field("", description="our name there")
     oidc_client_secret: SecretStr = Field(SecretStr(""), description="our secret there")
 
+    @property
+    def model_names(self) -> list[str]:
+        # Older settings name each model's task too (``name=task``).
+        return [item.partition("=")[0] for item in self.models.split()]
+
     @model_validator(mode="after")
     def _production_is_complete(self) -> AccountsSettings:
         if self.development:

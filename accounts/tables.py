@@ -52,6 +52,8 @@ class MailedToken(Base):
     purpose: Mapped[str] = mapped_column(String(16))
     password_hash: Mapped[str | None] = mapped_column(String(200))
     """Of the registration that the token was mailed for."""
+    browser_hash: Mapped[str | None] = mapped_column(String(64))
+    """SHA-256 of a cookie of the browser that registered."""
     expires_ms: Mapped[int] = mapped_column(BigInteger)
     used_ms: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -87,6 +89,8 @@ class ApiKey(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int | None] = mapped_column(BigInteger)
     revoked_ms: Mapped[int | None] = mapped_column(BigInteger)
+    replaced_by: Mapped[str | None] = mapped_column(String(24))
+    """The key that it was rotated to."""
 
 
 class Event(Base):
@@ -235,6 +239,7 @@ class OwedMail(Base):
     kind: Mapped[str] = mapped_column(String(16))
     email: Mapped[str] = mapped_column(String(254))
     password_hash: Mapped[str | None] = mapped_column(String(200))
+    browser_hash: Mapped[str | None] = mapped_column(String(64))
     tries: Mapped[int] = mapped_column(Integer)
     created_ms: Mapped[int] = mapped_column(BigInteger)
     due_ms: Mapped[int] = mapped_column(BigInteger, index=True)

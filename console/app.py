@@ -28,14 +28,16 @@ from accounts.errors import (
 )
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
+from console.bills import bill_pages
 from console.front import front_page
+from console.keys import KeysPage, key_pages
 from console.limits import BodyLimit
-from console.member import member_pages
 from console.operator import operator_pages
 from console.pages import Pages, see_other
 from console.provider import CALLBACK, provider_pages
 from console.security import header_middleware
 from console.sign_up import sign_up
+from console.usage import usage_pages
 from console.visit import Visits
 
 STATIC = Path(__file__).parent / "static"
@@ -73,8 +75,11 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(api(service))
     app.include_router(front_page(service, visits, pages))
-    app.include_router(sign_up(service, visits, pages))
-    app.include_router(member_pages(service, visits, pages))
+    keys_page = KeysPage(service, pages)
+    app.include_router(sign_up(service, visits, pages, keys_page))
+    app.include_router(key_pages(service, visits, pages, keys_page))
+    app.include_router(usage_pages(service, visits, pages))
+    app.include_router(bill_pages(service, visits, pages))
     app.include_router(operator_pages(service, visits, pages))
     if service.settings.oidc_issuer:
         provider = OpenIdProvider(

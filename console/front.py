@@ -23,8 +23,7 @@ def front_page(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     settings = service.settings
     cards = Cards(settings.model_root)
-    # Older settings name each model's task too (``name=task``); the page tells it by the answer.
-    models = [item.partition("=")[0] for item in settings.models.split()]
+    models = settings.model_names
     samples = sorted(path.name for path in SAMPLES.iterdir())
 
     def known(model: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from accounts.clock import moment
+from accounts.clock import moment, month_name
 from accounts.errors import AccountsError
 from accounts.service import Service
 from console.visit import Visit, Visits
@@ -31,6 +31,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.filters["month"] = month_name
         self._templates.filters["day"] = lambda ms: f"{moment(ms):%Y-%m-%d}"
         self._templates.filters["minute"] = lambda ms: f"{moment(ms):%Y-%m-%d %H:%M}"
         self._templates.filters["grouped"] = lambda number: f"{number:,}".replace(",", "\u202f")

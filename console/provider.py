@@ -28,9 +28,7 @@ def provider_pages(
         try:
             address = provider.address(challenge)
         except AccountsError as error:
-            return pages.refused(
-                request, visits.of(request), "login", error, email="", verified=False
-            )
+            return pages.refused(request, visits.of(request), "login", error, email="")
         response = RedirectResponse(address, status_code=303)
         response.set_cookie(
             cookie,
@@ -53,9 +51,7 @@ def provider_pages(
                 )
                 opened = service.people.open_session(session, account)
         except AccountsError as error:
-            response = pages.refused(
-                request, visits.of(request), "login", error, email="", verified=False
-            )
+            response = pages.refused(request, visits.of(request), "login", error, email="")
         else:
             response = see_other("/keys")
             visits.open(response, opened)

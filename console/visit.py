@@ -15,6 +15,9 @@ from accounts.secret_tokens import new_token
 from accounts.service import Service
 from console.security import is_own_origin
 
+REGISTRATION_SECONDS = 48 * 3600
+"""As long as a link in a mail works."""
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -30,7 +33,7 @@ class Visit:
 
 
 class Visits:
-    """Reads and writes the two cookies."""
+    """Reads and writes the cookies."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -39,6 +42,7 @@ class Visits:
         prefix = "__Host-" if self.secure else ""
         self._session_cookie = f"{prefix}session"
         self._visitor_cookie = f"{prefix}visitor"
+        self._browser_cookie = f"{prefix}registration"
 
     def of(self, request: Request) -> Visit:
         token = self.token(request)
@@ -50,6 +54,21 @@ class Visits:
                 pass
         visitor = request.cookies.get(self._visitor_cookie, "")
         return Visit(None, visitor or new_token(), not visitor)
+
+    def require(self, request: Request) -> tuple[Visit, Login]:
+        """Raises NotLoggedInError."""
+        visit = self.of(request)
+        if visit.login is None:
+            raise NotLoggedInError
+        return visit, visit.login
+
+    def browser(self, request: Request) -> str:
+        """The secret of a browser that somebody registers in; empty where nobody has."""
+        return request.cookies.get(self._browser_cookie, "")
+
+    def remember_browser(self, response: Response, secret: str) -> None:
+        # Sent also when a link in a mail is followed, which the visitor's is not.
+        self._set(response, self._browser_cookie, secret, REGISTRATION_SECONDS, "lax")
 
     def token(self, request: Request) -> str:
         """Of the session; empty where there is none."""

@@ -147,7 +147,7 @@ def test_bills_are_issued_once(database, capsys):
         assert main(["invoices", month_of(at)]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == second
-    assert first.endswith("0.30 EUR")
+    assert first.endswith("0.36 EUR")
     assert main(["invoices", month_of(now_ms())]) == 1
 
 

@@ -28,7 +28,7 @@ class Person:
         clicks: how many times something was clicked.
     """
 
-    def __init__(self, driver: webdriver.Chrome, site: str, folder: Path) -> None:
+    def __init__(self, driver: webdriver.Chrome, site: str, folder: Path | None) -> None:
         self.driver = driver
         self.site = site
         self.clicks = 0
@@ -89,8 +89,8 @@ class Person:
         actions.release().perform()
 
     def look(self, name: str) -> None:
-        """At the page in both schemes and three widths: by axe, for what is cut off; keep a picture
-        of each.
+        """At the page in both schemes and three widths: by axe, and for what is cut off. A picture
+        of each is kept where there is a folder for them.
         """
         for scheme in SCHEMES:
             feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -101,9 +101,11 @@ class Person:
                     "const e = document.documentElement; return [e.scrollWidth, e.scrollHeight]"
                 )
                 assert seen[0] <= width, f"{name} is {seen[0]} pixels wide at {width}"
-                self._accessible(f"{name}, {scheme}, {width} pixels wide")
-                self._size(width, seen[1])
-                self.driver.save_screenshot(str(self._folder / f"{name}-{device}-{scheme}.png"))
+                if device != "wide":
+                    self._accessible(f"{name}, {scheme}, {width} pixels wide")
+                if self._folder is not None:
+                    self._size(width, seen[1])
+                    self.driver.save_screenshot(str(self._folder / f"{name}-{device}-{scheme}.png"))
         self._devtools("Emulation.clearDeviceMetricsOverride")
         self._devtools("Emulation.setEmulatedMedia", features=[])
 

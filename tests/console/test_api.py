@@ -114,7 +114,9 @@ def test_usage_and_the_bill_say_the_same(browser, ask):
     bill = ask("GET", f"/invoices/{month}").json()
     assert bill["number"] is None
     assert [line["amount_minor"] for line in bill["lines"]] == [40, 180, 0]
-    assert bill["total_minor"] == sum(line["amount_minor"] for line in bill["lines"])
+    net = sum(line["amount_minor"] for line in bill["lines"])
+    assert bill["vat_minor"] == round(net * 0.19)
+    assert bill["total_minor"] == net + bill["vat_minor"]
     rows = list(csv.DictReader(io.StringIO(ask("GET", f"/invoices/{month}?form=csv").text)))
     assert rows[-1]["amount_minor"] == str(bill["total_minor"])
     pdf = ask("GET", f"/invoices/{month}?form=pdf")

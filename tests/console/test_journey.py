@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from selenium.webdriver.common.by import By
 
 from accounts.database import Database, open_database
 from accounts.people import OPERATOR, set_role
+from tests.conftest import ROOT
 from tests.console.conftest import EMAIL, PASSWORD
 from tests.console.person import SECONDS, Person
 from tests.waiting import wait_until
@@ -30,40 +36,84 @@ def mailed_link(folder: Path) -> str:
     return links()[-1]
 
 
-def test_from_signing_up_to_the_bill(person: Person, folder: Path) -> None:
-    person.go("/register")
+def test_from_signing_up_to_a_curl_with_a_key_and_to_the_bill(
+    person: Person, folder: Path, tmp_path: Path
+) -> None:
+    """Three screens: the form, the mail's notice, and the key with its command."""
+    person.go("/")
+    person.click("nav a[href='/register']")
+    person.text("form.card h1, main h1")
+    person.clicks = 0
+    person.look("sign-up")
+    started = time.monotonic()
     person.type("email", EMAIL)
     person.type("password", PASSWORD)
     person.press("Sign up")
+    screens = 2
     assert EMAIL in person.text("main [role=status]")
-    person.go(mailed_link(folder))
-    person.type("password", PASSWORD)
-    person.press("Confirm")
-    person.type("email", EMAIL)
-    person.type("password", PASSWORD)
-    person.press("Log in")
-
-    person.type("name", "laptop")
-    person.press("Make the key")
-    key = person.driver.find_element(By.ID, "new-key").get_attribute("value")
-    assert key.startswith("vk_")
+    took = time.monotonic() - started
+    person.look("sign-up-mail")
+    started = time.monotonic()
+    link = mailed_link(folder)
+    person.driver.execute_script("window.leaving = false")
+    person.go(link)
+    # The page of the link sends its form by itself.
+    field = person.wait(lambda d: d.find_element(By.ID, "new-key"))
+    screens += 1
+    assert screens <= 3
+    key = field.get_attribute("value")
+    command = person.text("#curl")
+    shutil.copy(ROOT / "samples" / "seven.png", tmp_path / "picture.png")
+    done = subprocess.run(
+        ["bash", "-c", f"{command} -s"],
+        cwd=tmp_path,
+        env={**os.environ, "KEY": key},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert json.loads(done.stdout)["predictions"]
+    took += time.monotonic() - started
+    print(f"{screens} screens, {person.clicks} click, {took:.1f} s besides reading the mail")
+    person.click("[data-reveal=new-key]")
+    assert field.get_attribute("type") == "text"
+    # A picture of a key that works has no place in a document.
+    person.driver.execute_script("arguments[0].value = 'vk_…'", field)
+    person.look("key")
     person.press("Try it in this browser")
     person.draw()
     assert person.text("#label") == "7"
     assert person.text("#tries-left") == "Answered with your key."
 
+    person.go("/keys")
+    person.click("[aria-label='Rotate first key']")
+    assert "Rotate first key?" in person.text("h1")
+    person.look("rotate")
+    person.press("Make the new key")
+    assert person.text("#shown-title") == "Your new key"
+    assert "being replaced" in person.text("main table")
+    person.driver.execute_script("document.getElementById('new-key').value = 'vk_…'")
+    person.look("keys")
+
     person.go("/usage")
-    assert person.text("#total-requests") == "1"
-    rows = person.driver.find_elements(By.CSS_SELECTOR, "main .scroll:last-of-type tbody tr")
-    assert len(rows) == 1
+    assert person.text("#total-requests") == "2"
+    assert person.texts(".allowance .row span:last-child")[0] == "998 of 1000 left"
+    person.look("usage")
 
     person.go("/invoices")
-    amounts = [cell.text for cell in person.driver.find_elements(By.CSS_SELECTOR, ".amount")]
+    amounts = [Decimal(text.split()[0]) for text in person.texts(".amount")]
     assert len(amounts) == 3
-    total = person.text("#total")
-    assert sum(Decimal(a.split()[0]) for a in amounts) == Decimal(total.split()[0])
+    net, vat, total = (Decimal(person.text(f"#{n}").split()[0]) for n in ("net", "vat", "total"))
+    assert (sum(amounts), net + vat) == (net, total)
+    person.look("bills")
     person.go("/account")
-    assert person.complaints() == []
+    person.look("account")
+    person.go("/login")
+    person.look("log-in")
+    person.go("/nothing-here")
+    person.look("problem")
+    assert all("404" in said for said in person.complaints())
 
 
 def test_an_operator_sees_the_split_of_traffic(person: Person, folder: Path) -> None:

@@ -25,7 +25,12 @@ def member(browser):
 
 def make_key(browser):
     text = browser.send("/keys", name="laptop", rate_per_second="5").text
-    return re.search(r"vk_[A-Za-z0-9_-]+", text)[0], text
+    return shown_key(text), text
+
+
+def shown_key(text):
+    """Of the one field that has a key in full."""
+    return re.search(r'id="new-key"[^>]* value="(vk_[A-Za-z0-9_-]+)"', text)[1]
 
 
 def test_members_pages_ask_strangers_to_log_in(browser):
@@ -70,15 +75,36 @@ def test_a_key_is_shown_by_one_answer_only(member):
     assert f"{key[:7]}…{key[-4:]}" in member.page("/keys")
 
 
-def test_a_key_is_rotated_and_revoked_by_its_buttons(member):
+def key_ids(text, action):
+    return re.findall(rf"/keys/(key_\w+)/{action}", text)
+
+
+def test_a_key_is_rotated_and_the_old_one_goes_on_for_a_while(member):
     first, text = make_key(member)
-    key_id = re.search(r"/keys/(key_\w+)/rotate", text)[1]
-    rotated = member.send(f"/keys/{key_id}/rotate", "/keys").text
-    second = re.search(r"vk_[A-Za-z0-9_-]+", rotated)[0]
+    key_id = key_ids(text, "rotate")[0]
+    asked = member.page(f"/keys/{key_id}/rotate")
+    assert "The old key works for" in asked
+    rotated = member.send(f"/keys/{key_id}/rotate", f"/keys/{key_id}/rotate", overlap="24").text
+    second = shown_key(rotated)
     assert second != first
-    (left,) = re.findall(r"/keys/(key_\w+)/revoke", rotated)
-    answer = member.send(f"/keys/{left}/revoke", "/keys")
-    assert answer.headers["location"] == "/keys"
+    assert "being replaced" in rotated
+    # It is not rotated twice, but can be revoked before its time.
+    assert key_id not in key_ids(rotated, "rotate")
+    assert key_id in key_ids(rotated, "revoke")
+    again = member.send(f"/keys/{key_id}/rotate", "/keys", overlap="24")
+    assert again.status_code == 409
+    at_once = member.send(f"/keys/{key_ids(rotated, 'rotate')[0]}/rotate", "/keys", overlap="0")
+    assert "badge bad" in at_once.text
+    assert member.send(f"/keys/{key_id}/rotate", "/keys", overlap="9999").status_code == 400
+
+
+def test_a_key_is_revoked_after_it_was_asked_about(member):
+    _, text = make_key(member)
+    for key_id in set(key_ids(text, "revoke")):
+        path = f"/keys/{key_id}/revoke"
+        assert "This cannot be undone" in member.page(path)
+        assert member.send(path, path).headers["location"] == "/keys"
+        assert member.http.get(path).status_code == 404
     assert "/revoke" not in member.page("/keys")
 
 
@@ -87,7 +113,7 @@ def test_odd_forms_come_back_with_what_is_wrong(member, fields):
     answer = member.send("/keys", **{"name": "laptop", **fields})
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
-    assert "vk_" not in re.sub(r"vk_…", "", answer.text)
+    assert "new-key" not in answer.text
 
 
 def test_a_form_without_its_token_is_refused(member):
@@ -98,7 +124,7 @@ def test_a_form_without_its_token_is_refused(member):
     ):
         for csrf in ({}, {"csrf": "made up"}):
             assert member.http.post(path, data={**fields, **csrf}).status_code == 403, path
-    assert "<caption>Your keys" not in member.page("/keys")
+    assert "laptop</th>" not in member.page("/keys")
 
 
 def test_a_form_of_another_site_is_refused(member):
@@ -215,3 +241,36 @@ def test_a_model_without_a_card_is_offered_all_the_same(service, tmp_path):
     settings = AccountsSettings(development=True, models="mine other", model_root=tmp_path)
     with TestClient(create_app(replace(service, settings=settings))) as client:
         assert 'value="other"' in client.get("/").text
+
+
+def test_who_registered_in_this_browser_is_not_asked_for_the_password(browser):
+    browser.send("/register", email=EMAIL, password=PASSWORD)
+    token = browser.mailbox.token()
+    page = browser.page(f"/verify?token={token}")
+    assert 'name="password"' not in page
+    assert "data-at-once" in page
+    text = browser.send("/verify", f"/verify?token={token}", token=token).text
+    assert shown_key(text).startswith("vk_")
+    assert "Log out" in text
+    assert browser.http.get("/keys").status_code == 200
+
+
+def test_in_another_browser_the_password_is_asked_for(browser):
+    """A link alone proves no password: somebody else may have registered the address."""
+    browser.send("/register", email=EMAIL, password="an attacker's own")
+    token = browser.mailbox.token()
+    browser.http.cookies.clear()
+    browser.send("/register", email="other@example.org", password=PASSWORD)
+    path = f"/verify?token={token}"
+    assert 'name="password"' in browser.page(path)
+    answer = browser.send("/verify", path, token=token, password="")
+    assert (answer.status_code, "vk_" in answer.text) == (400, False)
+    assert browser.http.get("/keys").headers["location"] == "/login"
+
+
+def test_what_is_wrong_stands_beside_its_field(member):
+    text = member.send("/keys", name="laptop", days="soon").text
+    field = re.search(r'<input id="days"[^>]*>\s*<p class="wrong" id="([^"]+)">([^<]+)</p>', text)
+    assert field[1] == "days-about"
+    assert "no whole number." in field[2]
+    assert 'aria-invalid="true"' in field[0]
