@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from predictor.engines.engine import Arrays, EngineError, EngineOptions, Session
 from predictor.engines.exported import check_names, export_refusal, needed_bytes, onnx_export
 
 if TYPE_CHECKING:
-    from openvino import InferRequest
+    from openvino import CompiledModel, InferRequest
 
 
 EXTERNAL = re.compile(rb"[\x00\x08]location")
@@ -69,8 +69,8 @@ class OpenVinoSession:
 
         if EXTERNAL.search(program):
             raise EngineError("cannot be loaded: its weights lie in another file")
-        core = openvino.Core()
-        settings = {
+        self._core = openvino.Core()
+        self._settings = {
             # Its own choice is bfloat16 wherever the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if options.precision == "bfloat16" else "f32",
             # One thread for each pass, as many passes as there are workers.
@@ -80,17 +80,18 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            model = core.read_model(program)
+            self._model = model = self._core.read_model(program)
             inputs, outputs = (
                 [port.any_name for port in ports] for ports in (model.inputs, model.outputs)
             )
             check_names(inputs, outputs, contract)
-            self._compiled = core.compile_model(model, "CPU", settings)
+            self._compiled: CompiledModel | None = self._compile()
         except RuntimeError as error:
             raise EngineError(f"cannot be loaded: {error}") from None
         self._outputs = range(len(contract.outputs))
         self._size_bytes = len(program)
         self._requests: dict[int, InferRequest] = {}
+        self._lock = Lock()
 
     @property
     def memory_bytes(self) -> int:
@@ -98,10 +99,7 @@ class OpenVinoSession:
 
     def run(self, batch: NDArray[np.generic]) -> Arrays:
         """Waits while a thread of OpenVINO's computes: only there can a run be stopped."""
-        request = self._requests.get(get_ident())
-        if request is None:
-            request = self._compiled.create_infer_request()
-            self._requests[get_ident()] = request
+        request = self._request()
         request.start_async({0: batch}, share_inputs=True)
         request.wait()
         # The next run writes over what this one has given.
@@ -111,4 +109,21 @@ class OpenVinoSession:
         request = self._requests.get(thread)
         if request is not None:
             request.cancel()
+            # OpenVINO 2026.4: a run after one that was cancelled may go on with that one's shapes.
+            # What was compiled is left to the runs that are on it; the next one compiles anew.
+            with self._lock:
+                self._compiled, self._requests = None, {}
         return True
+
+    def _request(self) -> InferRequest:
+        """Of the thread that asks."""
+        with self._lock:
+            found = self._requests.get(get_ident())
+            if found is None:
+                if self._compiled is None:
+                    self._compiled = self._compile()
+                found = self._requests[get_ident()] = self._compiled.create_infer_request()
+        return found
+
+    def _compile(self) -> CompiledModel:
+        return self._core.compile_model(self._model, "CPU", self._settings)
