@@ -31,7 +31,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
-  cluster cluster-delete images render deploy undeploy predict-cluster cards \
+  cluster cluster-delete images render deploy undeploy predict-cluster overlay cards \
   registry canary status promote rollback history rollout
 
 help:  ## list the targets
@@ -124,6 +124,9 @@ undeploy:  ## take OVERLAY away, its namespace included
 
 predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…, KEY=…
 	@$(call vision,transformer) predict-cluster --model $(MODEL) $(call option,image,$(IMAGE)) $(call option,gateway,$(GATEWAY)) $(call option,key,$(KEY))
+
+overlay:  ## write the overlay NAME with MODELS="flowers mnist=1", else as OVERLAY
+	@$(call vision,transformer) overlay --base $(OVERLAY) $(call option,models,$(MODEL_ROOT)) '$(NAME)' $(MODELS)
 
 cards:  ## component `cards` from the revisions in MODEL_ROOT
 	@$(call vision,transformer) cards $(call option,models,$(MODEL_ROOT))

@@ -83,6 +83,7 @@ COMMANDS = {
     ),
     "undeploy": _cluster("take an overlay away", "undeploy"),
     "predict-cluster": _cluster("send one image through the gateway", "predict"),
+    "overlay": _cluster("write an overlay with models of your own", "overlay"),
     "cards": _cluster("write the component of model cards", "cards"),
     "registry": Command(
         "Rollouts",

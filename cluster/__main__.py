@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artifact import ArtifactError
-from cluster import cards, gateway, images, overlay, platform
+from cluster import cards, gateway, images, overlay, own_overlay, platform
 from cluster.commands import ROOT, ClusterError
 from common.kubernetes import Cluster, KubernetesError
 
@@ -50,6 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     asked.add_argument("--key", default="", help="API key, where the service is behind accounts")
     carded = verbs.add_parser("cards", help="a ConfigMap of model cards for the transformer")
     carded.add_argument("--models", type=Path, default=ROOT / "models")
+    own = verbs.add_parser("overlay", help="write an overlay with models of your own")
+    own.add_argument("name", help="of the folder under manifests/overlays")
+    own.add_argument("served", nargs="+", metavar="MODEL[=REVISION]")
+    own.add_argument("--base", default="minikube", help="overlay whose settings it has")
+    own.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     options = parser.parse_args(arguments)
     try:
         VERBS[options.verb](options)
@@ -94,6 +99,12 @@ def _deploy(options: argparse.Namespace) -> None:
     overlay.deploy(_overlay(options), wanted)
 
 
+def _own_overlay(options: argparse.Namespace) -> None:
+    revisions = own_overlay.revisions_to_serve(options.models, options.served)
+    folder = own_overlay.write_overlay(options.name, overlay.Overlay(options.base), revisions)
+    print(f"wrote {folder.relative_to(ROOT)}; deploy it: make images deploy OVERLAY={options.name}")
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "create": lambda options: platform.create(_profile(options)),
     "delete": lambda options: platform.delete(_profile(options)),
@@ -102,6 +113,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "deploy": _deploy,
     "undeploy": lambda options: overlay.undeploy(_overlay(options)),
     "predict": _predict,
+    "overlay": _own_overlay,
     "cards": lambda options: print("\n".join(cards.write_component(options.models))),
 }
 

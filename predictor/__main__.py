@@ -21,15 +21,14 @@ from serving.quota import cpu_quota
 from serving.selection import require_different, select
 from serving.server import VisionServer, configure_logs
 
-DEFAULT = [ModelSelection("mnist", "1"), ModelSelection("fashion-mnist", "2")]
-
 
 def main() -> int:
     parser = server_arguments("python -m predictor", "Holds PyTorch models and answers tensors.")
     try:
         options = read_arguments(parser)
-        selections: list[ModelSelection] = options.models or DEFAULT
         settings = read_settings(PredictorSettings, os.environ)
+        everything = [ModelSelection("", settings.model_root)]
+        selections: list[ModelSelection] = options.models or everything
         for selection in selections:
             if selection.selector is None:
                 raise ValueError(f"--model={selection.name}: which revision? --model=NAME=REVISION")

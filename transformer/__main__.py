@@ -29,7 +29,6 @@ from transformer.hop import ClientSettings, PredictorClient
 from transformer.settings import TransformerSettings
 from transformer.tasks import model_for
 
-DEFAULT = [ModelSelection("mnist", None), ModelSelection("fashion-mnist", None)]
 GATEWAY_PORT = 80
 """Where the cluster's local gateway listens; KServe names the host without a port."""
 
@@ -57,7 +56,8 @@ def main() -> int:
     except (SettingError, ValueError, OSError) as error:
         print(f"transformer: {error}", file=sys.stderr)
         return 2
-    selections: list[ModelSelection] = options.models or DEFAULT
+    everything = [ModelSelection("", settings.model_root)]
+    selections: list[ModelSelection] = options.models or everything
     executor = ThreadPoolExecutor(
         settings.decode_threads or max(1, round(cpu_quota())), thread_name_prefix="decode"
     )

@@ -47,11 +47,11 @@ def revisions(models: list[PredictorModel] | None) -> list[str]:
     return [model._loaded.card.identity for model in models]
 
 
-def test_it_holds_both_models_by_default(
+def test_by_default_it_holds_the_newest_of_every_model(
     monkeypatch: pytest.MonkeyPatch, threads: list[int]
 ) -> None:
     assert run(monkeypatch) == 0
-    assert revisions(FakeServer.started) == ["mnist/1", "fashion-mnist/2"]
+    assert revisions(FakeServer.started) == ["fashion-mnist/2", "mnist/2"]
     assert set(threads) == {1}
 
 

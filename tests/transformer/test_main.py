@@ -112,12 +112,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return entry.main()
 
 
-def test_it_fronts_both_models_by_default(
+def test_by_default_it_fronts_every_model(
     hops: list[ClientSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, "--predictor_host=vision-predictor.default") == 0
     assert FakeServer.started is not None
-    assert [model.name for model in FakeServer.started[1]] == ["mnist", "fashion-mnist"]
+    assert [model.name for model in FakeServer.started[1]] == ["fashion-mnist", "mnist"]
     assert FakeServer.options.enable_grpc is False
     assert FakeServer.also_ready is None
     (hop,) = hops
