@@ -11,13 +11,15 @@ from artifact import ArtifactError
 from common.settings import SettingError, read_settings
 from predictor.engines import EngineOptions
 from predictor.engines.precision import usable_precision
+from predictor.held import Held
 from predictor.loading import load
 from predictor.model import PredictorModel
+from predictor.on_demand import OnDemand, Residents
 from predictor.settings import PredictorSettings
 from predictor.workers import WorkerPool
 from serving.arguments import ModelSelection, read_arguments, server_arguments
 from serving.heartbeat import Heartbeat
-from serving.quota import cpu_quota
+from serving.quota import cpu_quota, memory_limit
 from serving.selection import require_different, select
 from serving.server import VisionServer, configure_logs
 
@@ -43,14 +45,21 @@ def main() -> int:
         try:
             selected = [found for s in selections for found in select(s, root, options)]
             require_different(selected)
+            engine = settings.engine
+            residents = Residents(
+                pool,
+                lambda revision: load(revision, engine, how),
+                settings.max_model_bytes or memory_limit() // 3,
+            )
             models = [
                 PredictorModel(
-                    pool.run_on_first_worker(load, revision, settings.engine, how),
-                    pool,
+                    Held(pool.run_on_first_worker(load, item.revision, engine, how), pool)
+                    if item.named
+                    else OnDemand(item.revision, residents),
                     settings.max_instances,
-                    name,
+                    item.name,
                 )
-                for name, revision, _ in selected
+                for item in selected
             ]
         except ArtifactError as error:
             for line in str(error).splitlines():

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from artifact import TensorInput
 from predictor.engines import Arrays
-from predictor.loading import LoadedRevision
-from predictor.workers import BatchQueue, WorkerPool
+from predictor.held import Source
 from serving.errors import ContractRefusedError, InvalidRequestError, TooLargeError
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import (
@@ -53,28 +52,26 @@ class PredictorModel(ServedModel):
     """Validates tensors against the contract and runs the network off the event loop.
 
     Args:
-        loaded: the one revision that answers.
-        pool: where it computes; shared by all models.
+        source: of the one revision that answers.
         max_instances: most rows in one request.
         name: that it is served as; its card's where none is said.
     """
 
-    def __init__(
-        self, loaded: LoadedRevision, pool: WorkerPool, max_instances: int, name: str = ""
-    ) -> None:
-        super().__init__(name or loaded.card.name)
-        self._loaded = loaded
-        self._queue = BatchQueue(
-            pool, loaded.session.run, loaded.max_instances_per_pass, loaded.session.stop
-        )
+    def __init__(self, source: Source, max_instances: int, name: str = "") -> None:
+        super().__init__(name or source.card.name)
+        self._source = source
         self._max_instances = max_instances
-        self._contract = loaded.card.contract
-        self._contract_digest = loaded.card.contract.digest
-        self._json_limits = json_limits(loaded.card.contract.input, max_instances)
-        self.ready = True
+        self._contract = source.card.contract
+        self._contract_digest = source.card.contract.digest
+        self._json_limits = json_limits(source.card.contract.input, max_instances)
+        self.on_demand = source.on_demand
+        source.watch(self._set_ready)
+
+    def _set_ready(self, ready: bool) -> None:
+        self.ready = ready
 
     def start(self) -> None:
-        """Nothing to do: the revision is loaded before there is a model."""
+        """Nothing to do: the revision is loaded before there is a model, or by its requests."""
 
     def get_input_types(self) -> list[dict[str, Any]]:
         spec = self._contract.input
@@ -96,7 +93,7 @@ class PredictorModel(ServedModel):
         if payload.contract_digest not in (None, self._contract_digest):
             raise ContractRefusedError(
                 f"contract_digest is {payload.contract_digest}; "
-                f"{self._loaded.card.identity} has {self._contract_digest}",
+                f"{self._source.card.identity} has {self._contract_digest}",
                 code="contract_mismatch",
             )
         check_batch(payload.batch, self._contract.input, self._max_instances)
@@ -105,8 +102,8 @@ class PredictorModel(ServedModel):
     async def predict(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        outputs = await self._queue.submit(payload.batch)
-        answered = Answered(self._loaded.card.revision, self._loaded.digest, len(payload.batch))
+        outputs = await self._source.run(payload.batch)
+        answered = Answered(self._source.card.revision, self._source.digest, len(payload.batch))
         return Answer(payload, outputs, answered)
 
     def read_v1(self, request: HttpRequest) -> Payload:

@@ -26,6 +26,12 @@ class PredictorSettings(ServerSettings):
         description="time that the event loop, or all forward passes, may stand still before the "
         "process exits; 0: for ever, where a liveness probe looks",
     )
+    max_model_bytes: int = Field(
+        0,
+        ge=0,
+        description="most bytes of weights, all together, of models that are loaded by their first "
+        "request; 0: a third of the memory limit",
+    )
     engine: str = Field(
         "auto",
         min_length=1,

@@ -80,9 +80,12 @@ class ServedModel(Model):
 
     Attributes:
         fast_path: calls the hooks instead of KServe's ``__call__``, where it is set.
+        on_demand: its requests load it; ``ready`` says whether it is in memory, and the server is
+            ready without it.
     """
 
     fast_path: FastPath | None = None
+    on_demand: bool = False
 
     async def answer(self, payload: Any, headers: Mapping[str, str] | None = None) -> Any:
         """What the three hooks make of a payload."""
@@ -139,7 +142,7 @@ class ServedModel(Model):
         """Let go of connections; called once, when the server has stopped taking requests."""
 
     def require_ready(self) -> None:
-        if not self.ready:
+        if not self.ready and not self.on_demand:
             raise UnavailableError(f"model {self.name} is not ready")
 
 

@@ -62,7 +62,7 @@ class ClosedRepository(ModelRepositoryExtension):
 
 
 class ClosedDataPlane(DataPlane):
-    """Ready means that every model is; an unready model is never loaded by a request.
+    """Ready means that every model is, but for those that are loaded by their requests.
 
     Args:
         also_ready: asked too, whenever readiness is.
@@ -76,7 +76,7 @@ class ClosedDataPlane(DataPlane):
 
     async def ready(self) -> bool:
         models = self.model_registry.get_models().values()
-        if not models or not all(model.ready for model in models):
+        if not models or not all(model.ready or model.on_demand for model in models):
             return False
         return self._also_ready is None or await self._also_ready()
 

@@ -102,6 +102,11 @@ class WorkerPool:
         with self._lock:
             self._queues.append(queue)
 
+    def unregister(self, queue: BatchQueue) -> None:
+        """Serve it no longer; nothing may wait in it."""
+        with self._lock:
+            self._queues.remove(queue)
+
     def add(self, queue: BatchQueue, chunks: Sequence[Chunk]) -> None:
         """Have chunks of that queue computed by workers that are idle, or by the next that are."""
         with self._lock:

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 import predictor.__main__ as entry
+from predictor.held import Held
 from predictor.model import PredictorModel
+from tests.conftest import write_small
 
 
 class FakeServer:
@@ -44,7 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def revisions(models: list[PredictorModel] | None) -> list[str]:
     assert models is not None
     assert all(model.ready for model in models)
-    return [model._loaded.card.identity for model in models]
+    return [model._source.card.identity for model in models]
 
 
 def test_by_default_it_holds_the_newest_of_every_model(
@@ -64,7 +66,7 @@ def test_arguments_choose_revisions_and_folders(
     assert run(monkeypatch, *arguments) == 0
     assert revisions(FakeServer.started) == ["fashion-mnist/2", "mnist/2"]
     assert set(threads) == {1}
-    shared = {model._queue._pool for model in FakeServer.started or []}
+    shared = {cast(Held, model._source)._pool for model in FakeServer.started or []}
     assert [len(pool._workers) for pool in shared] == [3]
 
 
@@ -74,6 +76,16 @@ def test_a_folder_alone_is_served_under_the_name_that_kserve_gives(
     assert run(monkeypatch, f"--model={small_root / 'mnist' / '2'}", "--model_name=flowers") == 0
     (model,) = FakeServer.started or []
     assert (model.name, revisions([model])) == ("flowers", ["mnist/2"])
+
+
+def test_what_lies_in_a_tree_is_loaded_on_demand_beside_what_is_named(
+    monkeypatch: pytest.MonkeyPatch, small_root: Path, tmp_path: Path
+) -> None:
+    write_small(tmp_path, "flowers", "1", 0)
+    assert run(monkeypatch, f"--model={tmp_path}", "--model=mnist=1") == 0
+    flowers, mnist = FakeServer.started or []
+    assert [flowers.name, flowers.ready, flowers.on_demand] == ["flowers", False, True]
+    assert [mnist.name, mnist.ready, mnist.on_demand] == ["mnist", True, False]
 
 
 @pytest.mark.parametrize(

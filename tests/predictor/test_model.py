@@ -17,6 +17,7 @@ from torch import Tensor
 
 from artifact import Contract, ModelCard
 from predictor.engines.torch_session import TorchSession
+from predictor.held import Held
 from predictor.loading import LoadedRevision
 from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batch
 from predictor.networks import Network
@@ -62,7 +63,7 @@ def network() -> Columns:
 @pytest.fixture
 def model(network: Columns) -> Iterator[PredictorModel]:
     with WorkerPool(1) as pool:
-        yield PredictorModel(loaded_with(network), pool, LIMIT)
+        yield PredictorModel(Held(loaded_with(network), pool), LIMIT)
 
 
 def images(*classes: int) -> NDArray[np.float32]:
@@ -486,7 +487,7 @@ async def test_a_contract_of_two_outputs(network: Columns) -> None:
     pixels = batch[:, 0, 0, :10]
     halves = [[20, 0], [0, 20]]
     with WorkerPool(1) as pool:
-        model = PredictorModel(loaded, pool, LIMIT)
+        model = PredictorModel(Held(loaded, pool), LIMIT)
         answer = await model.answer(model.read_v2(http(v2_document(batch))))
         assert [types["shape"] for types in model.get_output_types()] == [[-1, 10], [-1, 2]]
         written = json.loads(model.write_v2(answer).body)["outputs"]
@@ -507,7 +508,7 @@ async def test_a_colour_contract(network: Columns) -> None:
     )
     loaded = loaded_with(network, replace(CARD, contract=contract))
     with WorkerPool(1) as pool:
-        model = PredictorModel(loaded, pool, LIMIT)
+        model = PredictorModel(Held(loaded, pool), LIMIT)
         assert model.get_input_types()[0]["shape"] == [-1, 3, 28, 28]
         batch = np.zeros((2, 3, 28, 28), np.float32)
         await model.preprocess(model.read_grpc(grpc_request(batch)))
@@ -535,7 +536,7 @@ async def test_calls_that_arrive_during_a_pass_share_the_next_one(
 async def test_a_call_larger_than_a_pass_is_answered_whole(network: Columns) -> None:
     network.seconds = 0.02
     with WorkerPool(2) as pool:
-        model = PredictorModel(loaded_with(network), pool, 100)
+        model = PredictorModel(Held(loaded_with(network), pool), 100)
         batch = images(*(n % 10 for n in range(2 * PASS + 6)))
         answer, _ = await model(Payload(batch, None))
     assert set(network.threads) == {"inference-0", "inference-1"}

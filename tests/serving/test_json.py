@@ -30,6 +30,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from serving.errors import ServingError
 from serving.model import HttpRequest
+from predictor.held import Held
 from predictor.model import PredictorModel
 from artifact import model_contract
 contract = model_contract(Path("models"), NAME)
@@ -37,7 +38,7 @@ card = SimpleNamespace(name="m", contract=contract)
 loaded = SimpleNamespace(
     card=card, session=SimpleNamespace(run=None, stop=None), max_instances_per_pass=1, digest=""
 )
-reader = PredictorModel(loaded, SimpleNamespace(register=lambda queue: None), 256)
+reader = PredictorModel(Held(loaded, SimpleNamespace(register=lambda queue: None)), 256)
 def send(body, read):
     try:
         read(HttpRequest(body, {"content-type": "application/json"}))
