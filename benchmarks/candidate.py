@@ -19,7 +19,7 @@ from benchmarks.networks import Network
 from benchmarks.questions import v1_body
 
 HOST = "127.0.0.1"
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.005
 

@@ -163,7 +163,7 @@ def _mlserver(folder: Path, network: Network, question: Question) -> list[Progra
         "http_port": port,
         "grpc_port": grpc_port,
         "metrics_port": metrics_port,
-        "parallel_workers": 0 if network.workers == 1 else network.workers,
+        "parallel_workers": 0,
         "use_structured_logging": False,
         "debug": False,
     }
@@ -175,9 +175,10 @@ def _mlserver(folder: Path, network: Network, question: Question) -> list[Progra
     }
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps(model))
+    # Its parallel workers end at their start with the uvloop that it installs (0.22).
     command = [_tool(MLSERVER, "mlserver"), "start", str(folder)]
     path = f"/v2/models/{MODEL}/infer"
-    return [_program(command, network, port, path, question, threads=1)]
+    return [_program(command, network, port, path, question, threads=network.workers)]
 
 
 def _torchserve(folder: Path, network: Network, question: Question) -> list[Program]:

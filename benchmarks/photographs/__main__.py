@@ -54,7 +54,7 @@ def compare(network: PhotographNetwork, options: argparse.Namespace) -> str:
     known = known_answers(network, photographs())
     candidates = [service(network), *chosen_peers(options.peers)]
     turns: list[Turn] = []
-    shares, limits = [], []
+    shares, limits, left_out = [], [], []
     with tempfile.TemporaryDirectory(prefix="photographs-") as name:
         folder = Path(name)
         for index, (encoded, _) in enumerate(known):
@@ -63,16 +63,24 @@ def compare(network: PhotographNetwork, options: argparse.Namespace) -> str:
             limits.append(measure_limit(network, folder, options.seconds))
             shift = number % len(candidates)
             for candidate in candidates[shift:] + candidates[:shift]:
-                turn = take(candidate, network, known, [options.connections], options.seconds)
+                try:
+                    turn = take(candidate, network, known, [options.connections], options.seconds)
+                except CandidateError as error:
+                    if candidate.name == SERVICE:
+                        raise
+                    # A table needs everybody in every round.
+                    candidates.remove(candidate)
+                    turns = [turn for turn in turns if turn.candidate != candidate.name]
+                    left_out.append(f"Left out: {error}.")
+                    continue
                 print(f"round {number + 1}: {summary(turn)}", file=sys.stderr, flush=True)
                 turns.append(turn)
-            (mine,) = (t for t in turns[-len(candidates) :] if t.candidate == SERVICE)
+            mine = [turn for turn in turns if turn.candidate == SERVICE][-1]
             shares.append(mine.loads[options.connections].images_a_second / limits[-1])
     share = f"{statistics.median(shares):.2f} of it ({min(shares):.2f} to {max(shares):.2f})"
-    return (
-        f"{table(turns)}\n\nDecoding, preparing and the engine with no server: "
-        f"{statistics.median(limits):.1f} images/s; the service has {share}."
-    )
+    rate = f"{statistics.median(limits):.1f} images/s"
+    limit = f"Decoding, preparing and the engine with no server: {rate}; the service has {share}."
+    return "\n\n".join([table(turns), limit, *left_out])
 
 
 def service(network: PhotographNetwork) -> Candidate:
