@@ -73,7 +73,8 @@ def test_what_is_written_is_read_again() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "reason"),
     [
-        ({"frame": {"kind": "squash"}}, "frame.kind", "is none of whole, resize"),
+        ({"frame": {"kind": "squash", "to": 9}}, "frame.kind", "is none of whole, resize"),
+        ({"frame": {"resize": {"short_side": 9}}}, "frame.kind", "is missing"),
         ({"frame": frame(crop=[224])}, "frame.crop", "must have 2 entries"),
         ({"frame": frame(crop=[0, 224])}, r"frame.crop[0]", "at least 1"),
         ({"frame": frame(crop=[192, 192])}, "frame.crop", "192 × 192, but height × width is 224"),
