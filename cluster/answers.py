@@ -26,6 +26,7 @@ PAUSE_SECONDS = 0.5
 CALL_SECONDS = 90.0
 CONNECT_SECONDS = 10.0
 SERVER_PORT = 8080
+KNATIVE, ACTIVATOR_PORT = "knative-serving", 8012
 
 
 class Answers:
@@ -44,8 +45,8 @@ class Answers:
     def await_right(self, isvc: dict[str, Any], timeout_seconds: float) -> None:
         """Until every model has answered right, several times in a row.
 
-        Behind accounts nobody gets in without a key: there the transformer's own pod is asked,
-        through the API server, and the edge whether it is ready. So it is where the gateway cannot
+        Behind accounts nobody gets in without a key: there the transformer is asked through the
+        API server, and the edge whether it is ready. So it is where the gateway cannot
         be reached from this machine, which is said.
 
         Raises:
@@ -91,7 +92,7 @@ class Answers:
         except (OSError, ValueError, KubernetesError) as error:
             step(
                 f"{isvc['metadata']['name']}: the gateway cannot be reached from here ({error}); "
-                "asking the pods through the API server (GATEWAY=http://… names another way)"
+                "asking through the API server (GATEWAY=http://… names another way)"
             )
             return False
 
@@ -111,25 +112,25 @@ class Answers:
         return ""
 
     def _ask_pod(self, isvc: dict[str, Any], model: str, question: Question) -> bytes:
-        labels = {
-            "serving.kserve.io/inferenceservice": isvc["metadata"]["name"],
-            "component": "transformer",
-        }
+        """By way of Knative's activator, which starts a transformer that is scaled to zero."""
         for pod in self._cluster.find(POD, {"component": EDGE}) if behind_accounts(isvc) else []:
             self._cluster.ask_pod(pod["metadata"]["name"], SERVER_PORT, "/-/ready")
-        for pod in self._cluster.find(POD, labels):
-            path = f"/v1/models/{model}:predict"
-            if question.query:
-                path += f"?{question.query}"
+        headers = {
+            "Content-Type": question.media_type,
+            "Accept": question.accept,
+            "Knative-Serving-Namespace": self._cluster.namespace,
+            "Knative-Serving-Revision": isvc["status"]["components"]["transformer"][
+                "latestReadyRevision"
+            ],
+        }
+        path = f"/v1/models/{model}:predict"
+        if question.query:
+            path += f"?{question.query}"
+        for pod in self._cluster.find(POD, {"app": "activator"}, KNATIVE):
             return self._cluster.post_to_pod(
-                pod["metadata"]["name"],
-                SERVER_PORT,
-                path,
-                question.body,
-                question.media_type,
-                question.accept,
+                pod["metadata"]["name"], ACTIVATOR_PORT, path, question.body, headers, KNATIVE
             )
-        raise ClusterError("no pod of the transformer is up")
+        raise ClusterError("no pod of Knative's activator is up")
 
 
 def ask(entrance: Entrance, model: str, question: Question) -> bytes:

@@ -172,15 +172,20 @@ class Cluster:
         return self._call("GET" if body is None else "POST", url, body)
 
     def post_to_pod(
-        self, pod: str, port: int, path: str, body: bytes, content_type: str, accept: str
+        self,
+        pod: str,
+        port: int,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        namespace: str | None = None,
     ) -> bytes:
-        """The same with bytes of any kind, there and back."""
-        document = json.loads(body) if content_type == JSON else body
-        url = self._proxy(pod, port, path)
-        return self._send("POST", url, document, None, content_type, accept)
+        """The same with bytes of any kind, there and back, and headers that say which."""
+        document = json.loads(body) if headers.get("Content-Type") == JSON else body
+        return self._send("POST", self._proxy(pod, port, path, namespace), document, None, headers)
 
-    def _proxy(self, pod: str, port: int, path: str) -> str:
-        return f"{self._path(POD, f'{pod}:{port}')}/proxy/{path.lstrip('/')}"
+    def _proxy(self, pod: str, port: int, path: str, namespace: str | None = None) -> str:
+        return f"{self._path(POD, f'{pod}:{port}', namespace)}/proxy/{path.lstrip('/')}"
 
     def _path(self, kind: Kind, name: str = "", namespace: str | None = None) -> str:
         within = f"/namespaces/{quote(namespace or self.namespace)}" if kind.namespaced else ""
@@ -206,7 +211,10 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> str:
-        sent = self._send(method, path, body, query, content_type, "application/json, */*")
+        headers = {"Accept": "application/json, */*"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        sent = self._send(method, path, body, query, headers)
         return sent.decode("utf-8", "replace")
 
     def _send(
@@ -215,12 +223,9 @@ class Cluster:
         path: str,
         body: Document | bytes | None,
         query: Mapping[str, str] | None,
-        content_type: str,
-        accept: str,
+        headers: Mapping[str, str],
     ) -> bytes:
-        headers = {"Accept": accept, "User-Agent": "vision"}
-        if body is not None:
-            headers["Content-Type"] = content_type
+        headers = {**headers, "User-Agent": "vision"}
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._api.configuration.host.rstrip("/") + path
         if query:

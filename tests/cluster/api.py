@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +18,7 @@ class FakeApi:
 
     Attributes:
         asked: method and path of every request.
+        headers: of the newest request with a body.
         pods: answers of pods by the path behind the server's proxy.
         logs: what a pod's container has printed, by the pod's name.
         on_read: called with plural and name before an object is given.
@@ -26,6 +27,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Document] = {}
         self.asked: list[str] = []
+        self.headers: Mapping[str, str] = {}
         self.pods: dict[str, tuple[int, str | bytes]] = {}
         self.logs: dict[str, str] = {}
         self.on_read: Callable[[str, str], None] = lambda *_: None
@@ -90,6 +92,8 @@ def api_server(api: FakeApi) -> Iterator[str]:
             length = int(self.headers.get("Content-Length") or 0)
             raw = self.rfile.read(length)
             kind = self.headers.get("Content-Type", "")
+            if raw:
+                api.headers = dict(self.headers)
             body = json.loads(raw) if raw and "json" in kind else raw
             status, answer = api.handle(self.command, self.path, body)
             text = answer if isinstance(answer, str | bytes) else json.dumps(answer)

@@ -24,6 +24,10 @@ from tests.rollout.loopback import QuietHandler, served
 ANSWER = {"predictions": [{"label": "7", "probability": 0.9, "class_id": 7, "top": []}]}
 
 
+ACTIVATOR = {"metadata": {"name": "activator-1", "labels": {"app": "activator"}}}
+"""Knative's, which starts what is scaled to zero, and knows by two headers what that is."""
+
+
 def isvc(percent: int | None = None, **status: Any) -> Document:
     """Ready and rolled out, with a transformer for one model."""
     predictor = {"latestCreatedRevision": "p-1", "latestReadyRevision": "p-1"}
@@ -39,7 +43,10 @@ def isvc(percent: int | None = None, **status: Any) -> Document:
         "status": {
             "url": "http://vision-transformer.vision.example.com",
             "conditions": [{"type": "Ready", "status": "True"}],
-            "components": {"predictor": {**predictor, "traffic": traffic}},
+            "components": {
+                "predictor": {**predictor, "traffic": traffic},
+                "transformer": {"latestCreatedRevision": "t-1", "latestReadyRevision": "t-1"},
+            },
             **status,
         },
     }
@@ -284,8 +291,7 @@ def test_behind_accounts_the_pods_are_asked(
     hidden["spec"]["transformer"]["labels"] = {"networking.knative.dev/visibility": "cluster-local"}
     apply(tools, hidden)
     api.put("inferenceservices", hidden)
-    labels = {"serving.kserve.io/inferenceservice": "vision", "component": "transformer"}
-    api.put("pods", {"metadata": {"name": "t-1", "labels": labels}})
+    api.put("pods", ACTIVATOR)
     api.put("pods", {"metadata": {"name": "edge-1", "labels": {"component": "edge"}}})
     api.pods["/v1/models/mnist:predict"] = (200, json.dumps(ANSWER))
     with pytest.raises(ClusterError, match="no such path"):
@@ -293,6 +299,10 @@ def test_behind_accounts_the_pods_are_asked(
     api.pods["/-/ready"] = (200, "{}")
     deploy(Overlay("minikube"), Deployed("", SHIPPED))
     assert "mnist answers right" in capsys.readouterr().out
+    activator = "/api/v1/namespaces/knative-serving/pods/activator-1:8012"
+    assert f"POST {activator}/proxy/v1/models/mnist:predict" in api.asked
+    assert api.headers["Knative-Serving-Revision"] == "t-1"
+    assert api.headers["Knative-Serving-Namespace"] == "vision"
 
 
 def test_a_gateway_that_leads_nowhere_is_told_and_the_pods_are_asked(
@@ -301,8 +311,7 @@ def test_a_gateway_that_leads_nowhere_is_told_and_the_pods_are_asked(
     """As a node's address on a Mac, where minikube's nodes are containers."""
     apply(tools, isvc())
     api.put("inferenceservices", isvc())
-    labels = {"serving.kserve.io/inferenceservice": "vision", "component": "transformer"}
-    api.put("pods", {"metadata": {"name": "t-1", "labels": labels}})
+    api.put("pods", ACTIVATOR)
     api.pods["/v1/models/mnist:predict"] = (200, json.dumps(ANSWER))
     for address in ("http://127.0.0.1:9", ""):
         deploy(Overlay("minikube"), Deployed(address, SHIPPED))
@@ -318,8 +327,7 @@ def test_a_mask_comes_back_from_a_pod_as_it_is(
     found["spec"]["transformer"]["containers"][0]["args"] = ["--model=land-cover"]
     apply(tools, found)
     api.put("inferenceservices", found)
-    labels = {"serving.kserve.io/inferenceservice": "vision", "component": "transformer"}
-    api.put("pods", {"metadata": {"name": "t-1", "labels": labels}})
+    api.put("pods", ACTIVATOR)
     mask = io.BytesIO()
     np.save(mask, np.arange(256, dtype=np.uint8).reshape(16, 16))
     api.pods["/v1/models/land-cover:predict"] = (200, mask.getvalue())
