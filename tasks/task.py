@@ -110,6 +110,12 @@ class Task(ABC):
     def score_text(self, total: float, count: int) -> str:
         """The sum of ``count`` scores, for people: ``470 of 500 right``."""
 
+    def measures(
+        self, contract: Contract, answers: Sequence[Any], labels: NDArray[Any]
+    ) -> dict[str, float]:
+        """What the field measures over a whole set, by name, beside the mean of the scores."""
+        return {}
+
     # Showing.
 
     @abstractmethod

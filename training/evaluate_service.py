@@ -14,6 +14,9 @@ from common.errors import StartError
 from common.processes import ROOT
 from local.manifest import DEFAULT, service_of
 from local.service import LocalService, free_ports, interpreters
+from rollout.errors import NotFoundError
+from tasks import TaskError
+from training.labelled import evaluate, is_labelled_set
 from training.tasks import training_task
 
 
@@ -22,7 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="mnist")
     parser.add_argument("--revision", default="", help="default: the one that answers")
     parser.add_argument("--url", default="", help="of a running service; default: start one")
-    parser.add_argument("--data", default=None, help="data folder (variable DATA; default: data)")
+    parser.add_argument(
+        "--data",
+        default=None,
+        help="data folder, or .npz of images and labels (variable DATA; default: data)",
+    )
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     options = parser.parse_args(arguments)
     try:
@@ -30,11 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
             service(options.url, options.models, options.model, options.revision) as url,
             PredictClient(url) as client,
         ):
-            task = training_task(model_contract(options.models, options.model).task)
-            return task.evaluate(
+            contract = model_contract(options.models, options.model)
+            if is_labelled_set(options.data):
+                return evaluate(client, contract, options.model, options.revision, options.data)
+            return training_task(contract.task).evaluate(
                 client, options.models, options.model, options.revision, options.data
             )
-    except (ArtifactError, PredictError, StartError, OSError) as error:
+    except (ArtifactError, NotFoundError, PredictError, StartError, TaskError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
 

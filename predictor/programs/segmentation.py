@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from artifact import Contract, RasterInput
+from artifact import Contract, PhotographContract, RasterInput
 from predictor.networks import Network
 from predictor.programs.program import Program
+from predictor.programs.raw import RawProgram
 
 LEVELS = 255
 """A probability travels as a byte: a 255th is finer than any decision it is used for."""
@@ -38,4 +39,11 @@ class SegmentationProgram(Program):
         return (probabilities * LEVELS).round().to(torch.uint8)
 
 
-TASK = SegmentationProgram
+def program_of(contract: Contract, network: Network, temperature: float) -> Program:
+    """The program of the contract's kind: of photographs the scores are wanted as they are."""
+    if isinstance(contract, PhotographContract):
+        return RawProgram(contract, network, temperature)
+    return SegmentationProgram(contract, network, temperature)
+
+
+TASK = program_of

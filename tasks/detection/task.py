@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,12 @@ from numpy.typing import NDArray
 
 from artifact import Contract, DetectionContract, DetectionMetrics, TaskMetrics
 from artifact.fields import Fields
-from tasks.detection.average_precision import Pair, picture_score
+from tasks.detection.average_precision import (
+    Pair,
+    average_precisions,
+    mean_average_precision,
+    picture_score,
+)
 from tasks.detection.boxes import Boxes, overlaps
 from tasks.errors import AnswerError, LabelsError
 from tasks.picture_task import PictureTask, numbers_of, prediction_of
@@ -63,6 +69,17 @@ class Detection(PictureTask):
 
     def score(self, contract: Contract, answer: Boxes, label: Any) -> float:
         return picture_score(Pair(annotated(label), answer), len(contract.labels))
+
+    def measures(
+        self, contract: Contract, answers: Sequence[Boxes], labels: NDArray[Any]
+    ) -> dict[str, float]:
+        """Average precision as COCO counts it: over all thresholds, at 0.5 and at 0.75."""
+        pairs = [
+            Pair(annotated(label), found) for label, found in zip(labels, answers, strict=True)
+        ]
+        table = average_precisions(pairs, len(contract.labels))
+        rows = {"AP": table, "AP50": table[:1], "AP75": table[5:6]}
+        return {name: mean_average_precision(part) for name, part in rows.items()}
 
     def same(self, contract: Contract, one: Boxes, other: Boxes) -> bool:
         """Every box of either has one in the other, of its label and nearly its place."""

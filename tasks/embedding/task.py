@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ SAME_COSINE = 0.999
 """From which on two vectors are one: processors round differently."""
 
 SHOWN_NUMBERS = 8
+RECALLS = (1, 5, 10)
 
 
 class Embedding(PictureTask):
@@ -51,6 +53,13 @@ class Embedding(PictureTask):
     def score(self, contract: Contract, answer: NDArray[np.float64], label: Any) -> float:
         return max(0.0, cosine(answer, np.asarray(label, np.float64)))
 
+    def measures(
+        self, contract: Contract, answers: Sequence[NDArray[np.float64]], labels: NDArray[Any]
+    ) -> dict[str, float]:
+        """Recall at 1, 5 and 10 (see ``recall_at``)."""
+        vectors = np.stack(answers)
+        return {f"recall@{count}": recall_at(count, vectors, labels) for count in RECALLS}
+
     def same(
         self, contract: Contract, one: NDArray[np.float64], other: NDArray[np.float64]
     ) -> bool:
@@ -65,6 +74,30 @@ class Embedding(PictureTask):
         first = "  ".join(f"{number:+.4f}" for number in vector[:SHOWN_NUMBERS])
         more = "  …" if len(vector) > SHOWN_NUMBERS else ""
         return f"{len(vector)} numbers:  {first}{more}"
+
+
+def recall_at(count: int, vectors: NDArray[np.float64], labels: NDArray[Any]) -> float:
+    """Share of pictures that a search for ``count`` neighbours finds.
+
+    Args:
+        vectors: ``(n, dimension)`` answers, of length 1.
+        labels: ``(n,)`` classes: a picture is found if another of its class is among its nearest,
+            itself left out; those that are alone in their class do not count. Or
+            ``(n, dimension)`` stored vectors: if its own is among those nearest to it.
+    """
+    if labels.ndim == 1:
+        near = vectors @ vectors.T
+        np.fill_diagonal(near, -np.inf)
+        right: NDArray[np.bool_] = np.equal.outer(labels, labels)
+        np.fill_diagonal(right, False)
+    else:
+        stored = labels.astype(np.float64)
+        near = vectors @ (stored / np.linalg.norm(stored, axis=1, keepdims=True)).T
+        right = np.eye(len(labels), dtype=np.bool_)
+    nearest = np.argsort(-near, axis=1, kind="stable")[:, :count]
+    found = np.take_along_axis(right, nearest, axis=1).any(axis=1)
+    asked = int(right.any(axis=1).sum())  # nobody finds what is not there
+    return float(found.sum()) / asked if asked else 0.0
 
 
 def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,16 @@ class Keypoints(PictureTask):
         errors = _distances(answer.places, np.asarray(label, np.float64)) / answer.diagonal
         known = errors[~np.isnan(errors)]
         return float(np.clip(1 - known / MOST_ERROR, 0, 1).mean())
+
+    def measures(
+        self, contract: Contract, answers: Sequence[Points], labels: NDArray[Any]
+    ) -> dict[str, float]:
+        """The mean distance of all points, as a share of their pictures' diagonals."""
+        errors = [
+            _distances(answer.places, np.asarray(label, np.float64)) / answer.diagonal
+            for answer, label in zip(answers, labels, strict=True)
+        ]
+        return {"mean error": float(np.nanmean(np.concatenate(errors)))}
 
     def same(self, contract: Contract, one: Points, other: Points) -> bool:
         far = _distances(one.places, other.places) > SAME_ERROR * one.diagonal

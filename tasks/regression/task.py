@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,16 @@ class Regression(PictureTask):
     def score(self, contract: Contract, answer: NDArray[np.float64], label: Any) -> float:
         errors = np.abs(answer - np.asarray(label, np.float64)) / _scale(contract)
         return float(np.clip(1 - errors, 0, 1).mean())
+
+    def measures(
+        self, contract: Contract, answers: Sequence[NDArray[np.float64]], labels: NDArray[Any]
+    ) -> dict[str, float]:
+        """The mean absolute error of each number, in its unit."""
+        errors = np.abs(np.stack(answers) - np.asarray(labels, np.float64)).mean(axis=0)
+        return {
+            f"mean absolute error, {label}": float(error)
+            for label, error in zip(contract.labels, errors, strict=True)
+        }
 
     def same(
         self, contract: Contract, one: NDArray[np.float64], other: NDArray[np.float64]

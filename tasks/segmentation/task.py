@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import Contract, RasterInput, SegmentationContract, SegmentationMetrics, TaskMetrics
+from artifact import (
+    Contract,
+    PhotographContract,
+    RasterInput,
+    SegmentationContract,
+    SegmentationMetrics,
+    TaskMetrics,
+)
 from artifact.fields import Fields
+from artifact.photographs import UNLABELLED
 from tasks.errors import AnswerError, LabelsError
 from tasks.task import Question, Shown, Task
 
@@ -19,6 +27,7 @@ OCTETS = "application/octet-stream"
 NPY = "application/x-npy"
 PNG = "image/png"
 SAMPLE = "aerial.tif"
+PHOTOGRAPH = "three.jpg"
 
 SAME_SHARE = 0.99
 """Share of pixels with the same label from which two masks count as the same: processors round
@@ -33,12 +42,16 @@ class Segmentation(Task):
     tolerance = 0.005
 
     def read_contract(self, fields: Fields) -> Contract:
+        if fields.has("stride"):
+            return PhotographContract.read(self.name, fields)
         return SegmentationContract.read(self.name, fields)
 
     def read_metrics(self, fields: Fields) -> TaskMetrics:
         return SegmentationMetrics.read(fields)
 
     def probe(self, contract: Contract) -> NDArray[Any]:
+        if isinstance(contract, PhotographContract):
+            return np.zeros((1, *contract.input.shape), np.float32)
         spec = contract.input_as(RasterInput)
         return np.zeros((1, len(spec.bands), spec.multiple, spec.multiple), np.uint8)
 
@@ -60,24 +73,26 @@ class Segmentation(Task):
             raise LabelsError("labels must be masks (n, h, w), one per image and of its size")
         if labels.dtype != np.uint8:
             raise LabelsError(f"masks must be uint8, not {labels.dtype}")
-        if labels.size and labels.max() >= len(contract.labels):
+        if ((labels >= len(contract.labels)) & (labels != _void(contract))).any():
             raise LabelsError(f"masks must hold 0 to {len(contract.labels) - 1}")
         if not (labels != _void(contract)).any(axis=(1, 2)).all():
             raise LabelsError("a mask has no annotated pixel")
 
     def score(self, contract: Contract, answer: NDArray[np.uint8], label: Any) -> float:
         void, classes = _void(contract), len(contract.labels)
+        # Whatever is no label is one more class, in which nothing can be right.
+        size = classes + 1
         if answer.shape != label.shape:
             raise AnswerError(f"a mask of shape {answer.shape} to a picture of {label.shape}")
         known = label != void
         # What is no label (the mask's own "no data") is wrong in whatever class it should be.
-        found = np.where(answer < classes, answer, void)[known]
-        pairs = label[known].astype(np.int64) * classes + found
-        counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        found = np.where((answer < classes) & (answer != void), answer, classes)[known]
+        pairs = label[known].astype(np.int64) * size + found
+        counts = np.bincount(pairs, minlength=size**2).reshape(size, size)
         hits = np.diag(counts)
         unions = counts.sum(0) + counts.sum(1) - hits
         occurs = unions > 0
-        occurs[void] = False
+        occurs[classes] = False
         return float((hits[occurs] / unions[occurs]).mean())
 
     def same(self, contract: Contract, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
@@ -96,9 +111,10 @@ class Segmentation(Task):
         return Shown(file=body, suffix=".png")
 
     def sample(self, contract: Contract, names: Sequence[str]) -> str:
-        if SAMPLE not in names:
-            raise LookupError(f"sample {SAMPLE} not found")
-        return SAMPLE
+        sample = PHOTOGRAPH if isinstance(contract, PhotographContract) else SAMPLE
+        if sample not in names:
+            raise LookupError(f"sample {sample} not found")
+        return sample
 
     def curl(self, url: str, picture: str, name: str, options: str = "") -> str:
         more = f"{options} " if options else ""
@@ -106,5 +122,5 @@ class Segmentation(Task):
 
 
 def _void(contract: Contract) -> int:
-    assert isinstance(contract, SegmentationContract)
-    return contract.void
+    """What masks hold where nobody said what there is."""
+    return contract.void if isinstance(contract, SegmentationContract) else UNLABELLED

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from artifact import SegmentationContract
+from artifact import PhotographContract, SegmentationContract
 from transformer.segmentation.raster import GeoTag
 
 GDAL_NODATA = 42113
@@ -35,13 +37,70 @@ def npy_of(array: NDArray[np.uint8]) -> tuple[bytes, memoryview]:
     return header.getvalue(), array.data.cast("B")
 
 
-def mask_as_png(mask: NDArray[np.uint8], contract: SegmentationContract) -> bytes:
+MaskContract = SegmentationContract | PhotographContract
+"""A contract of masks: with labels, their colours, and what is left as it is."""
+
+
+class Mask(NamedTuple):
+    """A finished mask.
+
+    Attributes:
+        mask: ``(height, width)`` class indices, ``nodata`` where there is no data.
+        nodata: that value; None where all pixels have data and the raster names none.
+        pixels: of each class, in the order of the labels.
+        levels: ``(classes, height, width)`` probabilities in 255ths, where they were asked for.
+    """
+
+    mask: NDArray[np.uint8]
+    nodata: int | None
+    pixels: list[int]
+    levels: NDArray[np.uint8] | None = None
+
+
+def mask_prediction(found: Mask, contract: MaskContract, encoding: str) -> dict[str, Any]:
+    """A mask as JSON has it: how many pixels each label has, and the mask itself.
+
+    Args:
+        encoding: ``png``, ``npy`` or ``none``, of the mask.
+    """
+    left_out = contract.void if isinstance(contract, SegmentationContract) else None
+    shares = shares_of(found.pixels)
+    classes = [
+        {
+            "label": label,
+            "class_id": index,
+            "pixels": found.pixels[index],
+            "share": round(shares[index], 6),
+        }
+        for index, label in enumerate(contract.labels)
+        if index != left_out
+    ]
+    prediction: dict[str, Any] = {
+        "width": found.mask.shape[1],
+        "height": found.mask.shape[0],
+        "classes": sorted(classes, key=lambda item: -item["pixels"]),
+        "nodata": found.nodata,
+    }
+    if encoding != "none":
+        data = (
+            b"".join(npy_of(found.mask)) if encoding == "npy" else mask_as_png(found.mask, contract)
+        )
+        text = base64.b64encode(data).decode()
+        prediction["mask"] = {"encoding": encoding, "base64": text}
+    return prediction
+
+
+def shares_of(pixels: Sequence[int]) -> list[float]:
+    """Of all pixels together."""
+    total = max(1, sum(pixels))
+    return [count / total for count in pixels]
+
+
+def mask_as_png(mask: NDArray[np.uint8], contract: MaskContract) -> bytes:
     """A paletted PNG whose pixel values are the class indices."""
     image = Image.fromarray(mask)
     image.putpalette([level for colour in contract.colours for level in colour])
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=4)
-    return buffer.getvalue()
+    return as_png(image)
 
 
 def mask_as_tiff(
@@ -73,29 +132,38 @@ def mask_as_tiff(
     return buffer.getvalue()
 
 
-def overlay_as_png(
+def overlay(
     picture: NDArray[np.uint8],
     mask: NDArray[np.uint8],
-    contract: SegmentationContract,
+    contract: MaskContract,
     shares: Sequence[float],
-) -> bytes:
+) -> Image.Image:
     """The image with its classes' colours over it, and a legend below.
 
     Args:
         picture: ``(h, w, 3)``, at most ``OVERLAY_SIDE`` a side.
-        mask: ``(h, w)``, of the same size; ``contract.void`` leaves the image as it is.
+        mask: ``(h, w)``, of the same size; ``contract.void``, and what is no label, leave the
+            image as it is.
         shares: of the pixels with data, one per label.
     """
-    colours = np.array(contract.colours, np.float32)[mask]
-    seen = (mask != contract.void)[..., np.newaxis]
+    count = len(contract.labels)
+    palette = np.zeros((256, 3), np.float32)
+    palette[:count] = contract.colours
+    colours = palette[mask]
+    seen = ((mask < count) & (mask != contract.void))[..., np.newaxis]
     mixed = np.where(seen, picture * (1 - OPACITY) + colours * OPACITY, picture)
     legend = _legend(contract, shares, picture.shape[1])
     height = picture.shape[0] + legend.height
     canvas = Image.new("RGB", (max(picture.shape[1], legend.width), height), "white")
     canvas.paste(Image.fromarray(np.rint(mixed).astype(np.uint8)), (0, 0))
     canvas.paste(legend, (0, picture.shape[0]))
+    return canvas
+
+
+def as_png(image: Image.Image) -> bytes:
+    """An encoded picture; a fast one, as its pixels are looked at once."""
     buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", compress_level=4)
+    image.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
@@ -104,7 +172,7 @@ def overlay_step(height: int, width: int) -> int:
     return math.ceil(max(height, width) / OVERLAY_SIDE)
 
 
-def _legend(contract: SegmentationContract, shares: Sequence[float], width: int) -> Image.Image:
+def _legend(contract: MaskContract, shares: Sequence[float], width: int) -> Image.Image:
     """A square and a share a class, in as many rows as the width asks for."""
     font = ImageFont.load_default(14)
     entries = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import deque
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Executor
@@ -20,11 +19,14 @@ from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
 from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
-    mask_as_png,
+    Mask,
+    as_png,
     mask_as_tiff,
+    mask_prediction,
     npy_of,
-    overlay_as_png,
+    overlay,
     overlay_step,
+    shares_of,
 )
 from transformer.segmentation.bands import BandReader
 from transformer.segmentation.payload import (
@@ -38,7 +40,7 @@ from transformer.segmentation.payload import (
 from transformer.segmentation.raster import Picture, Raster, RasterLimits
 from transformer.segmentation.tiff import TiffRaster
 from transformer.segmentation.tiling import Tile
-from transformer.segmentation.work import Call, Mask, Work
+from transformer.segmentation.work import Call, Work
 from transformer.settings import TransformerSettings
 
 CALLS = 3
@@ -254,38 +256,11 @@ class SegmentationModel(RemoteModel):
         picture = picture if picture.shape[2] == 3 else picture[..., :1].repeat(3, axis=2)
         stride = step * self._spec.reduction
         mask = answer.found.mask[::stride, ::stride][: picture.shape[0], : picture.shape[1]]
-        mask = np.where(mask < len(self._contract.labels), mask, np.uint8(self._contract.void))
-        return overlay_as_png(picture, mask, self._contract, _shares(answer.found.pixels))
+        canvas = overlay(picture, mask, self._contract, shares_of(answer.found.pixels))
+        return as_png(canvas)
 
     def _document(self, answer: Answer, wanted: Wanted) -> dict[str, Any]:
-        pixels = answer.found.pixels
-        shares = _shares(pixels)
-        classes = [
-            {
-                "label": label,
-                "class_id": index,
-                "pixels": pixels[index],
-                "share": round(shares[index], 6),
-            }
-            for index, label in enumerate(self._contract.labels)
-            if index != self._contract.void
-        ]
-        prediction: dict[str, Any] = {
-            "width": answer.found.mask.shape[1],
-            "height": answer.found.mask.shape[0],
-            "classes": sorted(classes, key=lambda item: -item["pixels"]),
-            "nodata": answer.found.nodata,
-        }
-        if wanted.mask != "none":
-            data = (
-                b"".join(npy_of(answer.found.mask))
-                if wanted.mask == "npy"
-                else mask_as_png(answer.found.mask, self._contract)
-            )
-            prediction["mask"] = {
-                "encoding": wanted.mask,
-                "base64": base64.b64encode(data).decode(),
-            }
+        prediction = mask_prediction(answer.found, self._contract, wanted.mask)
         return {
             "predictions": [prediction],
             "model_name": self.name,
@@ -308,8 +283,3 @@ def open_raster(data: bytes | memoryview, limits: RasterLimits) -> Raster:
     if not head:
         raise UnsupportedMediaError("the image is empty", code="not_an_image")
     return Picture(data, limits)
-
-
-def _shares(pixels: list[int]) -> list[float]:
-    total = max(1, sum(pixels))
-    return [count / total for count in pixels]

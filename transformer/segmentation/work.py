@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import RasterInput, SegmentationContract
+from transformer.segmentation.answers import Mask
 from transformer.segmentation.bands import BandReader
 from transformer.segmentation.raster import Layout
 from transformer.segmentation.tiles import UNDECIDED, Filled, TileReader
@@ -20,22 +21,6 @@ class Call(NamedTuple):
 
     tiles: list[Tile]
     pixels: NDArray[np.uint8] | None
-
-
-class Mask(NamedTuple):
-    """A finished mask.
-
-    Attributes:
-        mask: ``(height, width)`` class indices, ``nodata`` where there is no data.
-        nodata: that value; None where all pixels have data and the raster names none.
-        pixels: of each class, in the order of the labels.
-        levels: ``(classes, height, width)`` probabilities in 255ths, where they were asked for.
-    """
-
-    mask: NDArray[np.uint8]
-    nodata: int | None
-    pixels: list[int]
-    levels: NDArray[np.uint8] | None
 
 
 class Work:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from artifact import Contract, DetectionContract, EmbeddingContract, ManyLabelsContract
+from artifact import (
+    Contract,
+    DetectionContract,
+    EmbeddingContract,
+    ManyLabelsContract,
+    PhotographContract,
+)
 from artifact.card import read_contract
 from artifact.fields import Fields
 from artifact.heads import YoloHead
@@ -131,6 +137,15 @@ def test_a_sigmoid_over_several_outputs_is_a_picture_with_many_labels(
     )
     assert isinstance(found, ManyLabelsContract)
     assert found.thresholds == (0.25,) * 48
+
+
+def test_a_segmenter_of_photographs(importer: Importer, tmp_path: Path) -> None:
+    path = pooled(tmp_path / "masks.onnx", [3, 4, 4])
+    contract = contract_of(
+        importer(path, task="segmentation", labels=("a", "b", "c"), recipe=SMALL)
+    )
+    assert isinstance(contract, PhotographContract)
+    assert (contract.stride, len(set(contract.colours))) == (SIDE // 4, 3)
 
 
 def test_keypoints_and_numbers(importer: Importer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from artifact import ImageInput
 from training.importing.heads.raw import RawHead
 from training.importing.request import Request
 
@@ -17,7 +18,11 @@ class DetectionHead(RawHead):
     """One output of more columns than rows is YOLOv8's; another layout has to be said."""
 
     def usual(
-        self, answers: Sequence[NDArray[Any]], labels: tuple[str, ...], request: Request
+        self,
+        spec: ImageInput,
+        answers: Sequence[NDArray[Any]],
+        labels: tuple[str, ...],
+        request: Request,
     ) -> dict[str, Any]:
         found: dict[str, Any] = {"selection": SELECTION}
         if len(answers) == 1 and answers[0].ndim == 3:

@@ -50,7 +50,11 @@ class RawHead:
         return chosen
 
     def usual(
-        self, answers: Sequence[NDArray[Any]], labels: tuple[str, ...], request: Request
+        self,
+        spec: ImageInput,
+        answers: Sequence[NDArray[Any]],
+        labels: tuple[str, ...],
+        request: Request,
     ) -> dict[str, Any]:
         """Fields of the contract that the outputs' shapes tell."""
         return {}
@@ -66,7 +70,7 @@ class RawHead:
             "input": as_document(spec),
             "outputs": [f"output-{number}" for number in range(len(answers))],
             **({"labels": list(labels)} if labels else {}),
-            **self.usual(answers, labels, request),
+            **self.usual(spec, answers, labels, request),
             **request.contract,
         }
         kind = document.get("head", {}).get("kind", "")

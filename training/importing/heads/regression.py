@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from artifact import ImageInput
 from training.importing.heads.raw import RawHead
 from training.importing.request import Request
 
@@ -15,7 +16,11 @@ class RegressionHead(RawHead):
     """Numbers without units."""
 
     def usual(
-        self, answers: Sequence[NDArray[Any]], labels: tuple[str, ...], request: Request
+        self,
+        spec: ImageInput,
+        answers: Sequence[NDArray[Any]],
+        labels: tuple[str, ...],
+        request: Request,
     ) -> dict[str, Any]:
         count = answers[0].shape[-1]
         ones = [1.0] * count
