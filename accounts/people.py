@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, update
@@ -426,6 +427,16 @@ def set_role(session: Session, email: str, role: str, actor_id: str) -> None:
         raise NotFoundError(f"there is no account of {email}")
     account.role = role
     audit.record(session, "role changed", account.id, actor_id, role)
+
+
+def emails_of(session: Session, account_ids: Sequence[str]) -> dict[str, str]:
+    """Addresses by account; a closed one has none."""
+    rows = session.execute(
+        select(Account.id, Account.email).where(
+            Account.id.in_(account_ids), Account.email.is_not(None)
+        )
+    )
+    return {account_id: email or "" for account_id, email in rows}
 
 
 def forget_old(session: Session) -> None:

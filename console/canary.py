@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from accounts.settings import AccountsSettings
+from console.evidence import Evidence, read_evidence
 
 SECONDS = 2.0
 MAX_ENTRIES = 10
@@ -40,6 +41,7 @@ class Canary:
     since: str = ""
     why: str = ""
     history: tuple[Entry, ...] = ()
+    evidence: Evidence = Evidence()
 
 
 def read_canary(settings: AccountsSettings) -> Canary | None:
@@ -90,4 +92,14 @@ def parse_record(data: dict[str, str]) -> Canary:
         since=str(operation.get("since", "")),
         why=str(operation.get("why", "")),
         history=entries,
+        evidence=_evidence(operation),
     )
+
+
+def _evidence(operation: dict[str, Any]) -> Evidence:
+    try:
+        return read_evidence(operation.get("progress") or {})
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        # Another version's: the rest of the record is shown all the same.
+        logger.warning("the rollout's evidence cannot be read")
+        return Evidence()

@@ -8,8 +8,12 @@ from starlette.responses import Response
 from accounts import events, usage
 from accounts.clock import DAY_MS, HOUR_MS, now_ms
 from accounts.errors import NotFoundError, NotLoggedInError
+from accounts.house import HOUSE
+from accounts.latency import BOUNDS_MS, latencies
+from accounts.people import emails_of
 from accounts.service import Service
 from console.canary import Canary, read_canary
+from console.evidence import HEIGHT, WIDTH
 from console.pages import Pages
 from console.visit import Visits
 
@@ -35,6 +39,8 @@ def operator_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
             revisions = usage.per_revision(session, start, end)
             reconciliation = events.reconcile(session)
             unknown = events.unknown(session)
+            found = latencies(session, start, end)
+            emails = emails_of(session, [account.account_id for account in accounts])
         canary: Canary | None = read_canary(service.settings)
         return pages.render(
             request,
@@ -47,6 +53,11 @@ def operator_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
             reconciliation=reconciliation,
             unknown=unknown,
             canary=canary,
+            chart_size=(WIDTH, HEIGHT),
+            latencies=found,
+            bounds=BOUNDS_MS,
+            emails=emails,
+            house=HOUSE,
         )
 
     return router

@@ -35,7 +35,7 @@ class Bar:
 class Tick:
     """A line across the plot, and what it stands for."""
 
-    value: int
+    value: float
     y: float
 
 

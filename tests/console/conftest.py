@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from selenium import webdriver
@@ -22,6 +23,7 @@ from edge.processes import envoy_program
 from edge.up import start
 from tests.accounts.conftest import Mailbox, sqlite_template  # noqa: F401
 from tests.console.person import SECONDS, Person
+from tests.console.record import record, served
 from tests.needs import missing
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -94,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def site(folder: Path) -> Iterator[str]:
-    """Everything that ``make up`` starts."""
+    """Everything that ``make up`` starts, while a rollout is under way somewhere."""
     for program in (CHROMIUM, DRIVER):
         if not program.exists():
             missing("browser", f"{program} is not installed")
@@ -103,7 +105,11 @@ def site(folder: Path) -> Iterator[str]:
     except StartError as error:
         missing("envoy", str(error))
     port = free_row(4).start
-    with Processes(folder / "logs") as processes:
+    with (
+        served(record()) as url,
+        patch.dict(os.environ, {"VISION_ROLLOUT_URL": url}),
+        Processes(folder / "logs") as processes,
+    ):
         start(processes, port, f"sqlite:///{folder}/accounts.db")
         yield f"http://localhost:{port}"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
@@ -105,7 +107,10 @@ class Person:
                     self._accessible(f"{name}, {scheme}, {width} pixels wide")
                 if self._folder is not None:
                     self._size(width, seen[1])
-                    self.driver.save_screenshot(str(self._folder / f"{name}-{device}-{scheme}.png"))
+                    picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png()))
+                    path = self._folder / f"{name}-{device}-{scheme}.png"
+                    # 256 colours, so that many of them may be kept.
+                    picture.convert("RGB").quantize(256).save(path, optimize=True)
         self._devtools("Emulation.clearDeviceMetricsOverride")
         self._devtools("Emulation.setEmulatedMedia", features=[])
 

@@ -122,6 +122,9 @@ def test_an_operator_sees_the_split_of_traffic(person: Person, folder: Path) -> 
         set_role(session, EMAIL, OPERATOR, "shell")
     engine.dispose()
     person.go("/operator")
-    assert "100.0 %" in person.text("main table")
-    assert "Windows less billed events: 0" in person.text("main > p:last-of-type")
+    shares = person.texts("td[data-label=Share]")
+    assert shares and all(share.startswith("100.0 %") for share in shares)
+    assert "Windows less billed events: 0" in person.text("#reconciliation")
+    assert EMAIL in person.texts("td[data-label=Address]")
+    person.look("operator")
     assert person.complaints() == []
