@@ -19,7 +19,7 @@ from artifact.errors import (
     RevisionNotFoundError,
 )
 from artifact.exports import Export, Golden
-from artifact.frame import Frame, Resize, Size, Whole
+from artifact.frame import Frame, Resize, Size, SubjectFrame, Whole
 from artifact.keypoints import KeypointsContract, KeypointsMetrics
 from artifact.metrics import TaskMetrics
 from artifact.photographs import PhotographContract
@@ -29,6 +29,7 @@ from artifact.revision import (
     WEIGHTS_FILE,
     Revision,
     model_contract,
+    model_contracts,
     next_revision,
     open_folder,
     open_revision,
@@ -44,9 +45,11 @@ from artifact.segmentation import (
     SegmentationMetrics,
     SegmentationRun,
 )
+from artifact.trust import FAMILIARITY, Trust
 
 __all__ = [
     "CARD_FILE",
+    "FAMILIARITY",
     "FORMAT",
     "WEIGHTS_FILE",
     "Architecture",
@@ -85,13 +88,16 @@ __all__ = [
     "SegmentationRun",
     "Selection",
     "Size",
+    "SubjectFrame",
     "TaskMetrics",
     "TensorInput",
+    "Trust",
     "Weights",
     "Whole",
     "as_document",
     "known",
     "model_contract",
+    "model_contracts",
     "next_revision",
     "open_folder",
     "open_revision",

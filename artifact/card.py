@@ -26,6 +26,7 @@ from artifact.fields import (
 )
 from artifact.metrics import TaskMetrics
 from artifact.tasks import HOME, find_part
+from artifact.trust import Trust
 
 T = TypeVar("T")
 
@@ -111,6 +112,9 @@ class ModelCard:
         training: the settings of the run, as the training script took them.
         libraries: versions by package name.
         source: what it was imported from, in the importer's words.
+        trust: how the second output of a classifier says that it is unsure.
+        accepts: digests of other contracts, of revisions before this one: tensors that were made
+            after them, it answers as well.
     """
 
     name: str
@@ -128,11 +132,17 @@ class ModelCard:
     metrics: TaskMetrics | None = None
     libraries: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
+    trust: Trust | None = None
+    accepts: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
         """``name/revision``."""
         return f"{self.name}/{self.revision}"
+
+    def answers(self, contract: Contract) -> bool:
+        """Whether it answers tensors that were made after a contract."""
+        return contract.digest in (self.contract.digest, *self.accepts)
 
     @property
     def files(self) -> dict[str, str]:
@@ -217,6 +227,8 @@ class ModelCard:
             metrics=fields.if_there("metrics", lambda f: fields.read(f, read_metrics)),
             libraries=fields.if_there("libraries", fields.mapping) or {},
             source=fields.if_there("source", fields.mapping) or {},
+            trust=fields.if_there("trust", lambda f: fields.read(f, Trust.read)),
+            accepts=fields.if_there("accepts", lambda f: fields.texts(f, DIGEST)) or (),
         )
 
 

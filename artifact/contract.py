@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from artifact.document import as_document
 from artifact.errors import CardError
 from artifact.fields import Fields
 from artifact.frame import Frame, Whole, read_frame
+from artifact.trust import FAMILIARITY
 
 Kind = TypeVar("Kind", bound="TensorInput")
 
@@ -175,7 +176,20 @@ class Contract:
 
         An axis of -1 is as long as the network makes it.
         """
-        return ((len(self.labels),),) * len(self.outputs)
+        return tuple(() if n == FAMILIARITY else (len(self.labels),) for n in self.outputs)
+
+    def takes_tensors_of(self, other: Contract) -> bool:
+        """Whether the two differ in how pictures are framed, or in further outputs, alone.
+
+        A tensor then means the same to both, however well each frame found its subject.
+        """
+        if not (isinstance(self.input, ImageInput) and isinstance(other.input, ImageInput)):
+            return False
+        return (
+            replace(self.input, frame=other.input.frame) == other.input
+            and (self.task, self.labels) == (other.task, other.labels)
+            and self.outputs[: len(other.outputs)] == other.outputs
+        )
 
     def input_as(self, kind: type[Kind]) -> Kind:
         """The input, which must be of the kind that the caller understands.

@@ -193,9 +193,13 @@ class Fields:
         fields = Fields(rows, self._path, self._faults)
         return tuple(fields.integers(row, 0, maximum, length) for row in rows)
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def texts(self, name: str, pattern: Pattern | None = None) -> tuple[str, ...]:
         def wrong(value: object) -> str | None:
-            return None if isinstance(value, str) and value else "must be a non-empty string"
+            if not isinstance(value, str) or not value:
+                return "must be a non-empty string"
+            if pattern is None or re.fullmatch(pattern.expression, value):
+                return None
+            return f"must be {pattern.meaning}, not {value!r}"
 
         values: tuple[str, ...] = self._entries(name, wrong)
         if len(set(values)) != len(values):

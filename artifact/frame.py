@@ -166,7 +166,59 @@ class Resize(Frame):
             fields.fault("frame.fill", f"must have {channels} entries")
 
 
-KINDS: dict[str, type[Frame]] = {"whole": Whole, "resize": Resize}
+CENTRES = ("mass", "box")
+
+
+@dataclass(frozen=True)
+class SubjectFrame(Frame):
+    """What a picture is of, found and lit evenly, in a box in the middle of the background.
+
+    As the pictures of MNIST were made: the light on the background is divided out, contrast and
+    polarity are those of the training data, and the subject is fitted into a box. A picture that
+    has the contract's size already is taken as it is.
+
+    Attributes:
+        box: longest side of the subject, in pixels of the contract.
+        centre: what of the subject is put in the middle: its centre of ``mass``, or its ``box``.
+        stroke: least width of a stroke, in pixels of the contract, of subjects that are drawn with
+            a pen: thinner ones are drawn thicker. None where subjects are solid.
+        upright: degrees by which a solid subject is turned at most, to where it fills a box best:
+            as a garment that lies slightly askew. 0 where the subject is left as it is.
+        contrast: relative difference from the background below which there is no subject.
+    """
+
+    box: int
+    centre: str = "mass"
+    stroke: float | None = None
+    upright: float = 0.0
+    contrast: float = 0.07
+    kind: str = field(default="subject", init=False)
+
+    @property
+    def needs_background(self) -> bool:
+        return True
+
+    @classmethod
+    def read(cls, fields: Fields) -> SubjectFrame:
+        contrast = fields.if_there("contrast", lambda f: fields.number(f, above=0.0))
+        return cls(
+            box=fields.integer("box", minimum=1),
+            centre=fields.if_there("centre", lambda f: fields.choice(f, CENTRES)) or "mass",
+            stroke=fields.if_there("stroke", lambda f: fields.number(f, above=0.0)),
+            upright=fields.if_there("upright", lambda f: fields.number(f, minimum=0.0)) or 0.0,
+            contrast=cls.contrast if contrast is None else contrast,
+        )
+
+    def check(self, height: int, width: int, channels: int, fields: Fields) -> None:
+        if self.box > min(height, width):
+            raise CardError(
+                fields.path("frame.box"), f"is {self.box}, more than {height} × {width} hold"
+            )
+        if channels != 1:
+            raise CardError(fields.path("frame.kind"), "'subject' is of grey networks")
+
+
+KINDS: dict[str, type[Frame]] = {"whole": Whole, "resize": Resize, "subject": SubjectFrame}
 
 
 def read_frame(fields: Fields) -> Frame:

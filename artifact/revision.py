@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -186,26 +186,45 @@ def next_revision(root: Path, name: str) -> str:
 
 
 def model_contract(root: Path, name: str, selector: str | None = None) -> Contract:
-    """The contract that all revisions of ``name`` share, from their cards alone.
+    """The newest contract of the revisions of ``name``, as ``model_contracts``."""
+    return model_contracts(root, name, selector)[0]
+
+
+def model_contracts(root: Path, name: str, selector: str | None = None) -> list[Contract]:
+    """The contracts of the revisions of ``name``, from their cards alone, the newest first.
+
+    There are several only where a later revision accepts the contracts of those before it.
 
     Args:
         selector: as for ``open_revision``, to take one card; None for all under ``root``.
 
     Raises:
         RevisionNotFoundError: there is no card.
-        ContractConflictError: two revisions disagree: a new contract needs a new model name.
+        ContractConflictError: a revision has another contract than one before it, which it does
+            not accept: such a contract needs a new model name.
     """
     selectors = [selector] if selector is not None else revisions_of(root, name)
     if not selectors:
         raise RevisionNotFoundError(f"model {name} has no card under {root}")
     cards = [open_revision(root, name, item).card for item in selectors]
-    for card in cards[1:]:
-        if card.contract.digest != cards[0].contract.digest:
+    for index, card in enumerate(cards):
+        check_accepts(card, cards[:index])
+    newest_first = {card.contract.digest: card.contract for card in reversed(cards)}
+    return list(newest_first.values())
+
+
+def check_accepts(card: ModelCard, earlier: Iterable[ModelCard]) -> None:
+    """See that a revision answers what is made after the contracts of those before it.
+
+    Raises:
+        ContractConflictError: it does not.
+    """
+    for other in earlier:
+        if not card.answers(other.contract):
             raise ContractConflictError(
-                f"{cards[0].identity} and {card.identity} have different contracts; "
+                f"{other.identity} and {card.identity} have different contracts; "
                 "give the new one a model name of its own"
             )
-    return cards[0].contract
 
 
 def write_revision(
@@ -229,7 +248,7 @@ def write_revision(
         InvalidCardError: the card could not be read back; nothing was changed.
         ArtifactError: an attachment's name is a path or one of the revision's own files, or a
             file that the card names is missing or another one.
-        ContractConflictError: the model's other revisions have another contract.
+        ContractConflictError: another revision of the model has a contract it does not accept.
     """
     entry = weights and Weights(WEIGHTS_FILE, sha256_of(weights), len(weights))
     card = replace(card, weights=entry or None)
@@ -246,13 +265,8 @@ def write_revision(
     folder = root / card.name / card.revision
     if folder.exists():
         raise RevisionExistsError(f"{folder} exists; a revision is never overwritten")
-    for other in revisions_of(root, card.name):
-        existing = open_revision(root, card.name, other).card
-        if existing.contract.digest != card.contract.digest:
-            raise ContractConflictError(
-                f"{existing.identity} has another contract than the new {card.identity}; "
-                "give the new one a model name of its own"
-            )
+    others = [open_revision(root, card.name, other).card for other in revisions_of(root, card.name)]
+    check_accepts(card, others)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{card.revision}-", dir=folder.parent))
     try:

@@ -53,9 +53,8 @@ class LoadedRevision:
         return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))
 
     def probabilities(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Likewise, of a model whose one output they are."""
-        (found,) = self.outputs(batch)
-        return found
+        """Likewise, of a model whose first output they are."""
+        return self.outputs(batch)[0]
 
 
 def load_revision(

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from artifact import TensorInput
 from predictor.engines import Arrays
 from predictor.held import Source
-from serving.errors import ContractRefusedError, InvalidRequestError, TooLargeError
+from serving.errors import (
+    ContractMismatchError,
+    ContractRefusedError,
+    InvalidRequestError,
+    TooLargeError,
+)
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import (
     CONTRACT_DIGEST,
@@ -63,6 +68,7 @@ class PredictorModel(ServedModel):
         self._max_instances = max_instances
         self._contract = source.card.contract
         self._contract_digest = source.card.contract.digest
+        self._accepted = (None, self._contract_digest, *source.card.accepts)
         self._json_limits = json_limits(source.card.contract.input, max_instances)
         self.on_demand = source.on_demand
         source.watch(self._set_ready)
@@ -90,11 +96,10 @@ class PredictorModel(ServedModel):
     async def preprocess(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Payload:
-        if payload.contract_digest not in (None, self._contract_digest):
-            raise ContractRefusedError(
+        if payload.contract_digest not in self._accepted:
+            raise ContractMismatchError(
                 f"contract_digest is {payload.contract_digest}; "
-                f"{self._source.card.identity} has {self._contract_digest}",
-                code="contract_mismatch",
+                f"{self._source.card.identity} has {self._contract_digest}"
             )
         check_batch(payload.batch, self._contract.input, self._max_instances)
         return payload

@@ -74,10 +74,10 @@ class Cards:
         except ArtifactError as error:
             raise RefusedError(f"{model}/{revision} is refused: {error}") from None
         old = self.expected(model, running)
-        if old.card is not None and old.contract != new.card.contract.digest:
+        if old.card is not None and not new.card.answers(old.card.contract):
             raise RefusedError(
                 f"{model}/{revision} is refused: its contract is {new.card.contract.digest}, that "
-                f"of {model}/{running} is {old.contract}; a new contract takes a model name of "
-                "its own"
+                f"of {model}/{running} is {old.contract}, which it does not accept; a new contract "
+                "takes a model name of its own"
             )
         return Expected(model, revision, new.digest, new.card)

@@ -3,7 +3,8 @@
 ServingError
 ├── MalformedRequestError     400 INVALID_ARGUMENT    not JSON, not base64, a damaged image
 │   ├── LateOfferError        400 INVALID_ARGUMENT    Upgrade, not in the first request
-│   └── ContractRefusedError  400 INVALID_ARGUMENT    a tensor or digest outside the contract
+│   └── ContractRefusedError  400 INVALID_ARGUMENT    a tensor outside the contract
+│       └── ContractMismatchError  400 INVALID_ARGUMENT  a tensor made after another contract
 ├── ForbiddenError            403 PERMISSION_DENIED   an endpoint that is closed
 ├── ModelNotFoundError        404 NOT_FOUND
 ├── NotFoundError             404 NOT_FOUND           no such URL
@@ -97,6 +98,10 @@ class LateOfferError(MalformedRequestError):
 
 class ContractRefusedError(MalformedRequestError):
     code = "contract_refused"
+
+
+class ContractMismatchError(ContractRefusedError):
+    code = "contract_mismatch"
 
 
 class ForbiddenError(ServingError):

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 import training.settings
 from artifact import (
+    FAMILIARITY,
     Architecture,
     Contract,
     ImageInput,
     Metrics,
     ModelCard,
     Revision,
+    SubjectFrame,
     known,
     open_revision,
 )
@@ -46,6 +48,13 @@ VIEWS = "views.safetensors"
 """The file beside the runs of a preset that has teachers."""
 
 
+FRAMES = {
+    "MNIST": SubjectFrame(box=20, centre="mass", stroke=2.2),
+    "FashionMNIST": SubjectFrame(box=28, centre="box", upright=15.0),
+}
+"""How each data set's pictures were fitted into 28 × 28."""
+
+
 @dataclass(frozen=True)
 class _Ready:
     """Settings with the parent's architecture, and what runs and revision need."""
@@ -68,7 +77,7 @@ class ClassificationTask:
     def prepare(self, options: argparse.Namespace, settings: TrainingSettings) -> _Ready:
         data = load_data(settings.dataset, data_folder(options.data))
         parent, settings = parent_of(settings, Path(options.models))
-        return _Ready(settings, data, contract_for(data), parent)
+        return _Ready(settings, data, contract_for(data, bool(settings.familiarity)), parent)
 
     def fit(self, ready: _Ready, options: argparse.Namespace, seed: int, folder: Path) -> RunResult:
         return fit(
@@ -100,7 +109,10 @@ class ClassificationTask:
         else:
             folder = Path(options.runs)
             runs = [after(start_of(settings, folder, run.seed), run) for run in runs]
-        return publish(settings, data, ready.contract, runs, root, revision)
+        others = None
+        if settings.familiarity:
+            others = load_data(settings.others, data_folder(options.data))
+        return publish(settings, data, ready.contract, runs, root, revision, others)
 
     def evaluate(
         self, client: PredictClient, models: Path, model: str, wanted: str, data: str | None
@@ -118,8 +130,12 @@ class ClassificationTask:
         return summary(metrics.seeds)
 
 
-def contract_for(data: ImageData) -> Contract:
-    """Both data sets are 28×28, grey, light on dark."""
+def contract_for(data: ImageData, is_judged: bool = False) -> Contract:
+    """Both data sets are 28×28, grey, light on dark.
+
+    Args:
+        is_judged: whether a second output says how familiar an instance is.
+    """
     mean, std = mean_and_std(data.train)
     height, width = data.train.images.shape[1:]
     return Contract(
@@ -134,8 +150,9 @@ def contract_for(data: ImageData) -> Contract:
             layout="NCHW",
             dtype="FP32",
             background="black",
+            frame=FRAMES[data.name],
         ),
-        outputs=("probabilities",),
+        outputs=("probabilities", FAMILIARITY) if is_judged else ("probabilities",),
         labels=data.labels,
     )
 
@@ -150,9 +167,10 @@ def parent_of(
     revision = open_revision(root, name, number)
     architecture = known(revision.card.architecture, "architecture")
     weights: dict[str, Tensor] = load(revision.read_weights())
-    return weights, replace(
-        settings, architecture=architecture.name, arguments=architecture.arguments
-    )
+    arguments = dict(architecture.arguments)
+    if settings.familiarity:
+        arguments["familiarity"] = settings.familiarity
+    return weights, replace(settings, architecture=architecture.name, arguments=arguments)
 
 
 def views_of(ready: _Ready, options: argparse.Namespace, path: Path) -> TaughtViews | None:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from artifact import Architecture, Contract, ImageInput
 from predictor.networks import build_network
 from training.data import Batch, ImageData, evaluation_tensors, split_off, training_batches
-from training.loop import RunResult, Validation, run_epochs, update
+from training.loop import RunResult, Validation, now, run_epochs, update, write_result
 from training.settings import TrainingSettings
 from training.views import TaughtViews, view_batches
 
@@ -45,6 +45,8 @@ def fit(
     train, validation = split_off(data.train, settings.validation, settings.split_seed)
     if settings.batch_size > len(train):
         raise ValueError(f"batch_size: {settings.batch_size} is more than {len(train)} images")
+    if not settings.epochs:
+        return kept(settings, parent, seed, folder)
     if views is None:
         batches = training_batches(train, settings, spec, generator)
     else:
@@ -62,6 +64,24 @@ def fit(
     frozen = freeze_all_but(network, settings.trainable)
     learner = _Classifier(settings, batches, validation_images, validation_labels)
     return run_epochs(settings, learner, network, generator, seed, folder, frozen, resume, dry_run)
+
+
+def kept(
+    settings: TrainingSettings, parent: dict[str, Tensor] | None, seed: int, folder: Path
+) -> RunResult:
+    """The parent's weights as the result of a run of no epochs.
+
+    Raises:
+        ValueError: there is no parent.
+    """
+    if parent is None:
+        raise ValueError("epochs: 0 needs a parent")
+    network = build_network(Architecture(settings.architecture, settings.arguments))
+    load_whole(network, parent)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    result = RunResult(seed, now(), weights, [])
+    write_result(folder, result)
+    return result
 
 
 class _Classifier:
@@ -132,6 +152,14 @@ def load_backbone(network: nn.Module, parent: dict[str, Tensor]) -> None:
     backbone = {name: tensor for name, tensor in parent.items() if not name.startswith("head.")}
     missing, unexpected = network.load_state_dict(backbone, strict=False)
     wrong = [name for name in missing if not name.startswith("head.")] + list(unexpected)
+    if wrong:
+        raise ValueError(f"the parent's weights do not fit the network: {', '.join(wrong)}")
+
+
+def load_whole(network: nn.Module, parent: dict[str, Tensor]) -> None:
+    """Take all weights of a parent that has the same classes; its familiarity may be new."""
+    missing, unexpected = network.load_state_dict(parent, strict=False)
+    wrong = [name for name in missing if not name.startswith("familiarity.")] + list(unexpected)
     if wrong:
         raise ValueError(f"the parent's weights do not fit the network: {', '.join(wrong)}")
 

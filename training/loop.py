@@ -231,10 +231,14 @@ def run_epochs(
         if settings.patience and epochs_since_best(history) >= settings.patience:
             print(f"nothing better on the validation split for {settings.patience} epochs: stopped")
             break
-    finished = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    result = RunResult(seed, finished, best, history)
+    result = RunResult(seed, now(), best, history)
     write_result(folder, result)
     return result
+
+
+def now() -> str:
+    """In UTC, as cards have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def make_optimiser(network: nn.Module, settings: RunSettings) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,15 +18,19 @@ from artifact import (
     Metrics,
     Revision,
     SeedResult,
+    model_contracts,
+    revisions_of,
     write_revision,
 )
 from predictor.networks import Network, build_network
 from predictor.networks.folding import fold_batch_norm
+from predictor.networks.residual_cnn import ResidualCNN
 from predictor.programs import program_for
 from training.calibration import expected_calibration_error, fit_temperature
 from training.cards import new_card
 from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
 from training.export import export
+from training.familiarity import measure_trust, teach_familiarity
 from training.fit import accuracy, predict
 from training.loop import RunResult
 from training.plots import confusion_matrix, learning_curves
@@ -48,15 +52,19 @@ def publish(
     runs: list[RunResult],
     root: Path,
     revision: str,
+    others: ImageData | None = None,
 ) -> Revision:
     """Write the revision with the run that is best on the validation split.
 
     The test set is read here, once a run, after everything else has been decided.
 
+    Args:
+        others: another data set, where the contract's second output tells what is of no class.
+
     Raises:
         RevisionExistsError: nothing was changed.
     """
-    _, held_out = split_off(data.train, settings.validation, settings.split_seed)
+    train, held_out = split_off(data.train, settings.validation, settings.split_seed)
     validation, test = _tensors(held_out, contract), _tensors(data.test, contract)
     results: list[SeedResult] = []
     logits: dict[int, Tensor] = {}
@@ -87,6 +95,14 @@ def publish(
     shipped = max(range(len(runs)), key=lambda i: results[i].validation_accuracy)
     run, result = runs[shipped], results[shipped]
     predicted = logits[run.seed].argmax(1)
+    network, weights, trust = networks[shipped], run.weights, None
+    if others is not None:
+        assert isinstance(network, ResidualCNN)
+        spec = contract.input_as(ImageInput)
+        teach_familiarity(network, train, held_out, others.train.images, spec, run.seed)
+        trust = measure_trust(network, data.test.images, others.test.images, spec)
+        own = {n: t for n, t in network.state_dict().items() if n.startswith("familiarity.")}
+        weights = {**weights, **own}
     card = new_card(
         settings,
         revision,
@@ -108,16 +124,20 @@ def publish(
         LIBRARIES,
         result.temperature,
     )
+    card = replace(card, trust=trust, accepts=accepted_contracts(root, settings.model, contract))
     title = f"{settings.model}/{revision}"
-    program = program_for(contract, networks[shipped], result.temperature)
+    program = program_for(contract, network, result.temperature)
     exported = export(program, contract, [validation.images.numpy()])
+    curves = {}
+    if run.history:
+        curves["curves.png"] = learning_curves({r.seed: r.history for r in runs}, title)
     return write_revision(
         root,
         exported.named_in(card),
-        save(run.weights),
+        save(weights),
         {
             **exported.files,
-            "curves.png": learning_curves({r.seed: r.history for r in runs}, title),
+            **curves,
             "confusion.png": confusion_matrix(
                 predicted, test.labels, contract.labels, f"{title}: {result.test_accuracy:.2%}"
             ),
@@ -137,6 +157,14 @@ def summary(results: tuple[SeedResult, ...]) -> str:
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
     lines.append(f"test accuracy {statistics.mean(scores):.2%} ± {spread:.2%} (standard deviation)")
     return "\n".join(lines)
+
+
+def accepted_contracts(root: Path, model: str, contract: Contract) -> tuple[str, ...]:
+    """Digests of the other contracts of a model's revisions that ``contract`` can stand in for."""
+    if not revisions_of(root, model):
+        return ()
+    others = [c for c in model_contracts(root, model) if c.digest != contract.digest]
+    return tuple(c.digest for c in others if contract.takes_tensors_of(c))
 
 
 def _tensors(data: LabelledImages, contract: Contract) -> _Split:

@@ -35,7 +35,7 @@ class RunSettings:
     architecture: str = option("residual-cnn", "registered name of the network")
     arguments: dict[str, Any] = option({}, "its arguments; a child has its parent's")
 
-    epochs: int = option(20, "passes over the training split", positive=True)
+    epochs: int = option(20, "passes over the training split; 0: the parent's weights stay")
     batch_size: int = option(128, "images a step", positive=True)
     lr: float = option(0.2, "highest learning rate")
     gamma: float = option(0.7, "factor a step of the 'step' schedule (one an epoch)")
@@ -63,6 +63,8 @@ class RunSettings:
                 )
             if item.metadata["positive"] and value <= 0:
                 raise ValueError(f"{item.name}: must be at least 1")
+        if self.epochs < 0:
+            raise ValueError("epochs: must be at least 0")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,6 +84,8 @@ class TrainingSettings(RunSettings):
     teacher_views: int = option(16, "views of an image that teachers are asked", positive=True)
     distil: float = option(0.9, "weight of the teacher's answers against the labels")
     distil_temperature: float = option(3.0, "softens both answers before they are compared")
+    familiarity: int = option(0, "hidden units that tell what is of no class; 0: none")
+    others: str = option("", "data set whose images are of no class", ("", "MNIST", "FashionMNIST"))
     validation: int = option(5000, "images held out of the training set", positive=True)
     split_seed: int = option(20, "seed of that split; the same for every run and revision")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from kserve.model_server import app as kserve_application
 from pydantic import ValidationError
 
-from artifact import ArtifactError, Contract, model_contract
+from artifact import ArtifactError, Contract, model_contracts
 from common.settings import SettingError, read_settings
 from serving.arguments import (
     ArgumentError,
@@ -24,10 +24,10 @@ from serving.arguments import (
 from serving.quota import cpu_quota
 from serving.selection import select
 from serving.server import VisionServer, configure_logs
+from transformer.contracts import served_model
 from transformer.front_page import FrontPage
 from transformer.hop import ClientSettings, PredictorClient
 from transformer.settings import TransformerSettings
-from transformer.tasks import model_for
 
 GATEWAY_PORT = 80
 """Where the cluster's local gateway listens; KServe names the host without a port."""
@@ -63,8 +63,8 @@ def main() -> int:
     )
     try:
         models = [
-            model_for(name, contract, hop, executor, settings)
-            for name, contract in contracts(selections, Path(settings.model_root), options).items()
+            served_model(name, found, hop, executor, settings)
+            for name, found in contracts(selections, Path(settings.model_root), options).items()
         ]
     except ArtifactError as error:
         for line in str(error).splitlines():
@@ -78,19 +78,19 @@ def main() -> int:
 
 def contracts(
     selections: Sequence[ModelSelection], root: Path, options: argparse.Namespace
-) -> dict[str, Contract]:
-    """The contract of each model, by the name that it is served as.
+) -> dict[str, list[Contract]]:
+    """The contracts of each model, the newest first, by the name that it is served as.
 
     Raises:
         ArtifactError: a card is missing or invalid, or two revisions of a model disagree.
     """
-    found: dict[str, Contract] = {}
+    found: dict[str, list[Contract]] = {}
     for selection in selections:
         if selection.name:
-            found[selection.name] = model_contract(root, selection.name, selection.selector)
+            found[selection.name] = model_contracts(root, selection.name, selection.selector)
             continue
         for name, revision, _ in select(selection, root, options):
-            found[name] = revision.card.contract
+            found[name] = [revision.card.contract]
     return found
 
 

@@ -60,6 +60,24 @@ def _converted(
     return image if image.mode == mode else image.convert(mode)
 
 
+def averaged(image: Image.Image, factor: int) -> Image.Image:
+    """A picture of any mode with ``factor`` × ``factor`` pixels made one; itself below 2.
+
+    Its mode may become another, of which ``in_mode`` makes the same.
+    """
+    if factor < 2:
+        return image
+    if image.mode.startswith("I;16"):
+        # Pillow cannot average this mode; every n-th pixel of a 16-bit scan does as well.
+        size = (image.width // factor, image.height // factor)
+        return image.resize(size, Image.Resampling.NEAREST)
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image.reduce(factor)
+
+
 def _finite(image: Image.Image) -> NDArray[np.float32]:
     values = np.asarray(image).astype(np.float32)
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

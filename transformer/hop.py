@@ -27,6 +27,7 @@ from artifact import Contract
 from serving.errors import (
     ERROR_CODE,
     BadPredictorAnswerError,
+    ContractMismatchError,
     ContractRefusedError,
     DeadlineExceededError,
     MalformedRequestError,
@@ -363,8 +364,9 @@ def _shown(reply: _Reply) -> ServingError:
     code = reply.headers.get(ERROR_CODE)
     if code is not None:
         text = _text_of(reply.body) or text
-    if code == ContractRefusedError.code:
-        kind = ContractRefusedError
+    for refused in (ContractRefusedError, ContractMismatchError):
+        if code == refused.code:
+            kind = refused
     return kind(text, code=code)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Network(nn.Module):
@@ -14,6 +14,13 @@ class Network(nn.Module):
     """
 
     multiple: int = 1
+
+    def with_familiarity(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as ``forward``'s, and ``(n,)`` logits of how like the training data each is.
+
+        Of networks that were taught what is not of their kind.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not tell the familiar from the rest")
 
     def reduce_precision(self, dtype: torch.dtype) -> torch.dtype:
         """Have weights and activations in ``dtype`` as far as that pays, in place.

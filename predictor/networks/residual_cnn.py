@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,24 @@ class Stage(nn.Module):
         return out
 
 
+class Familiarity(nn.Module):
+    """A small perceptron on standardised features: ``(n, features)`` to ``(n,)``, in logits."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.hidden = nn.Linear(features, hidden)
+        self.score = nn.Linear(hidden, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.score(self.hidden((features - self.mean) / self.std).relu_())
+        return found[:, 0]
+
+
 class ResidualCNN(Network):
     """Stem, stages, global average pooling and a linear head.
 
@@ -61,6 +79,8 @@ class ResidualCNN(Network):
         hidden: channels inside the residual blocks of each stage.
         blocks: residual blocks of each stage.
         stem_kernel, stem_stride: of the first convolution.
+        familiarity: hidden units of the part that tells pictures like those of the training data
+            from all others, by what every stage says of them; 0 for none.
 
     Shapes: input ``(n, channels, h, w)`` float32, output ``(n, classes)`` logits.
     """
@@ -75,14 +95,15 @@ class ResidualCNN(Network):
         blocks: Sequence[int],
         stem_kernel: int = 5,
         stem_stride: int = 2,
+        familiarity: int = 0,
     ) -> None:
         super().__init__()
         if not len(widths) == len(hidden) == len(blocks) >= 1:
             raise ValueError("widths, hidden and blocks must have one entry per stage")
         if min(channels, classes, stem, stem_kernel, stem_stride, *widths, *hidden) < 1:
             raise ValueError("sizes must be at least 1")
-        if min(blocks) < 0:
-            raise ValueError("blocks cannot be negative")
+        if min(*blocks, familiarity) < 0:
+            raise ValueError("blocks and familiarity cannot be negative")
         if widths[0] != stem:
             raise ValueError("the first stage has the stem's width")
         self.stem = convolution(channels, stem, stem_kernel, stem_stride)
@@ -92,14 +113,38 @@ class ResidualCNN(Network):
             for i in range(len(widths))
         )
         self.head = nn.Linear(widths[-1], classes)
+        self.familiarity: nn.Module | None = None
+        if familiarity:
+            self.familiarity = Familiarity(2 * sum(widths), familiarity)
         self._stage_dtype: torch.dtype | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        *_, last = self._stages(x)
+        return self._classified(last)
+
+    def with_familiarity(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features, last = self.features(x)
+        assert self.familiarity is not None
+        return self._classified(last), self.familiarity(features)
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``familiarity`` judges by, ``(n, 2 * sum(widths))``, and the last stage's answer."""
+        maps = list(self._stages(x))
+        pooled = [
+            (m.amax(dim=(2, 3)).float(), m.mean(dim=(2, 3), dtype=torch.float32)) for m in maps
+        ]
+        return torch.cat([part for pair in pooled for part in pair], dim=1), maps[-1]
+
+    def _stages(self, x: Tensor) -> Iterator[Tensor]:
+        """What each stage makes of a batch."""
         x = self.stem(x).relu_()
         if self._stage_dtype is not None:
             x = x.to(self._stage_dtype)
         for stage in self.stages:
             x = stage(x)
+            yield x
+
+    def _classified(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(x.mean(dim=(2, 3), dtype=self.head.weight.dtype))
         return logits
 

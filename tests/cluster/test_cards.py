@@ -12,7 +12,14 @@ from cluster.commands import ROOT, ClusterError
 
 def test_the_component_is_what_the_shipped_revisions_give(tmp_path: Path) -> None:
     written = write_component(ROOT / "models", tmp_path)
-    assert written == ["fashion-mnist/1", "fashion-mnist/2", "land-cover/1", "mnist/1"]
+    assert written == [
+        "fashion-mnist/1",
+        "fashion-mnist/2",
+        "fashion-mnist/3",
+        "land-cover/1",
+        "mnist/1",
+        "mnist/2",
+    ]
     for name in ("configmap.yaml", "mount.yaml"):
         assert (tmp_path / name).read_text() == (COMPONENT / name).read_text(), "run `make cards`"
 

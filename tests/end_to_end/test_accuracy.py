@@ -27,7 +27,7 @@ def evaluate(url: str, model: str, revision: str, data: Path) -> int:
     )
 
 
-@pytest.mark.parametrize(("model", "revision"), [("mnist", "1"), ("fashion-mnist", "2")])
+@pytest.mark.parametrize(("model", "revision"), [("mnist", "2"), ("fashion-mnist", "3")])
 def test_default_revisions(service: LocalService, data: Path, model: str, revision: str) -> None:
     assert evaluate(service.url, model, revision, data) == 0
 
@@ -44,8 +44,8 @@ async def test_at_full_load_one_image_a_request(
     """Both models at once, so that every batch on the way holds strangers' images."""
     monkeypatch.setenv("VISION_PRECISION", precision)
     cards = {
-        "mnist": open_revision(SHIPPED, "mnist", "1").card,
-        "fashion-mnist": open_revision(SHIPPED, "fashion-mnist", "2").card,
+        "mnist": open_revision(SHIPPED, "mnist", "2").card,
+        "fashion-mnist": open_revision(SHIPPED, "fashion-mnist", "3").card,
     }
     tests = {name: load_data(card.data.name, data).test for name, card in cards.items()}
     pending = iter([(name, i) for i in range(10_000) for name in tests])

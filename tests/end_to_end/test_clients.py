@@ -42,7 +42,7 @@ def batch() -> Batch:
 
 @pytest.fixture(scope="module")
 def expected(batch: Batch) -> Batch:
-    return load_revision(SHIPPED, "mnist", "1").probabilities(batch)
+    return load_revision(SHIPPED, "mnist", "2").probabilities(batch)
 
 
 def same(found: object, expected: Batch) -> bool:
@@ -52,9 +52,9 @@ def same(found: object, expected: Batch) -> bool:
 def test_v1_rest(service: LocalService, batch: Batch, expected: Batch) -> None:
     body = json.dumps({"instances": batch.tolist()}).encode()
     answer = call(f"{service.predictor_url}/v1/models/mnist:predict", body).json()
-    assert same(answer["predictions"], expected)
-    revision = open_revision(SHIPPED, "mnist", "1")
-    assert (answer["model_version"], answer["model_digest"]) == ("1", revision.digest)
+    assert same([found["probabilities"] for found in answer["predictions"]], expected)
+    revision = open_revision(SHIPPED, "mnist", "2")
+    assert (answer["model_version"], answer["model_digest"]) == ("2", revision.digest)
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -68,7 +68,7 @@ def test_triton_http(service: LocalService, batch: Batch, expected: Batch, binar
         assert same(client.infer("mnist", [tensor]).as_numpy("probabilities"), expected)
         result = client.infer("mnist", [tensor], outputs=wanted)
         assert same(result.as_numpy("probabilities"), expected)
-        assert result.get_response()["model_version"] == "1"
+        assert result.get_response()["model_version"] == "2"
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_triton_grpc(triton: dict[str, Any], expected: Batch) -> None:
     assert triton["ready"] == [True, True]
     assert triton["input"] == "image"
     assert same(triton["probabilities"], expected)
-    assert triton["version"] == "1"
+    assert triton["version"] == "2"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_triton_grpc(triton: dict[str, Any], expected: Batch) -> None:
     [
         ("wrong shape", "INVALID_ARGUMENT", "the shape is (n, 1, 28, 28), not (5, 1, 27, 28)"),
         ("not finite", "INVALID_ARGUMENT", "a value is not finite"),
-        ("wrong contract", "INVALID_ARGUMENT", "contract_digest is sha256:0; mnist/1 has sha256:"),
+        ("wrong contract", "INVALID_ARGUMENT", "contract_digest is sha256:0; mnist/2 has sha256:"),
         ("unknown model", "NOT_FOUND", "model 'nope' not found; available: "),
         ("load", "PERMISSION_DENIED", "this endpoint is closed"),
         ("unload", "PERMISSION_DENIED", "this endpoint is closed"),
@@ -147,7 +147,7 @@ async def test_kserve_clients(
     grpc = InferenceGRPCClient(address)
     answer = await grpc.infer(request)
     assert same(answer.outputs[0].as_numpy(), expected)
-    assert answer.model_version == "1"
+    assert answer.model_version == "2"
     await grpc.close()
 
     plain = InferInput("image", list(batch.shape), "FP32")
@@ -156,7 +156,10 @@ async def test_kserve_clients(
         rest = InferenceRESTClient(RESTConfig(protocol=protocol))
         body = InferRequest("mnist", [plain]) if protocol == "v2" else {"instances": batch.tolist()}
         found = await rest.infer(service.predictor_url, body, model_name="mnist")
-        values = found.outputs[0].as_numpy() if protocol == "v2" else found["predictions"]
+        if protocol == "v2":
+            values = found.outputs[0].as_numpy()
+        else:
+            values = [prediction["probabilities"] for prediction in found["predictions"]]
         assert same(values, expected)
         await rest.close()
 

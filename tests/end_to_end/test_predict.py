@@ -52,13 +52,17 @@ def test_answer_has_the_documented_shape(service: LocalService) -> None:
     response = call(f"{service.url}/v1/models/mnist:predict", body)
     answer = response.json()
     assert set(answer) == {"predictions", "model_name", "model_version"}
-    assert (answer["model_name"], answer["model_version"]) == ("mnist", "1")
+    assert (answer["model_name"], answer["model_version"]) == ("mnist", "2")
     assert [p["label"] for p in answer["predictions"]] == ["7", "3"]
     for prediction in answer["predictions"]:
-        assert set(prediction) == {"label", "class_id", "probability", "top", "polarity"}
+        assert set(prediction) == {
+            *("label", "class_id", "probability", "top", "polarity"),
+            *("box", "familiarity", "unsure"),
+        }
+        assert prediction["unsure"] is False
         assert len(prediction["top"]) == 2
         assert prediction["top"][0] == {k: prediction[k] for k in ("label", "probability")}
-    assert response.headers["x-model-revision"] == "1"
+    assert response.headers["x-model-revision"] == "2"
     assert response.headers["x-model-instances"] == "2"
     assert response.headers["x-model-pixels"] == str(280 * 280 + 400 * 280)
 
@@ -90,7 +94,7 @@ def test_v2_request_gets_a_v2_answer(service: LocalService) -> None:
     }
     response = call(f"{service.url}/v2/models/mnist/infer", json.dumps(document).encode())
     answer = response.json()
-    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("abc", "mnist", "1")
+    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("abc", "mnist", "2")
     outputs = {output["name"]: output for output in answer["outputs"]}
     assert outputs["label"]["data"] == ["7"]
     assert outputs["class_id"]["data"] == [7]
@@ -117,7 +121,7 @@ def test_metrics_name_model_revision_and_code(service: LocalService) -> None:
     call(f"{service.url}/v1/models/mnist:predict", instances(sample("seven.png")))
     for url, protocol, code in ((service.url, "v1", "200"), (service.predictor_url, "v2", "200")):
         text = call(f"{url}/metrics").body.decode()
-        labels = f'code="{code}",model_name="mnist",protocol="{protocol}",revision="1"'
+        labels = f'code="{code}",model_name="mnist",protocol="{protocol}",revision="2"'
         assert f"vision_requests_total{{{labels}}}" in text
 
 

@@ -98,11 +98,11 @@ def test_both_servers_hold_the_same_models() -> None:
 def test_other_revisions_are_held_on_request() -> None:
     base = read_component("predictor")
     changed = with_models(base, {"fashion-mnist": "/mnt/models/x=y"})
-    assert models(changed) == ["--model=fashion-mnist=/mnt/models/x=y", "--model=mnist=1"]
+    assert models(changed) == ["--model=fashion-mnist=/mnt/models/x=y", "--model=mnist=2"]
     assert options(changed) == options(base)
     assert with_models(base, {}) == base
-    predictor, transformer = local_components(PORTS, ROOT, {"mnist": "2"})
-    assert models(predictor) == ["--model=fashion-mnist=2", "--model=mnist=2"]
+    predictor, transformer = local_components(PORTS, ROOT, {"mnist": "1"})
+    assert models(predictor) == ["--model=fashion-mnist=3", "--model=mnist=1"]
     assert models(transformer) == models(read_component("transformer"))
 
 

@@ -105,7 +105,7 @@ def test_a_server_gets_the_manifests_arguments_and_environment(tmp_path: Path) -
         service.wait_ready(10)
     service.stop()
     arguments, environment = (tmp_path / "logs" / "predictor.log").read_text().splitlines()
-    assert arguments.startswith("-m predictor --model=fashion-mnist=2 --model=mnist=2 ")
+    assert arguments.startswith("-m predictor --model=fashion-mnist=3 --model=mnist=2 ")
     assert f"--http_port={ports.predictor_http}" in arguments
     assert "--enable_grpc=false" in arguments
     assert environment == f"127.0.0.1 {tmp_path} 2"

@@ -126,8 +126,8 @@ def test_one_inferenceservice_holds_all_models_or_each_has_its_own() -> None:
     assert models(both, "transformer") == ["fashion-mnist", "mnist"]
     separate = of_kind(render(MANIFESTS / "overlays/per-model"), "InferenceService")
     assert {d["metadata"]["name"]: models(d, "predictor") for d in separate} == {
-        "fashion-mnist": ["fashion-mnist=2"],
-        "mnist": ["mnist=1"],
+        "fashion-mnist": ["fashion-mnist=3"],
+        "mnist": ["mnist=2"],
     }
     for document in separate:
         assert models(document, "transformer") == [document["metadata"]["name"]]

@@ -120,7 +120,7 @@ def test_defaults_are_not_shared() -> None:
         ("loss", "nnl"),
         ("lr", "1e-3"),
         ("trainable", "head"),
-        ("epochs", 0),
+        ("epochs", -1),
         ("batch_size", 0),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import CardError, Contract, ManyLabelsContract
+from artifact import FAMILIARITY, CardError, Contract, ManyLabelsContract
 from serving.errors import BadPredictorAnswerError
 from transformer.classification.options import ClassificationOptions
 
@@ -22,12 +22,13 @@ class Classification:
     """Names classes in the order of the contract's labels."""
 
     def __init__(self, contract: Contract) -> None:
-        if len(contract.outputs) != 1:
-            raise CardError("contract.outputs", "classification has one output")
+        if not contract.outputs or contract.outputs[1:] not in ((), (FAMILIARITY,)):
+            raise CardError("contract.outputs", f"classification has one, and {FAMILIARITY}")
         self._labels = contract.labels
         self._thresholds: NDArray[np.float32] | None = None
         if isinstance(contract, ManyLabelsContract):
             self._thresholds = np.array(contract.thresholds, np.float32)
+        self.is_judged = len(contract.outputs) > 1
 
     def predictions(
         self, outputs: NDArray[np.float32], options: ClassificationOptions, default_top_k: int
@@ -89,13 +90,20 @@ class Classification:
     def output_types(self) -> list[dict[str, Any]]:
         count = len(self._labels)
         many = [{"name": "reached", "datatype": "BOOL", "shape": [-1, count]}]
-        return [
+        types = [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "class_id", "datatype": "INT64", "shape": [-1]},
             {"name": "probability", "datatype": "FP32", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, count]},
             *(many if self.has_many else []),
         ]
+        if self.is_judged:
+            types += [
+                {"name": "familiarity", "datatype": "FP32", "shape": [-1]},
+                {"name": "unsure", "datatype": "BOOL", "shape": [-1]},
+                {"name": "why", "datatype": "BYTES", "shape": [-1]},
+            ]
+        return types
 
     def _check(self, outputs: NDArray[np.float32]) -> None:
         if outputs.ndim != 2 or outputs.shape[1] != len(self._labels):

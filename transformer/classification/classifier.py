@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import Any
+
+import numpy as np
 
 from artifact import Contract
 from serving.errors import InvalidRequestError
 from serving.model import HttpRequest
-from transformer.classification.answers import Classification
-from transformer.classification.options import ClassificationOptions
+from transformer.classification.answers import DIGITS, Classification
+from transformer.classification.options import ClassificationOptions, Several
+from transformer.classification.trust import doubt
 from transformer.hop import PredictorClient
-from transformer.pictures.model import Answer, PictureModel, Tensors
-from transformer.pictures.payload import Payload
+from transformer.pictures.model import Answer, Batch, PictureModel, Tensors
+from transformer.pictures.payload import Payload, PictureOptions
+from transformer.pictures.preprocess import Prepared
 from transformer.settings import TransformerSettings
+
+NO_BOX = (-1, -1, -1, -1)
+"""In v2's tensor of boxes: of a picture that was taken as it is, or that nothing was found in."""
 
 
 class ClassificationModel(PictureModel):
@@ -48,14 +56,67 @@ class ClassificationModel(PictureModel):
     def get_output_types(self) -> list[dict[str, Any]]:
         return self._task.output_types()
 
+    def choose(
+        self, subjects: list[Prepared], options: PictureOptions, instance: int | None
+    ) -> list[Prepared]:
+        several = _several(options)
+        if several is Several.ALL:
+            return subjects
+        if several is Several.REFUSE and len(subjects) > 1:
+            raise InvalidRequestError(
+                f"the image has {len(subjects)} subjects; several=all answers each of them",
+                instance=instance,
+                code="several_subjects",
+            )
+        return subjects[:1]
+
     def predictions(self, answer: Answer) -> list[dict[str, Any]]:
         options = answer.batch.payload.options
         assert isinstance(options, ClassificationOptions)
-        (probabilities,) = answer.outputs
-        return self._task.predictions(probabilities, options, self._settings.default_top_k)
+        found = self._task.predictions(answer.outputs[0], options, self._settings.default_top_k)
+        for prediction, item in zip(found, answer.batch.items, strict=True):
+            if isinstance(item, Prepared) and item.box is not None:
+                prediction["box"] = item.box
+                if item.subjects > 1 and options.several is Several.FIRST:
+                    prediction["subjects"] = item.subjects
+        if self._task.is_judged:
+            judged = zip(found, answer.outputs[1].tolist(), self._doubts(answer), strict=True)
+            for prediction, familiarity, why in judged:
+                prediction["familiarity"] = round(familiarity, DIGITS)
+                prediction["unsure"] = why is not None
+                if why is not None:
+                    prediction["why"] = why
+        return found
+
+    def gathered(self, predictions: list[dict[str, Any]], batch: Batch) -> list[dict[str, Any]]:
+        """With ``several=all``, each instance is the list of its subjects."""
+        if _several(batch.payload.options) is not Several.ALL:
+            return predictions
+        following = iter(predictions)
+        counts = batch.counts or [1] * len(batch.items)
+        return [{"subjects": [next(following) for _ in range(count)]} for count in counts]
 
     def tensors(self, answer: Answer) -> Tensors:
         options = answer.batch.payload.options
         assert isinstance(options, ClassificationOptions)
-        (probabilities,) = answer.outputs
-        return self._task.tensors(probabilities, options.threshold)
+        tensors = self._task.tensors(answer.outputs[0], options.threshold)
+        if self._task.is_judged:
+            doubts = list(self._doubts(answer))
+            tensors["familiarity"] = answer.outputs[1]
+            tensors["unsure"] = np.array([why is not None for why in doubts])
+            tensors["why"] = [why or "" for why in doubts]
+        batch = answer.batch
+        if options.several is Several.ALL:
+            counts = batch.counts or [1] * len(batch.items)
+            tensors["instance"] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+            boxes = [item.box if isinstance(item, Prepared) else None for item in batch.items]
+            tensors["box"] = np.array([box or NO_BOX for box in boxes], np.int64)
+        return tensors
+
+    def _doubts(self, answer: Answer) -> Iterator[str | None]:
+        return map(doubt, answer.batch.items, answer.outputs[1].tolist())
+
+
+def _several(options: PictureOptions) -> Several:
+    assert isinstance(options, ClassificationOptions)
+    return options.several

@@ -8,6 +8,7 @@ from PIL import Image
 
 from artifact import ImageInput
 from transformer.frames.resize import ResizeFraming
+from transformer.frames.subject import SubjectFraming
 from transformer.frames.whole import WholeFraming
 
 
@@ -32,7 +33,11 @@ class Framing(Protocol):
         ...
 
 
-FRAMINGS: dict[str, type[Framing]] = {"whole": WholeFraming, "resize": ResizeFraming}
+FRAMINGS: dict[str, type[Framing]] = {
+    "whole": WholeFraming,
+    "resize": ResizeFraming,
+    "subject": SubjectFraming,
+}
 
 
 def framing_for(spec: ImageInput) -> Framing:

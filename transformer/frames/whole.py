@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from artifact import ImageInput
+from transformer.colours import averaged
 
 LEVELS = {"black": 0, "white": 255}
 
@@ -26,7 +27,11 @@ class WholeFraming:
         self.enough: tuple[int, int] | None = (MARGIN * spec.width, MARGIN * spec.height)
 
     def shrink(self, image: Image.Image) -> Image.Image:
-        return _shrink(image, self._spec)
+        """Average blocks of a large picture down to about four times the size that is needed.
+
+        Everything after it then costs what the contract's size costs, not the picture's.
+        """
+        return averaged(image, reduction(image.size, self._spec))
 
     def bring(self, image: Image.Image) -> Image.Image:
         spec = self._spec
@@ -44,25 +49,6 @@ def fitted(size: tuple[int, int], spec: ImageInput) -> tuple[int, int]:
     """Width and height inside the contract's of a picture of that width and height."""
     scale = min(spec.width / size[0], spec.height / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _shrink(image: Image.Image, spec: ImageInput) -> Image.Image:
-    """Average blocks of a large picture down to about four times the size that is needed.
-
-    Everything after it then costs what the contract's size costs, not the picture's.
-    """
-    factor = reduction(image.size, spec)
-    if factor == 1:
-        return image
-    if image.mode.startswith("I;16"):
-        # Pillow cannot average this mode; every n-th pixel of a 16-bit scan does as well.
-        size = (image.width // factor, image.height // factor)
-        return image.resize(size, Image.Resampling.NEAREST)
-    if image.mode in ("P", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return image.reduce(factor)
 
 
 def _stretch(image: Image.Image) -> Image.Image:

@@ -50,7 +50,7 @@ def assemble(
     polarities: list[Polarity | None] = []
     following = iter(zip(tensors, found, strict=True))
     for row, item in enumerate(items):
-        tensor, polarity = next(following) if isinstance(item, Plain) else item
+        tensor, polarity = next(following) if isinstance(item, Plain) else item[:2]
         batch[row] = tensor
         polarities.append(polarity)
     return batch, polarities

@@ -27,7 +27,7 @@ from transformer.large_pictures import LARGE_PIXELS, LargePictures
 from transformer.pictures.assembly import Plain, assemble
 from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
 from transformer.pictures.polarity import Polarity
-from transformer.pictures.preprocess import GreyTable, Prepared, prepare
+from transformer.pictures.preprocess import GreyTable, Prepared, prepare_subjects
 from transformer.pictures.shown import shown_pictures
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
@@ -51,12 +51,18 @@ class Sizes(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Decoded instances on their way to the predictor; ``pixels`` as they were sent, together."""
+    """Decoded instances on their way to the predictor.
+
+    Attributes:
+        pixels: as they were sent, together.
+        counts: items of each instance; None where each is one.
+    """
 
     payload: Payload
     items: list[Prepared | Plain]
     pixels: int
     sizes: list[Sizes]
+    counts: list[int] | None = None
 
 
 class Looked(NamedTuple):
@@ -153,7 +159,15 @@ class PictureModel(RemoteModel):
 
     @abstractmethod
     def predictions(self, answer: Answer) -> list[dict[str, Any]]:
-        """v1's, one an instance."""
+        """v1's, one an item."""
+
+    def gathered(
+        self,
+        predictions: list[dict[str, Any]],
+        batch: Batch,
+    ) -> list[dict[str, Any]]:
+        """v1's predictions, one an instance, of those of all items."""
+        return predictions
 
     @abstractmethod
     def tensors(self, answer: Answer) -> Tensors:
@@ -229,24 +243,52 @@ class PictureModel(RemoteModel):
         Raises:
             AbandonedError: nobody waits for it any more.
         """
-        spec = self._spec
-        polarity = payload.options.polarity
         items: list[Prepared | Plain] = []
-        sizes = []
+        sizes: list[Sizes] = []
+        counts: list[int] = []
         for index, item in enumerate(looked.plain):
             if not wanted():
                 raise AbandonedError
             if item is not None:
-                items.append(item)
-                sizes.append(self._plain_sizes)
-                continue
-            number = index if payload.listed else None
-            opened = self._open(payload, index)
-            size = upright_size(opened, number)
-            loaded = load_image(opened, number, self._enough, self._limits.max_pixels)
-            items.append(prepare(loaded, spec, polarity))
-            sizes.append(Sizes(size, loaded.size))
-        return Batch(payload, items, looked.pixels, sizes)
+                found: Sequence[Prepared | Plain] = [item]
+                size = self._plain_sizes
+            else:
+                found, size = self._subjects(payload, index)
+            items += found
+            sizes += [size] * len(found)
+            counts.append(len(found))
+        if len(items) > max(len(counts), self._settings.max_instances):
+            raise TooLargeError(
+                f"the images have {len(items)} subjects together; the limit of a request is "
+                f"{self._settings.max_instances}",
+                code="too_many_subjects",
+            )
+        return Batch(payload, items, looked.pixels, sizes, counts)
+
+    def _subjects(self, payload: Payload, index: int) -> tuple[list[Prepared], Sizes]:
+        """One picture's subjects, decoded: those that the request wants answers of."""
+        number = index if payload.listed else None
+        opened = self._open(payload, index)
+        size = upright_size(opened, number)
+        loaded = load_image(opened, number, self._enough, self._limits.max_pixels)
+        subjects = prepare_subjects(loaded, self._spec, payload.options.polarity)
+        # A large JPEG was decoded at a part of its size; boxes are in the pixels that were sent.
+        scale = max(size) / max(loaded.size)
+        chosen = self.choose([s.scaled(scale) for s in subjects], payload.options, number)
+        return chosen, Sizes(size, loaded.size)
+
+    def choose(
+        self,
+        subjects: list[Prepared],
+        options: PictureOptions,
+        instance: int | None,
+    ) -> list[Prepared]:
+        """Those subjects of a picture that are answered: by default the first.
+
+        Args:
+            instance: the picture's place in the request, for an error's sake.
+        """
+        return subjects[:1]
 
     def _open(self, payload: Payload, index: int) -> Image.Image:
         number = index if payload.listed else None
@@ -298,7 +340,7 @@ class PictureModel(RemoteModel):
             for prediction, picture in zip(predictions, answer.shown, strict=True):
                 prediction["shown"] = picture
         document = {
-            "predictions": predictions,
+            "predictions": self.gathered(predictions, answer.batch),
             "model_name": self.name,
             "model_version": answer.answered.revision,
         }

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from artifact import ImageInput, Whole
+from artifact import ImageInput, SubjectFrame, Whole
 from transformer.colours import in_mode
 from transformer.frames import framing_for
+from transformer.frames.subject import SubjectFraming
+from transformer.frames.subject.regions import Box
 from transformer.pictures.polarity import Polarity, find_polarity, polarities_of
 from transformer.tensors import to_tensor
 
@@ -22,14 +24,26 @@ class Prepared(NamedTuple):
     Attributes:
         tensor: of the contract's shape, float32, normalised.
         polarity: what the picture had; None for a contract that has none.
+        box: of the subject: left, top, right and bottom in the picture's pixels; None where the
+            picture was taken as it is, or as a whole, or nothing was found.
+        subjects: how many the picture has, as far as they were looked for: 0 where it is empty.
     """
 
     tensor: NDArray[np.float32]
     polarity: Polarity | None
+    box: Box | None = None
+    subjects: int = 1
+
+    def scaled(self, scale: float) -> Prepared:
+        """With its box in the pixels of a picture of another size."""
+        if self.box is None or scale == 1:
+            return self
+        left, top, right, bottom = (round(scale * side) for side in self.box)
+        return self._replace(box=(left, top, right, bottom))
 
 
 def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.AUTO) -> Prepared:
-    """Bring a decoded picture to the contract's input.
+    """Bring a decoded picture to the contract's input; of several subjects, the first.
 
     A picture that has the contract's size and mode already comes through bit for bit as
     torchvision's ``ToTensor`` and ``Normalize`` would give it, unless its frame cuts something off.
@@ -38,8 +52,21 @@ def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.
         image: any mode of Pillow's, upright.
         polarity: forced, or ``AUTO`` to find it; ignored where the contract has none.
     """
+    return prepare_subjects(image, spec, polarity)[0]
+
+
+def prepare_subjects(
+    image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.AUTO
+) -> list[Prepared]:
+    """Every subject of a decoded picture, in reading order; one of 0 where it is empty.
+
+    Pictures have several only where the contract's frame is ``subject``. Arguments as ``prepare``.
+    """
     framing = framing_for(spec)
+    original = image.size
     image = in_mode(framing.shrink(image), spec.mode)
+    if isinstance(framing, SubjectFraming) and image.size != (spec.width, spec.height):
+        return _found(image, original, spec, framing, polarity)
     found = None
     if spec.has_polarity:
         found = polarity
@@ -47,7 +74,32 @@ def prepare(image: Image.Image, spec: ImageInput, polarity: Polarity = Polarity.
             found = find_polarity(image, spec.width, spec.height)
         if found is not wanted_polarity(spec):
             image = ImageChops.invert(image)
-    return Prepared(to_tensor(np.asarray(framing.bring(image)), spec), found)
+    return [Prepared(to_tensor(np.asarray(framing.bring(image)), spec), found)]
+
+
+def _found(
+    image: Image.Image,
+    original: tuple[int, int],
+    spec: ImageInput,
+    framing: SubjectFraming,
+    polarity: Polarity,
+) -> list[Prepared]:
+    """Subjects of a grey picture, their boxes in the pixels of its original size."""
+    dark = None if polarity is Polarity.AUTO else polarity is Polarity.DARK_ON_LIGHT
+    subjects = framing.subjects(image, dark)
+    if not subjects:
+        empty = to_tensor(np.asarray(framing.background()), spec)
+        seen = find_polarity(image, spec.width, spec.height) if dark is None else polarity
+        return [Prepared(empty, seen, None, 0)]
+    across, down = original[0] / image.width, original[1] / image.height
+    found = []
+    for subject in subjects:
+        left, top, right, bottom = subject.box
+        box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
+        seen = Polarity.DARK_ON_LIGHT if subject.dark else Polarity.LIGHT_ON_DARK
+        tensor = to_tensor(np.asarray(subject.picture), spec)
+        found.append(Prepared(tensor, seen, box, len(subjects)))
+    return found
 
 
 class GreyTable:
@@ -66,7 +118,7 @@ class GreyTable:
     @staticmethod
     def serves(spec: ImageInput) -> bool:
         """Whether pictures of this contract's size need their polarity and normalisation only."""
-        return spec.has_polarity and isinstance(spec.frame, Whole)
+        return spec.has_polarity and isinstance(spec.frame, (Whole, SubjectFrame))
 
     def prepare(
         self, pictures: Sequence[bytes], polarities: Sequence[Polarity]

@@ -1,0 +1,82 @@
+"""Pictures to subjects in the frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from PIL import Image, ImageOps
+
+from artifact import ImageInput, SubjectFrame
+from transformer.colours import averaged
+from transformer.frames.subject.find import SIDE, find_solids, find_strokes
+from transformer.frames.subject.fit import fit
+from transformer.frames.subject.regions import Box
+
+
+class FramedSubject(NamedTuple):
+    """A subject as the network is shown it.
+
+    Attributes:
+        picture: of the contract's size, on its background.
+        box: in the picture that it was found in: left, top, right and bottom, in pixels.
+        dark: whether it is darker than what surrounds it.
+    """
+
+    picture: Image.Image
+    box: Box
+    dark: bool
+
+
+class SubjectFraming:
+    """Finds what a picture is of; a picture of the contract's size is taken as it is."""
+
+    enough: tuple[int, int] | None = (SIDE, SIDE)
+
+    def __init__(self, spec: ImageInput) -> None:
+        assert isinstance(spec.frame, SubjectFrame)
+        self._frame = spec.frame
+        self._size = (spec.width, spec.height)
+        self._inverted = spec.background == "white"
+
+    def shrink(self, image: Image.Image) -> Image.Image:
+        if image.size == self._size:
+            return image
+        return averaged(image, min(image.size) // SIDE)
+
+    def bring(self, image: Image.Image) -> Image.Image:
+        """The first subject; the background where there is none."""
+        if image.size == self._size:
+            return image
+        found = self.subjects(image)
+        return found[0].picture if found else self.background()
+
+    def subjects(self, image: Image.Image, dark: bool | None = None) -> list[FramedSubject]:
+        """All of them, in reading order.
+
+        Args:
+            image: of mode ``L``, of any size.
+            dark: whether subjects are darker than what surrounds them; None to find out.
+        """
+        frame = self._frame
+        # Sides of a few pixels have no background.
+        small = averaged(image, min(image.size) // SIDE)
+        find = find_solids if frame.stroke is None else find_strokes
+        across, down = image.width / small.width, image.height / small.height
+        found = []
+        for subject in find(small, frame.contrast, dark):
+            left, top, right, bottom = subject.box
+            box = (
+                round(left * across),
+                round(top * down),
+                min(image.width, round(right * across)),
+                min(image.height, round(bottom * down)),
+            )
+            picture = fit(subject.contrast, frame, self._size)
+            if self._inverted:
+                picture = ImageOps.invert(picture)
+            found.append(FramedSubject(picture, box, subject.dark))
+        return found
+
+    def background(self) -> Image.Image:
+        """What the network is shown where there is no subject."""
+        return Image.new("L", self._size, 255 if self._inverted else 0)
