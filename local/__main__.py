@@ -93,9 +93,10 @@ def named(names: Sequence[str], root: Path) -> dict[str, str]:
         name, _, revision = item.partition("=")
         there = revisions_of(root, name)
         if not there:
-            known = ", ".join(sorted(path.parents[1].name for path in root.glob("*/*/model.json")))
+            known = ", ".join(sorted({p.parents[1].name for p in root.glob("*/*/model.json")}))
             raise ValueError(f"model {name!r} not found in {root}; available: {known or 'none'}")
-        found[name] = revision or manifest_revision(name) or there[-1]
+        pinned = manifest_revision(name)
+        found[name] = revision or (pinned if pinned in there else None) or there[-1]
     return found
 
 

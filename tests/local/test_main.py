@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from common.processes import ROOT
 from local import __main__ as entry
 from local.manifest import model_names
+from local.service import LocalService
 from tests.conftest import SHIPPED, write_small
 
 URL = "http://127.0.0.1:9090"
@@ -114,4 +116,34 @@ def test_port_itself_is_named_before_the_one_after_it(
 ) -> None:
     assert run(capsys, "--port", "80808") == (
         "run: 80808 is not a valid port; choose another with PORT=…"
+    )
+
+
+def test_models_by_name_are_the_manifests_revision_or_the_newest(tmp_path: Path) -> None:
+    for name, revision in (("flowers", "1"), ("flowers", "2"), ("mnist", "1"), ("mnist", "7")):
+        write_small(tmp_path, name, revision, 0)
+    found = entry.named(["flowers", "mnist"], tmp_path)
+    assert found == {"flowers": "2", "mnist": "1"}
+    assert entry.named(["flowers=1"], tmp_path) == {"flowers": "1"}
+    shutil.rmtree(tmp_path / "mnist" / "1")
+    assert entry.named(["mnist"], tmp_path) == {"mnist": "7"}
+    with pytest.raises(ValueError, match=r"'roses' not found .* available: flowers, "):
+        entry.named(["roses"], tmp_path)
+
+
+def test_models_by_name_are_served_alone(tmp_path: Path) -> None:
+    write_small(tmp_path, "flowers", "1", 0)
+    service = entry.prepare(options(tmp_path, "flowers"))
+    assert isinstance(service, LocalService)
+    assert service.revisions == {"flowers": "1"}
+
+
+def test_a_name_takes_the_service_that_is_made_for_it() -> None:
+    assert entry.service_for(["land-cover"]) == "land-cover"
+    assert entry.service_for(["land-cover", "mnist"]) == entry.service_for(["flowers"]) == "vision"
+
+
+def options(root: Path, *names: str) -> argparse.Namespace:
+    return argparse.Namespace(
+        names=list(names), port=8080, models=root, model=[], service="", name=""
     )
