@@ -31,7 +31,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
-  cluster cluster-delete images render deploy undeploy predict-cluster overlay cards \
+  cluster cluster-delete images render deploy undeploy predict-cluster overlay pack cards \
   registry canary status promote rollback history rollout
 
 help:  ## list the targets
@@ -127,6 +127,9 @@ predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY
 
 overlay:  ## write the overlay NAME with MODELS="flowers mnist=1", else as OVERLAY
 	@$(call vision,transformer) overlay --base $(OVERLAY) $(call option,models,$(MODEL_ROOT)) '$(NAME)' $(MODELS)
+
+pack:  ## an OCI image of REVISION of MODEL, for storageUri: oci://…; BASE=busybox.tar
+	@$(call vision,transformer) pack '$(or $(MODEL_ROOT),models)/$(MODEL)/$(REVISION)' $(call option,base,$(BASE))
 
 cards:  ## component `cards` from the revisions in MODEL_ROOT
 	@$(call vision,transformer) cards $(call option,models,$(MODEL_ROOT))

@@ -84,6 +84,14 @@ COMMANDS = {
     "undeploy": _cluster("take an overlay away", "undeploy"),
     "predict-cluster": _cluster("send one image through the gateway", "predict"),
     "overlay": _cluster("write an overlay with models of your own", "overlay"),
+    "pack": Command(
+        "On a cluster",
+        "make an OCI image of one revision, for storageUri: oci://…",
+        "cluster.pack",
+        (),
+        "transformer",
+        "",
+    ),
     "cards": _cluster("write the component of model cards", "cards"),
     "registry": Command(
         "Rollouts",
