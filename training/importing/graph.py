@@ -89,6 +89,14 @@ def append(model: ModelProto, nodes: Iterable[NodeProto]) -> None:
     model.graph.node.extend(nodes)
 
 
+def keep_outputs(model: ModelProto, names: Sequence[str]) -> None:
+    """Of the graph's outputs those of these names, in this order."""
+    by_name = {value.name: value for value in model.graph.output}
+    kept = [by_name[name] for name in names]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+
+
 def set_outputs(model: ModelProto, outputs: dict[str, Sequence[int | str]]) -> None:
     """The graph's outputs, by name, in float32, with their dimensions."""
     del model.graph.output[:]

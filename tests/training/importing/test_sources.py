@@ -20,13 +20,26 @@ from artifact import Contract
 from artifact.card import read_contract
 from artifact.fields import Fields
 from predictor.engines.onnx_runtime import OnnxSession
-from tests.training.importing.conftest import LABELS, SIDE, Importer, flowers
+from tests.training.importing.conftest import LABELS, SIDE, Flowers, Importer, flowers
 from training.importing.archive import EXPORTED, PICKLED, TORCHSCRIPT, kind_of
 from training.importing.errors import ImportRefusedError
 from training.importing.source import GROUP
 from training.importing.sources.onnx_file import read_listed
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of PyTorch's exporters, about themselves
+
+
+class NamedOutputs(Flowers):
+    """The scores behind something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_state_dict(flowers().state_dict())
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        found = super().forward(images)
+        return {"aux": found * 2, "scores": found}
+
 
 NETWORK = "tests.training.importing.conftest:flowers"
 EXAMPLE = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -135,6 +148,14 @@ def test_archives_are_told_apart_by_their_names(tmp_path: Path) -> None:
     assert kind_of(scripted(tmp_path / "c")) == TORCHSCRIPT
     assert kind_of(as_onnx(tmp_path / "d")) is None
     assert kind_of(tmp_path) is None
+
+
+def test_a_program_whose_outputs_have_names(tmp_path: Path, importer: Importer) -> None:
+    program = torch.export.export(NamedOutputs().eval(), (EXAMPLE,), dynamic_shapes=(BATCH,))
+    torch.export.save(program, tmp_path / "named.pt2")
+    with pytest.raises(ImportRefusedError, match=r"several outputs: aux .*--output NAME"):
+        importer(tmp_path / "named.pt2")
+    check(importer(tmp_path / "named.pt2", output="scores"), tmp_path / "out")
 
 
 def test_a_program_for_one_picture(tmp_path: Path, importer: Importer) -> None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export.graph_signature import InputKind
 
+from training.importing import graph
 from training.importing.archive import EXPORTED, kind_of
 from training.importing.checks import BATCH_OF_ONE
 from training.importing.errors import ImportRefusedError, first_line
@@ -65,11 +66,16 @@ def open_exported(path: Path) -> Opened:
     if shape[2] and shape[3]:
         recipe |= {"height": shape[2], "width": shape[3]}
 
-    def to_onnx(_: NDArray[Any], names: Sequence[str]) -> ModelProto:
-        return export_program(program, names)
+    answer = answer_with(program.module())
+
+    def to_onnx(example: NDArray[Any], names: Sequence[str]) -> ModelProto:
+        # ONNX does not keep the outputs' names, and the program gives all of them.
+        model = export_program(program, list(answer(example)))
+        graph.keep_outputs(model, names)
+        return model
 
     return Opened(
-        answer=answer_with(program.module()),
+        answer=answer,
         to_onnx=to_onnx,
         recipe=recipe,
         weights=weights,

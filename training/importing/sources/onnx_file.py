@@ -69,9 +69,7 @@ def open_program(model: ModelProto, request: Request, facts: dict[str, Any]) -> 
         _check_batch(None, answer, shape, wanted)
 
     def to_onnx(_: NDArray[Any], chosen: Sequence[str]) -> ModelProto:
-        kept = [value for name in chosen for value in model.graph.output if value.name == name]
-        del model.graph.output[:]
-        model.graph.output.extend(kept)
+        graph.keep_outputs(model, chosen)
         return model
 
     return Opened(
