@@ -1,4 +1,4 @@
-"""A look at a TIFF's first directory, before a parser makes objects of all that it names.
+"""A look at a TIFF's directory, before a parser makes objects of all that it names.
 
 A tag says how many values it has and where they lie, and tags may share that place: a small file
 can name gigabytes of values.
@@ -24,8 +24,14 @@ TEXTS = (2, 7)
 CLASSIC, BIG = 42, 43
 
 
-def check_directory(data: memoryview) -> None:
-    """See that the first directory names no more than a real one does.
+def check_directory(data: memoryview, place: int | None = None) -> int:
+    """See that a directory names no more than a real one does.
+
+    Args:
+        place: of the directory; None for the first.
+
+    Returns:
+        The next one's place; 0 where there is none.
 
     Raises:
         ValueError: it does, or lies outside of the file.
@@ -33,13 +39,15 @@ def check_directory(data: memoryview) -> None:
     order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
     (version,) = struct.unpack_from(order + "H", data, 2)
     if version == CLASSIC:
-        (place,) = struct.unpack_from(order + "I", data, 4)
+        place = place or struct.unpack_from(order + "I", data, 4)[0]
         (count,) = struct.unpack_from(order + "H", data, place)
         first, entry, sizes = place + 2, struct.Struct(order + "HHI4x"), SIZES
+        link = order + "I"
     elif version == BIG:
-        (place,) = struct.unpack_from(order + "Q", data, 8)
+        place = place or struct.unpack_from(order + "Q", data, 8)[0]
         (count,) = struct.unpack_from(order + "Q", data, place)
         first, entry, sizes = place + 8, struct.Struct(order + "HHQ8x"), BIG_SIZES
+        link = order + "Q"
     else:
         raise ValueError("no TIFF")
     if count > MAX_TAGS:
@@ -51,3 +59,5 @@ def check_directory(data: memoryview) -> None:
         size += length * sizes.get(kind, 1)
     if values > MAX_VALUES or size > MAX_BYTES:
         raise ValueError(f"tags of {values} values and {size} bytes")
+    following: int = struct.unpack_from(link, data, first + count * entry.size)[0]
+    return following

@@ -24,11 +24,13 @@ class Choice(NamedTuple):
 
     Attributes:
         bands: which of the raster's the network gets, counted from 1; None for all in order.
-        full_scale: the value of full intensity; None for the contract's.
+        full_scale: the value of full intensity, as the file has it; None for the contract's.
+        alpha: whether what the file says is opacity counts as that, not as one more band.
     """
 
     bands: tuple[int, ...] | None = None
     full_scale: float | None = None
+    alpha: bool = True
 
 
 class Strip(NamedTuple):
@@ -53,17 +55,19 @@ class BandReader:
         self._raster = raster
         self._layout = layout = raster.layout
         self._bands = _chosen(layout, spec, choice)
+        self._alpha = layout.alpha and choice.alpha and not _names_alpha(layout, choice)
         self._factor = spec.reduction
         # The network knows nothing of missing data: it gets what it has seen most of.
         self._fill = np.array([round(255 * mean) for mean in spec.mean], np.uint8)
-        scale = choice.full_scale or _full_scale(layout.dtype, spec)
-        self._scale = np.float32(255 / scale)
-        self._table: NDArray[np.uint8] | None = None
+        self._gains, self._biases = self._scaling(spec, choice)
+        self._tables: list[NDArray[np.uint8]] = []
         if layout.dtype == "uint16":
-            every = np.arange(1 << 16, dtype=np.float32) * self._scale
-            self._table = np.rint(every.clip(0, 255)).astype(np.uint8)
+            every = np.arange(1 << 16, dtype=np.float32)
+            pairs = zip(self._gains, self._biases, strict=True)
+            self._tables = [_rounded(every * gain + bias) for gain, bias in pairs]
         self._nodata = _as_element(layout.nodata, layout.dtype)
-        self._as_it_is = layout.dtype == "uint8" and scale == 255
+        plain = (self._gains == 1).all() and (self._biases == 0).all()
+        self._as_it_is = layout.dtype == "uint8" and bool(plain)
 
     @property
     def height(self) -> int:
@@ -86,32 +90,52 @@ class BandReader:
         factor = self._factor
         raw = self._raster.rows(start * factor, min(stop * factor, self._layout.height))
         chosen = raw[..., self._bands]
-        valid = self._valid(raw, chosen)
+        valid = self._valid(raw, chosen, start * factor)
         pixels = self._scaled(chosen)
         if valid is not None:
             pixels = np.where(valid[..., np.newaxis], pixels, self._fill)
         return Strip(reduce(pixels, factor), valid)
 
+    def _scaling(
+        self, spec: RasterInput, choice: Choice
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What each band's numbers are multiplied by, and what is added then, for 0 to 255."""
+        layout = self._layout
+        count = len(spec.bands)
+        if not layout.scales:
+            full = choice.full_scale or _full_scale(layout.dtype, spec)
+            return np.full(count, 255 / full, np.float32), np.zeros(count, np.float32)
+        scales = np.array(layout.scales)[self._bands]
+        offsets = np.array(layout.offsets)[self._bands]
+        # Full intensity is named in the file's numbers; else it is that of what they stand for.
+        brightest = np.full(count, _full_scale("float32", spec))
+        if choice.full_scale:
+            brightest = choice.full_scale * scales
+        gains, biases = 255 * scales / brightest, 255 * offsets / brightest
+        return gains.astype(np.float32), biases.astype(np.float32)
+
     def _scaled(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
         if self._as_it_is:
             return values  # type: ignore[return-value]
-        if self._table is not None:
-            looked_up: NDArray[np.uint8] = self._table[values]
-            return looked_up
+        if self._tables:
+            found = np.empty(values.shape, np.uint8)
+            for band, table in enumerate(self._tables):
+                found[..., band] = table[values[..., band]]
+            return found
         with np.errstate(over="ignore", invalid="ignore"):
-            levels = values.astype(np.float32) * self._scale
-        levels = np.rint(np.nan_to_num(levels, nan=0.0).clip(0, 255))
-        rounded: NDArray[np.uint8] = levels.astype(np.uint8)
-        return rounded
+            levels = values.astype(np.float32) * self._gains + self._biases
+        return _rounded(np.nan_to_num(levels, nan=0.0))
 
     def _valid(
-        self, raw: NDArray[np.generic], chosen: NDArray[np.generic]
+        self, raw: NDArray[np.generic], chosen: NDArray[np.generic], start: int
     ) -> NDArray[np.bool_] | None:
-        """A pixel has data unless it is transparent, or all its bands are nodata or NaN."""
-        layout = self._layout
-        found: NDArray[np.bool_] | None = None
-        if layout.alpha:
-            found = raw[..., -1] != 0
+        """A pixel has data unless the file has none there, it is transparent, or all its bands are
+        nodata or NaN.
+        """
+        found = self._raster.valid(start, start + len(raw))
+        if self._alpha:
+            here = raw[..., -1] != 0
+            found = here if found is None else found & here
         if self._nodata is not None:
             here = (chosen != self._nodata).any(axis=2)
             found = here if found is None else found & here
@@ -119,6 +143,11 @@ class BandReader:
             here = ~np.isnan(chosen).all(axis=2)
             found = here if found is None else found & here
         return None if found is None or found.all() else found
+
+
+def _rounded(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] = np.rint(levels.clip(0, 255)).astype(np.uint8)
+    return found
 
 
 def reduce(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
@@ -157,13 +186,20 @@ def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return found
 
 
+def _names_alpha(layout: Layout, choice: Choice) -> bool:
+    """Whether the band of opacity is asked for by its number: GDAL calls a fourth one that."""
+    return choice.bands is not None and max(choice.bands) == layout.bands + 1
+
+
 def _chosen(layout: Layout, spec: RasterInput, choice: Choice) -> list[int] | slice:
     wanted = len(spec.bands)
     names = ", ".join(spec.bands)
+    there = layout.bands + layout.alpha
     if choice.bands is None:
-        if layout.bands != wanted:
+        bands = layout.bands if choice.alpha else there
+        if bands != wanted:
             raise InvalidRequestError(
-                f"the image has {layout.bands} band{'s' * (layout.bands != 1)}; the model takes "
+                f"the image has {bands} band{'s' * (bands != 1)}; the model takes "
                 f"{wanted} ({names}); say which with the parameter bands, such as "
                 f"bands={','.join(str(i + 1) for i in range(wanted))}",
                 code="wrong_bands",
@@ -174,9 +210,9 @@ def _chosen(layout: Layout, spec: RasterInput, choice: Choice) -> list[int] | sl
             f"bands names {len(choice.bands)}; the model takes {wanted} ({names})",
             code="wrong_bands",
         )
-    if max(choice.bands) > layout.bands:
+    if max(choice.bands) > there:
         raise InvalidRequestError(
-            f"bands names band {max(choice.bands)}; the image has {layout.bands}",
+            f"bands names band {max(choice.bands)}; the image has {there}",
             code="wrong_bands",
         )
     return [band - 1 for band in choice.bands]

@@ -113,6 +113,11 @@ class SegmentationModel(RemoteModel):
         return [
             {"name": "mask", "datatype": "UINT8", "shape": [-1, -1]},
             {"name": "pixels", "datatype": "INT64", "shape": [len(self._contract.labels)]},
+            {
+                "name": "probabilities",
+                "datatype": "UINT8",
+                "shape": [len(self._contract.labels), -1, -1],
+            },
         ]
 
     def read_v1(self, request: HttpRequest) -> Payload:
@@ -215,12 +220,19 @@ class SegmentationModel(RemoteModel):
     def write_v2(self, answer: Answer) -> Reply:
         request = answer.opened.payload.request
         assert request is not None
+        tensors: dict[str, NDArray[Any] | list[str]] = {
+            "pixels": np.array(answer.found.pixels, np.int64)
+        }
+        if answer.opened.payload.wanted.mask != "none":
+            tensors["mask"] = answer.found.mask
+        if answer.found.levels is not None:
+            tensors["probabilities"] = answer.found.levels
         reply = write_infer_response(
             request,
             self.name,
             answer.answered.revision,
             {"model_digest": answer.answered.digest},
-            {"mask": answer.found.mask, "pixels": np.array(answer.found.pixels, np.int64)},
+            tensors,
         )
         return Reply(reply.body, reply.media_type, {**reply.headers, **self._headers(answer)})
 

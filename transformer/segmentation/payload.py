@@ -11,12 +11,14 @@ from serving.model import HttpRequest
 from serving.v2 import InferRequest
 from transformer.body import BodyReader
 from transformer.negotiation import wanted_output
+from transformer.parameters import choice
 from transformer.segmentation.bands import Choice
 
 JSON, NPY, TIFF, PNG = "application/json", "application/x-npy", "image/tiff", "image/png"
 OUTPUTS = {"json": JSON, "npy": NPY, "tiff": TIFF, "png": PNG}
 MASKS = ("png", "npy", "none")
-PARAMETERS = ("output", "mask", "bands", "full_scale", "probabilities")
+PARAMETERS = ("output", "mask", "bands", "full_scale", "alpha", "probabilities")
+ALPHAS = {"auto": True, "none": False}
 PARTS = ("file", "image")
 """Names that a form's image may have."""
 
@@ -63,7 +65,15 @@ class PayloadReader:
 
     def read_v2(self, request: HttpRequest) -> Payload:
         body = self._bodies.read_v2(request)
-        return Payload(body.images[0], _wanted(body.parameters, "*/*", JSON), body.request)
+        assert body.request is not None
+        given = dict(body.parameters)
+        if given.get("output") is not None or given.get("mask", "none") != "none":
+            raise InvalidRequestError(
+                "v2 answers tensors: there is no parameter output, and mask can be none alone"
+            )
+        if any(output.name == "probabilities" for output in body.request.outputs):
+            given["probabilities"] = True
+        return Payload(body.images[0], _wanted(given, "*/*", JSON), body.request)
 
 
 def _check_count(count: int) -> None:
@@ -83,8 +93,9 @@ def _wanted(given: Mapping[str, Any], accept: str, default: str) -> Wanted:
         raise InvalidRequestError(f"mask must be one of {', '.join(MASKS)}")
     if probabilities and output != NPY:
         raise InvalidRequestError("probabilities are answered as a numpy file: output=npy")
-    choice = Choice(_bands(given.get("bands")), _positive(given.get("full_scale")))
-    return Wanted(output, choice, mask, probabilities)
+    alpha = ALPHAS[choice(given, "alpha", ALPHAS) or "auto"]
+    chosen = Choice(_bands(given.get("bands")), _positive(given.get("full_scale")), alpha)
+    return Wanted(output, chosen, mask, probabilities)
 
 
 def _bands(value: object) -> tuple[int, ...] | None:

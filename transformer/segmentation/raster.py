@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.errors import TooLargeError, UnsupportedMediaError
+from transformer.deep_png import sixteen_bits
 from transformer.image import identify, pixel_limit, refused_if_damaged
-
-GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
-"""What a GeoTIFF says of its place (OGC 19-008r4): pixel scale, tie points, transformation, and
-the three tags of geo keys."""
-
 
 PIXEL_BYTES = 32
 """Of all bands of a pixel, in a raster of the most pixels: thirteen bands of 16 bits, and more."""
@@ -41,6 +37,8 @@ class Layout:
         alpha: whether a last band says how opaque a pixel is.
         nodata: the value that marks a pixel without data, in any of its bands.
         geography: tags that place the raster on the ground.
+        scales, offsets: of each band, alpha included: what its numbers are multiplied by and what
+            is added then, for what they stand for; empty where they stand for themselves.
     """
 
     height: int
@@ -49,7 +47,9 @@ class Layout:
     dtype: str
     alpha: bool = False
     nodata: float | None = None
-    geography: tuple[GeoTag, ...] = field(default=())
+    geography: tuple[GeoTag, ...] = ()
+    scales: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
     @property
     def pixel_bytes(self) -> int:
@@ -67,6 +67,12 @@ class Raster(Protocol):
 
         Raises:
             MalformedRequestError: damaged or cut off.
+        """
+
+    def valid(self, start: int, stop: int) -> NDArray[np.bool_] | None:
+        """``(stop - start, width)``: which pixels the file has, by what stands beside its bands.
+
+        None where it has all of them.
         """
 
 
@@ -128,23 +134,26 @@ class Picture:
                 code="image_too_large",
             )
         with refused_if_damaged(b"", None):
-            image.load()
-            image = _plain(image)
+            deep = sixteen_bits(image, data)
+            if deep is None:
+                image.load()
+                image = _plain(image)
         self._image = image
-        alpha = image.mode in ("LA", "RGBA")
+        self._deep = deep
         one = self.rows(0, 1)
-        self.layout = Layout(
-            image.height,
-            image.width,
-            one.shape[2] - alpha,
-            one.dtype.name,
-            alpha,
-        )
+        bands = one.shape[2]
+        alpha = bands in (2, 4)
+        self.layout = Layout(image.height, image.width, bands - alpha, one.dtype.name, alpha)
 
     def rows(self, start: int, stop: int) -> NDArray[np.generic]:
+        if self._deep is not None:
+            return self._deep[start:stop]
         # Pillow's own memory is the only one that holds all of it.
         pixels = np.asarray(self._image.crop((0, start, self._image.width, stop)))
         return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+
+    def valid(self, start: int, stop: int) -> NDArray[np.bool_] | None:
+        return None
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -16,7 +16,8 @@ from tests.memory import peak_growth
 from transformer.segmentation.bands import BandReader, Choice
 from transformer.segmentation.model import open_raster
 from transformer.segmentation.raster import RasterLimits
-from transformer.segmentation.tiff import WINDOW_BYTES, TiffRaster
+from transformer.segmentation.tiff import TiffRaster
+from transformer.segmentation.tiff_parts import WINDOW_BYTES
 
 SETUP = """
 import io
@@ -156,7 +157,7 @@ def test_uncompressed_strips_are_read_in_parts(
         planarconfig=planar,
         rowsperstrip=rows,
     )
-    monkeypatch.setattr("transformer.segmentation.tiff.WINDOW_BYTES", 50 * 3 * 2 * 7)
+    monkeypatch.setattr("transformer.segmentation.tiff_parts.WINDOW_BYTES", 50 * 3 * 2 * 7)
     raster = TiffRaster(buffer.getvalue(), LIMITS)
     assert raster._part[0] <= 7
     found = np.concatenate([raster.rows(i, min(i + 9, 100)) for i in range(0, 100, 9)])
