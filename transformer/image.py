@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
 from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
+from transformer.deep_png import is_deep_png, load_deep
+from transformer.deep_tiff import deep_picture, is_deep
+from transformer.depth import eight_bits
 from transformer.formats import NAMES, TIFF, decoder_of, format_of, not_read, readable_formats
 from transformer.tiff_directory import check_directory
 
@@ -149,14 +151,16 @@ def load_image(
             if divisor > 1:
                 size = (max(1, image.width // divisor), max(1, image.height // divisor))
                 image.draft(None, size)
-        image.load()
         bits = image.tag_v2.get(BITS_PER_SAMPLE) if isinstance(image, TiffImageFile) else None
+        if is_deep(image):
+            image = deep_picture(image)
+        elif is_deep_png(image):
+            image = load_deep(image)
+        else:
+            image.load()
         upright = ImageOps.exif_transpose(image)
-        if bits == (12,):
-            # Pillow gives the numbers as they are, in 16 bits.
-            scaled = np.asarray(upright).astype(np.uint32) * 65535 // 4095
-            return Image.fromarray(scaled.astype(np.uint16))
-        return upright
+        # Twelve bits are said to be that; Pillow gives the numbers as they are.
+        return eight_bits(upright, 4095.0) if bits == (12,) else upright
 
 
 def _divisor(image: JpegImageFile, enough: tuple[int, int] | None, max_pixels: int | None) -> int:
@@ -196,14 +200,15 @@ def _kind_of_tiff(data: bytes | memoryview) -> str:
             compression = int(page.compression)
             if compression not in TIFF_COMPRESSIONS:
                 return f"of compression {compression}"
+            if min(page.imagewidth, page.imagelength, len(page.dataoffsets)) < 1:
+                return ""
             if page.samplesperpixel > 4:
                 return f"of {page.samplesperpixel} bands"
             number = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(int(page.sampleformat))
-            if page.bitspersample > 32 or number is None:
-                return f"of {page.bitspersample}-bit {number or 'complex'} numbers"
+            bands = f" in {page.samplesperpixel} bands" if page.samplesperpixel > 1 else ""
+            return f"of {page.bitspersample}-bit {number or 'complex'} numbers{bands}"
     except Exception:
         return ""
-    return ""
 
 
 @contextlib.contextmanager

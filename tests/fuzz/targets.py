@@ -24,10 +24,10 @@ from transformer.classification.options import ClassificationOptions
 from transformer.image import ImageLimits, load_image, open_image
 from transformer.pictures.payload import PayloadReader
 from transformer.pictures.preprocess import prepare
-from transformer.segmentation.codecs import DamagedError, decompress
+from transformer.rasters.codecs import DamagedError, decompress
+from transformer.rasters.raster import RasterLimits
 from transformer.segmentation.model import open_raster
 from transformer.segmentation.payload import PayloadReader as RasterPayloadReader
-from transformer.segmentation.raster import RasterLimits
 
 MAX_PIXELS = 1 << 20
 MAX_JSON_BYTES = 1 << 20

@@ -16,8 +16,8 @@ from training.segmentation.metrics import (
     mean_iou,
     pixel_accuracy,
 )
+from transformer.rasters.raster import Layout
 from transformer.segmentation.bands import BandReader, Choice
-from transformer.segmentation.raster import Layout
 from transformer.segmentation.work import Work
 
 CALL_PIXELS = 1 << 20
@@ -36,6 +36,9 @@ class ArrayRaster:
 
     def rows(self, start: int, stop: int) -> NDArray[np.uint8]:
         return self._image[start:stop]
+
+    def valid(self, start: int, stop: int) -> None:
+        """All of it is there."""
 
 
 def segment(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from artifact import PhotographContract, SegmentationContract
-from transformer.segmentation.raster import GeoTag
+from transformer.rasters.raster import GeoTag
 
 GDAL_NODATA = 42113
 BIG_BYTES = 4 << 30

@@ -11,7 +11,7 @@ from PIL import Image
 
 from artifact import RasterInput
 from serving.errors import InvalidRequestError
-from transformer.segmentation.raster import Layout, Raster
+from transformer.rasters.raster import Layout, Raster
 
 CHUNK_PIXELS = 1 << 20
 CHUNK_BYTES = 16 << 20

@@ -17,6 +17,8 @@ from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
 from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
+from transformer.rasters.raster import Picture, Raster, RasterLimits
+from transformer.rasters.tiff import TiffRaster
 from transformer.remote import RemoteModel
 from transformer.segmentation.answers import (
     Mask,
@@ -37,8 +39,6 @@ from transformer.segmentation.payload import (
     PayloadReader,
     Wanted,
 )
-from transformer.segmentation.raster import Picture, Raster, RasterLimits
-from transformer.segmentation.tiff import TiffRaster
 from transformer.segmentation.tiling import Tile
 from transformer.segmentation.work import Call, Work
 from transformer.settings import TransformerSettings

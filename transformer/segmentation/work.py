@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import RasterInput, SegmentationContract
+from transformer.rasters.raster import Layout
 from transformer.segmentation.answers import Mask
 from transformer.segmentation.bands import BandReader
-from transformer.segmentation.raster import Layout
 from transformer.segmentation.tiles import UNDECIDED, Filled, TileReader
 from transformer.segmentation.tiling import Block, Mosaic, Tile, decide
 

@@ -13,11 +13,11 @@ import tifffile
 from serving.errors import MalformedRequestError, TooLargeError
 from tests.conftest import make_segmentation_contract
 from tests.memory import peak_growth
+from transformer.rasters.raster import RasterLimits
+from transformer.rasters.tiff import TiffRaster
+from transformer.rasters.tiff_parts import WINDOW_BYTES
 from transformer.segmentation.bands import BandReader, Choice
 from transformer.segmentation.model import open_raster
-from transformer.segmentation.raster import RasterLimits
-from transformer.segmentation.tiff import TiffRaster
-from transformer.segmentation.tiff_parts import WINDOW_BYTES
 
 SETUP = """
 import io
@@ -28,7 +28,7 @@ import tifffile
 from PIL import Image
 from serving.errors import ServingError
 from tests.conftest import make_segmentation_contract
-from tests.transformer.segmentation.test_raster_memory import LIMITS, sparse, walk
+from tests.transformer.rasters.test_raster_memory import LIMITS, sparse, walk
 """
 LIMITS = RasterLimits(160_000_000, 200_000, 40_000_000, 128 << 20)
 """The settings' defaults."""
@@ -157,7 +157,7 @@ def test_uncompressed_strips_are_read_in_parts(
         planarconfig=planar,
         rowsperstrip=rows,
     )
-    monkeypatch.setattr("transformer.segmentation.tiff_parts.WINDOW_BYTES", 50 * 3 * 2 * 7)
+    monkeypatch.setattr("transformer.rasters.tiff_parts.WINDOW_BYTES", 50 * 3 * 2 * 7)
     raster = TiffRaster(buffer.getvalue(), LIMITS)
     assert raster._part[0] <= 7
     found = np.concatenate([raster.rows(i, min(i + 9, 100)) for i in range(0, 100, 9)])

@@ -15,8 +15,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from serving.errors import MalformedRequestError, ServingError, TooLargeError, UnsupportedMediaError
-from transformer.segmentation.raster import RasterLimits
-from transformer.segmentation.tiff import TiffRaster
+from transformer.rasters.raster import RasterLimits
+from transformer.rasters.tiff import TiffRaster
 
 LIMITS = RasterLimits(4_000_000, 100_000, 4_000_000, 64 << 20)
 HEIGHT, WIDTH = 103, 77

@@ -19,11 +19,11 @@ from rasterio.windows import Window
 from artifact import RasterInput
 from serving.errors import InvalidRequestError, UnsupportedMediaError
 from tests.conftest import make_segmentation_contract
+from transformer.rasters.raster import Raster, RasterLimits
+from transformer.rasters.tiff import TiffRaster
 from transformer.segmentation.answers import mask_as_tiff
 from transformer.segmentation.bands import BandReader, Choice
 from transformer.segmentation.model import open_raster
-from transformer.segmentation.raster import Raster, RasterLimits
-from transformer.segmentation.tiff import TiffRaster
 
 LIMITS = RasterLimits(1 << 22, 4096, 1 << 22, 1 << 24)
 CONTRACT = make_segmentation_contract(reduction=1)

@@ -17,10 +17,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from serving.errors import MalformedRequestError, ServingError, UnsupportedMediaError
-from transformer.segmentation.codecs import DEFLATE, JPEG, NONE, OLD_DEFLATE
-from transformer.segmentation.raster import Layout, RasterLimits
-from transformer.segmentation.tiff_parts import Elements, Parts
-from transformer.segmentation.tiff_tags import geography, has_alpha, nodata, scaling
+from transformer.rasters.codecs import DEFLATE, JPEG, NONE, OLD_DEFLATE
+from transformer.rasters.raster import Layout, RasterLimits
+from transformer.rasters.tiff_parts import Elements, Parts
+from transformer.rasters.tiff_tags import geography, has_alpha, nodata, scaling
 from transformer.tiff_directory import check_directory
 
 COMPRESSIONS = {

@@ -14,8 +14,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from serving.errors import TooLargeError
-from transformer.segmentation.codecs import JPEG, NONE, decompress, decompress_jpeg
-from transformer.segmentation.raster import RasterLimits
+from transformer.rasters.codecs import JPEG, NONE, decompress, decompress_jpeg
+from transformer.rasters.raster import RasterLimits
 
 JPEG_TABLES = 347
 WINDOW_BYTES = 16 << 20

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from transformer.segmentation.raster import GeoTag
+from transformer.rasters.raster import GeoTag
 
 GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 """What a GeoTIFF says of its place (OGC 19-008r4): pixel scale, tie points or ground control

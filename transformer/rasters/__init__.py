@@ -1,0 +1,1 @@
+"""Rasters: bands of pixels that are read a few rows at a time, whatever file they come from."""
