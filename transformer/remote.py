@@ -18,7 +18,7 @@ WantedCheck = Callable[[], bool]
 """Whether somebody still waits for a result."""
 
 
-REACH_SECONDS = 40.0
+REACH_SECONDS = 25.0
 """How long the first requests wait for a predictor that is starting: less than the 60 seconds after
 which a cluster's gateway gives up on them, without a reason."""
 
