@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import transformer.__main__ as entry
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHIPPED
 from tests.needs import missing
 from transformer.classification.classifier import ClassificationModel
 from transformer.hop import ClientSettings, PredictorClient
@@ -123,6 +123,18 @@ def test_by_default_it_fronts_every_model(
     (hop,) = hops
     assert hop.target == "vision-predictor.default:80"
     assert (hop.timeout_seconds, hop.attempts, hop.use_ssl) == (20.0, 3, False)
+
+
+def test_a_folder_says_what_it_fronts(
+    hops: list[ClientSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--predictor_host=h", f"--model={SHIPPED / 'mnist' / '1'}", "--model_name=digits"]
+    assert run(monkeypatch, *arguments) == 0
+    assert FakeServer.started is not None
+    assert [model.name for model in FakeServer.started[1]] == ["digits"]
+    assert run(monkeypatch, "--predictor_host=h", f"--model={SHIPPED}", "--model_name=all") == 0
+    names = [model.name for model in FakeServer.started[1]]
+    assert names == ["fashion-mnist", "land-cover", "mnist"]
 
 
 def test_an_address_that_is_none_is_refused_at_start(
