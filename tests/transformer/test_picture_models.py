@@ -23,6 +23,7 @@ from artifact import (
     Resize,
     Size,
 )
+from serving.errors import TooLargeError
 from serving.model import HttpRequest, ServedModel
 from tasks.embedding import TASK as EMBEDDING
 from tasks.keypoints import TASK as KEYPOINTS
@@ -30,7 +31,10 @@ from tasks.regression import TASK as REGRESSION
 from tests.transformer.images import encode
 from tests.transformer.local_hop import ask, served
 from transformer.embedding.embedder import normalised
+from transformer.hop import ClientSettings, PredictorClient
 from transformer.keypoints.locator import pixels_of
+from transformer.settings import TransformerSettings
+from transformer.tasks import model_for
 
 SIDE = 32
 INPUT = ImageInput(
@@ -156,3 +160,13 @@ async def test_numbers_are_in_the_contracts_units(tmp_path: Path, executor: Exec
     outputs = await v2(model, picture)
     assert outputs["values"]["data"] == pytest.approx([25, 0.4, 0])
     assert set(outputs) == set(REGRESSION.outputs)
+
+
+async def test_no_more_pictures_than_fit_into_a_call(executor: Executor) -> None:
+    contract = EmbeddingContract("embedding", INPUT, ("vector",), dimension=3)
+    hop = PredictorClient(ClientSettings("unused:1", 1, 1, 40_000))
+    settings = TransformerSettings.model_validate({})
+    model = model_for("thing", contract, hop, executor, settings)
+    # 3 × 32 × 32 numbers of 4 bytes: three fit, with what describes them.
+    with pytest.raises(TooLargeError, match="4 instances; of this model 3 fit"):
+        await v2(model, *[encode(Image.new("RGB", (8, 8)))] * 4)

@@ -139,6 +139,7 @@ class PictureModel(RemoteModel):
         size = (spec.width, spec.height)
         self._plain_sizes = Sizes(size, size)
         self._instance_bytes = _largest_bytes(contract)
+        self._most_instances = max(1, hop.max_message_bytes * 15 // 16 // self._instance_bytes)
         self._policy = BatchPolicy(
             settings.max_batch_size, settings.max_queue_delay_seconds, hop.max_message_bytes
         )
@@ -183,6 +184,13 @@ class PictureModel(RemoteModel):
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Batch:
         spec = self._spec
+        if (count := len(payload.images)) > self._most_instances:
+            # Before any is decoded: tensors of large networks take megabytes each.
+            raise TooLargeError(
+                f"{count} instances; of this model {self._most_instances} fit into one call to "
+                "the predictor",
+                code="too_many_instances",
+            )
         if sum(map(len, payload.images)) <= INLINE_BYTES:
             items: list[Prepared | Plain] = []
             for data in payload.images:
