@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from tests.transformer.images import encode
+from tests.transformer.rasters.test_oracle import gdal
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 PREDICT = "/v1/models/{}:predict"
@@ -365,7 +366,7 @@ def picture_files() -> list[tuple[str, bytes]]:
 
 
 def raster_files() -> list[tuple[str, bytes]]:
-    """Small valid TIFFs of every layout and compression that Pillow writes."""
+    """Small valid TIFFs of every layout and compression that Pillow writes, and some of GDAL's."""
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     found = []
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
@@ -374,4 +375,12 @@ def raster_files() -> list[tuple[str, bytes]]:
         found.append(("image/tiff", buffer.getvalue()))
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
+    bands = np.moveaxis(np.dstack([pixels, pixels[..., 0]]), 2, 0)
+    written = [gdal(bands[:count], compress="jpeg", photometric="minisblack") for count in (2, 4)]
+    written += [
+        gdal(bands[:3], mask=bands[0] > 99, tiled=True, blockxsize=16, blockysize=16),
+        gdal(bands[:3].astype(np.uint16), scales=(0.1, 0.2, 0.3), offsets=(1.0, 0.0, 0.0)),
+        gdal(bands[:3].astype(np.uint16), driver="PNG"),
+    ]
+    found += [("image/tiff", data) for data in written]
     return [*found, ("image/png", buffer.getvalue())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
 from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.rpc import RPC
 from rasterio.windows import Window
@@ -46,7 +48,12 @@ def gdal(pixels: NDArray[Any], mask: NDArray[np.bool_] | None = None, **options:
     later = {name: options.pop(name) for name in apart if name in options}
     profile = {"driver": "GTiff", "dtype": pixels.dtype, "count": len(pixels)}
     profile |= {"height": pixels.shape[1], "width": pixels.shape[2]}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+    with (
+        warnings.catch_warnings(),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        MemoryFile() as memory,
+    ):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**{**profile, **options}) as target:
             target.write(pixels)
             for name, value in later.items():

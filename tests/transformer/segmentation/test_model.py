@@ -346,3 +346,37 @@ def test_tiles_must_fit_a_message(executor: ThreadPoolExecutor) -> None:
     hop.max_message_bytes = 1000
     with pytest.raises(CardError, match="too large for messages"):
         build(executor, hop)
+
+
+async def ask_v2(
+    model: SegmentationModel, parameters: dict[str, Any], outputs: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A v2 answer as JSON, its tensors by name."""
+    data = base64.b64encode(tiff(stripes(30, 42))).decode()
+    document = {
+        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [data]}],
+        "parameters": parameters,
+        "outputs": [{"name": name} for name in outputs],
+    }
+    request = HttpRequest(json.dumps(document).encode(), {})
+    answer, _ = await model(model.read_v2(request), {})
+    found = json.loads(model.write_v2(answer).body)
+    return {output["name"]: output for output in found["outputs"]}
+
+
+async def test_v2_applies_every_parameter_that_it_takes(executor: ThreadPoolExecutor) -> None:
+    model = build(executor, Brightest())
+    plain = await ask_v2(model, {})
+    assert set(plain) == {"mask", "pixels"}
+    assert plain["mask"]["data"] == expected(stripes(30, 42)).ravel().tolist()
+    assert set(await ask_v2(model, {"mask": "none"})) == {"pixels"}
+    for found in (
+        await ask_v2(model, {"probabilities": True}),
+        await ask_v2(model, {}, ("probabilities",)),
+    ):
+        assert found["probabilities"]["shape"] == [4, 30, 42]
+    turned = await ask_v2(model, {"bands": [3, 2, 1]})
+    assert turned["mask"]["data"] == expected(stripes(30, 42)[..., ::-1]).ravel().tolist()
+    for parameters in ({"output": "tiff"}, {"mask": "png"}, {"alpha": ["none"]}, {"bands": 1}):
+        with pytest.raises(InvalidRequestError):
+            await ask_v2(model, parameters)
