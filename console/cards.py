@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-QUERY = "top_k=5&shown=true"
-NAMED = "probabilities"
-"""The one output of a network that sees a picture of one size and gives each label its share."""
+SHOWN, FIVE = "shown=true", "top_k=5"
+NAMED = ["probabilities"]
+"""Outputs of a network that gives each label its share."""
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEST_SHARES = {
@@ -115,9 +115,17 @@ def _card(model: str, revision: str, document: Mapping[str, Any], folder: Path) 
         tuple(map(str, contract.get("labels", ()))),
         tuple(_facts(document)),
         tuple(pictures),
-        QUERY if "height" in contract["input"] and contract["outputs"] == [NAMED] else "",
+        _query(contract),
         tuple((int(r), int(g), int(b)) for r, g, b in contract.get("colours", ())),
     )
+
+
+def _query(contract: Mapping[str, Any]) -> str:
+    # Whose input has one size, can be shown what the network saw.
+    asked = [SHOWN] if "height" in contract["input"] else []
+    if asked and contract["outputs"] == NAMED and "colours" not in contract:
+        asked.append(FIVE)
+    return "&".join(asked)
 
 
 def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

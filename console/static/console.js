@@ -47,6 +47,11 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 
 for (const form of document.querySelectorAll("form[data-at-once]")) form.requestSubmit();
 
+// A month is wider than a phone: its latest days are seen first.
+for (const plot of document.querySelectorAll(".scroll")) {
+  new ResizeObserver(() => { plot.scrollLeft = plot.scrollWidth; }).observe(plot);
+}
+
 function tellConnection() {
   byId("offline").hidden = navigator.onLine;
 }

@@ -110,7 +110,8 @@ class Person:
                     picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png()))
                     path = self._folder / f"{name}-{device}-{scheme}.png"
                     # 256 colours, so that many of them may be kept.
-                    picture.convert("RGB").quantize(256).save(path, optimize=True)
+                    colours = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+                    colours.save(path, optimize=True)
         self._devtools("Emulation.clearDeviceMetricsOverride")
         self._devtools("Emulation.setEmulatedMedia", features=[])
 

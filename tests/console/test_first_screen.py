@@ -217,6 +217,27 @@ def test_who_is_unsure_says_so_and_boxes_are_on_the_picture(person: Person) -> N
     assert len(boxes.find_elements(By.TAG_NAME, "rect")) == 4
 
 
+def test_whatever_a_model_answers_is_shown(person: Person) -> None:
+    """Detections, points, values, vectors: as the models' rooms answer them."""
+    box = {"label": "cat", "class_id": 1, "score": 0.9, "box": [10, 20, 100, 200]}
+    answers = {
+        "cat": {"width": 280, "height": 280, "detections": [box]},
+        "Nothing found": {"width": 280, "height": 280, "detections": []},
+        "1 points": {"keypoints": [{"name": "nose", "x": 20.4, "y": 30.0}]},
+        "41.5 years": {"values": [{"label": "age", "value": 41.5, "unit": "years"}]},
+        "Answer": {"embedding": [0.1] * 64},
+    }
+    person.go("/")
+    person.draw()
+    person.text("#label")
+    for headline, answer in answers.items():
+        document = {"predictions": [answer], "model_name": "mnist", "model_version": "1"}
+        person.driver.execute_script(FETCH, document)
+        person.click("#send")
+        person.wait(lambda d, headline=headline: person.text("#label") == headline)
+    assert "… 64 in all" in person.text("#said pre")
+
+
 def test_being_offline_is_said(person: Person) -> None:
     person.go("/")
     person.driver.execute_cdp_cmd("Network.enable", {})

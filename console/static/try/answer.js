@@ -1,7 +1,7 @@
 // An answer, by what is in it: labels with probabilities, a mask, or boxes.
 
 import { bars, element, facts, percent } from "./elements.js";
-import { colourOf, showBoxes, showMask } from "./overlay.js";
+import { colourOf, showBoxes, showMask, showPoints } from "./overlay.js";
 
 const WORDS = { "dark-on-light": "dark on light", "light-on-dark": "light on dark" };
 
@@ -20,24 +20,37 @@ export async function showAnswer(said, { document: answer, milliseconds }, model
 }
 
 function labels(said, found, picture) {
-  const placed = found.flatMap((each) => each.detections ?? (each.box ? [each] : []));
+  const placed = found.flatMap((each) => each.detections ?? (each.box ? [each] : [])).map((each) => ({ ...each, share: each.probability ?? each.score }));
   if (placed.length) showBoxes(picture.boxes, placed, picture.width, picture.height);
-  for (const each of found) {
-    if (!each.unsure) continue;
-    const why = each.why ? `: ${each.why}` : "";
+  const unsure = found.find((each) => each.unsure);
+  if (unsure) {
+    const why = unsure.why ? `: ${unsure.why}` : "";
     said.append(element("p", { class: "unsure" }, element("strong", {}, "Unsure"), `${why}. The answer below is the nearest it knows.`));
-    break;
   }
-  const several = found.length > 1 || (placed.length && !found[0].top);
-  if (!found.length || (several && !placed.length)) {
-    said.append(headline("Nothing found", ""));
-  } else if (several) {
-    said.append(headline(placed.map((each) => each.label).join(" "), `${placed.length} found`));
-    said.append(bars(placed.map(({ label, probability }) => ({ label, share: probability }))));
+  const [first] = found;
+  if (found.length > 1 || first?.detections) {
+    said.append(headline(placed.map((each) => each.label).join(" ") || "Nothing found", placed.length ? `${placed.length} found` : ""));
+    said.append(bars(placed));
+  } else if (first?.label !== undefined) {
+    said.append(headline(first.label, percent(first.probability)));
+    said.append(bars((first.top ?? []).map((each) => ({ label: each.label, share: each.probability }))));
   } else {
-    const [{ label, probability, top }] = found;
-    said.append(headline(label, percent(probability)));
-    said.append(bars((top ?? []).map((each) => ({ label: each.label, share: each.probability }))));
+    numbers(said, first ?? {}, picture);
+  }
+}
+
+// Points on the picture, values with units, or whatever else a model answers.
+function numbers(said, found, picture) {
+  if (found.keypoints) {
+    showPoints(picture.boxes, found.keypoints, picture.width, picture.height);
+    said.append(headline(`${found.keypoints.length} points`, ""));
+    said.append(facts(found.keypoints.map(({ name, x, y }) => [name, `${Math.round(x)}, ${Math.round(y)}`])));
+  } else if (found.values) {
+    said.append(headline(found.values.map(({ value, unit }) => `${Number(value.toPrecision(4))} ${unit ?? ""}`.trim()).join(", "), ""));
+    said.append(facts(found.values.map(({ label, value, unit }) => [label, `${value} ${unit ?? ""}`])));
+  } else {
+    const short = JSON.stringify(found, (_, value) => (Array.isArray(value) && value.length > 16 ? [...value.slice(0, 16), `… ${value.length} in all`] : value), 1);
+    said.append(headline("Answer", ""), element("pre", { tabindex: 0 }, element("code", {}, short)));
   }
 }
 

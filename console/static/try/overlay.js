@@ -31,17 +31,28 @@ export async function showMask(canvas, base64, labels, colours, away) {
 
 // Boxes [x, y, x, y] in pixels of a picture of that size.
 export function showBoxes(svg, found, width, height) {
+  prepare(svg, width, height, found.map(({ label, share }) => `${label} ${percent(share)}`).join(", "));
+  for (const { box: [left, top, right, bottom] } of found) {
+    // Twice, so that it is seen on light and on dark.
+    for (let layer = 0; layer < 2; layer += 1) draw(svg, "rect", { x: left, y: top, width: right - left, height: bottom - top });
+  }
+}
+
+export function showPoints(svg, found, width, height) {
+  prepare(svg, width, height, found.map(({ name }) => name).join(", "));
+  for (const { x, y } of found) draw(svg, "circle", { cx: x, cy: y, r: Math.max(width, height) / 80 });
+}
+
+function prepare(svg, width, height, label) {
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-label", found.map(({ label, probability }) => `${label} ${percent(probability)}`).join(", "));
-  for (const { box: [left, top, right, bottom] } of found) {
-    for (let layer = 0; layer < 2; layer += 1) {
-      const rect = document.createElementNS(svg.namespaceURI, "rect");
-      const place = { x: left, y: top, width: right - left, height: bottom - top };
-      for (const [name, value] of Object.entries(place)) rect.setAttribute(name, value);
-      svg.append(rect);
-    }
-  }
-  svg.toggleAttribute("hidden", !found.length);
+  svg.setAttribute("aria-label", label);
+  svg.removeAttribute("hidden");
+}
+
+function draw(svg, name, place) {
+  const made = document.createElementNS(svg.namespaceURI, name);
+  for (const [key, value] of Object.entries(place)) made.setAttribute(key, value);
+  svg.append(made);
 }
