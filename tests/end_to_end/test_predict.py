@@ -39,7 +39,7 @@ def test_sample_gets_its_label(service: LocalService, name: str) -> None:
 
 
 def test_another_revision_gets_them_right_too_and_says_so(tmp_path: Path) -> None:
-    with start(tmp_path, {"fashion-mnist": "1"}) as service:
+    with start(tmp_path, {"fashion-mnist": "1", "mnist": "1"}) as service:
         for name, (model, label) in SAMPLES.items():
             response = call(f"{service.url}/v1/models/{model}:predict", instances(sample(name)))
             assert response.json()["predictions"][0]["label"] == label, name

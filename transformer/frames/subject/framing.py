@@ -13,6 +13,11 @@ from transformer.frames.subject.fit import fit
 from transformer.frames.subject.regions import Box
 
 
+ENOUGH = 360
+"""Pixels of the shorter side of a JPEG that is decoded at a part of its size: a photograph of 12
+megapixels at an eighth, where a subject of a tenth of it still has more than the network's box."""
+
+
 class FramedSubject(NamedTuple):
     """A subject as the network is shown it.
 
@@ -30,7 +35,7 @@ class FramedSubject(NamedTuple):
 class SubjectFraming:
     """Finds what a picture is of; a picture of the contract's size is taken as it is."""
 
-    enough: tuple[int, int] | None = (SIDE, SIDE)
+    enough: tuple[int, int] | None = (ENOUGH, ENOUGH)
 
     def __init__(self, spec: ImageInput) -> None:
         assert isinstance(spec.frame, SubjectFrame)
