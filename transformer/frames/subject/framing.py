@@ -12,7 +12,6 @@ from transformer.frames.subject.find import SIDE, find_solids, find_strokes
 from transformer.frames.subject.fit import fit
 from transformer.frames.subject.regions import Box
 
-
 ENOUGH = 360
 """Pixels of the shorter side of a JPEG that is decoded at a part of its size: a photograph of 12
 megapixels at an eighth, where a subject of a tenth of it still has more than the network's box."""
