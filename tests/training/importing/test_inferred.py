@@ -47,6 +47,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.mark.slow
 def test_the_recipe_that_is_right_most_often_is_taken(
     weights: Path, pictures: Path, importer: Importer
 ) -> None:

@@ -20,7 +20,8 @@ from training import torchvision_ops  # noqa: F401  # before torchvision
 from training.importing.errors import ImportRefusedError
 from transformer.pictures.preprocess import prepare
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries, about themselves
+# Each exports a network; the warnings are of the libraries, about themselves.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

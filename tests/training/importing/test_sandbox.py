@@ -11,6 +11,8 @@ from training.importing.sandbox import Bounds, missing, run_confined
 from training.importing.sandbox import process as module
 from training.importing.sandbox.process import printable, read_file
 
+pytestmark = pytest.mark.slow  # each starts a process
+
 HERE = Path(__file__).parent
 
 

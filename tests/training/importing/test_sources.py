@@ -26,7 +26,8 @@ from training.importing.errors import ImportRefusedError
 from training.importing.source import GROUP
 from training.importing.sources.onnx_file import read_listed
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of PyTorch's exporters, about themselves
+# Each exports a network; the warnings are of PyTorch's exporters, about themselves.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 class NamedOutputs(Flowers):
