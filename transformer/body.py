@@ -87,6 +87,7 @@ class BodyReader:
         parameters: names that a v2 request's parameters are looked up by; v2 clients send others
             as well, which are not the model's.
         integers: those of them that are numbers where a query or a form has digits.
+        measured: as of ``encode_pixels``.
     """
 
     max_instances: int
@@ -95,6 +96,7 @@ class BodyReader:
     parts: Sequence[str]
     parameters: Collection[str]
     integers: Collection[str] = ()
+    measured: bool = False
 
     @property
     def json_limits(self) -> JsonLimits:
@@ -154,7 +156,9 @@ class BodyReader:
                     f"{list(tensor.shape)}"
                 )
             self.check_count(tensor.shape[0])
-            return [encode_pixels(pixels, i) for i, pixels in enumerate(tensor.numbers())]
+            return [
+                encode_pixels(pixels, i, self.measured) for i, pixels in enumerate(tensor.numbers())
+            ]
         elements = tensor.elements()
         self.check_count(len(elements))
         return [
@@ -193,14 +197,16 @@ class BodyReader:
             # The whole body is one instance: {"base64": "…"} alone.
             if not document:
                 raise InvalidRequestError("the body has no instances")
-            return Body([_read_instance(document, None)], chosen, listed=False)
+            return Body([_read_instance(document, None, self.measured)], chosen, listed=False)
         instances = document.pop("instances")
         for name in document:
             raise InvalidRequestError(f"the body has an unknown field {name!r}")
         if not isinstance(instances, list):
             raise InvalidRequestError(f"instances must be an array, not {json_kind(instances)}")
         self.check_count(len(instances))
-        return Body([_read_instance(item, i) for i, item in enumerate(instances)], chosen)
+        return Body(
+            [_read_instance(item, i, self.measured) for i, item in enumerate(instances)], chosen
+        )
 
 
 def check_count(count: int, limit: int) -> None:
@@ -216,7 +222,7 @@ def check_count(count: int, limit: int) -> None:
         raise TooLargeError(f"{count} instances; the limit is {limit}", code="too_many_instances")
 
 
-def _read_instance(item: object, index: int | None) -> bytes:
+def _read_instance(item: object, index: int | None, measured: bool) -> bytes:
     """A base64 text, nested arrays of pixels, or one of these under a key of ``KEYS``, where it
     may be under ``b64`` or ``base64`` once more.
     """
@@ -241,7 +247,7 @@ def _read_instance(item: object, index: int | None) -> bytes:
     if isinstance(item, str):
         return decode_text(item, index)
     if isinstance(item, list):
-        return encode_pixels(numbers_of(item, index), index)
+        return encode_pixels(numbers_of(item, index), index, measured)
     raise InvalidRequestError(
         f"an instance must be an object, a base64 string or pixels, not {json_kind(item)}",
         instance=index,

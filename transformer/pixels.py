@@ -14,6 +14,7 @@ from PIL import Image
 
 from serving.errors import InvalidRequestError
 from serving.json import holds_numbers_only
+from transformer.depth import levels_of
 
 MAX_CHANNELS = 4
 """Grey, grey and alpha, RGB, RGBA. Rasters of more bands come as files."""
@@ -42,16 +43,22 @@ def numbers_of(values: list[Any], instance: int | None) -> NDArray[Any]:
     )
 
 
-def encode_pixels(values: NDArray[Any], instance: int | None) -> bytes:
+def encode_pixels(values: NDArray[Any], instance: int | None, measured: bool = False) -> bytes:
     """An image file of one picture's numbers: PNG where these are bytes, else TIFF.
 
     Args:
         values: in one of ``SHAPES``, of any numeric type.
+        measured: whether numbers stay as they are, for a raster; else those of which no picture's
+            file is made become bytes, as ``transformer.depth`` sees them.
 
     Raises:
         InvalidRequestError: of another shape, or without pixels.
     """
     pixels = _smallest(_channels_last(values, instance))
+    deep = pixels.dtype != np.uint8
+    if deep and not measured and (pixels.ndim == 3 or pixels.dtype.kind == "i"):
+        numbers = pixels
+        pixels = levels_of(lambda start, stop: numbers[start:stop], *pixels.shape[:2])
     buffer = io.BytesIO()
     if pixels.dtype == np.uint8:
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)

@@ -477,6 +477,17 @@ def test_v2_tensors_of_another_shape_are_refused(shape: list[int]) -> None:
     assert "[n, height, width" in message
 
 
+@pytest.mark.parametrize("full", [1.0, 255.0, 4095.0])
+def test_colours_in_floats_become_bytes(random: np.random.Generator, full: float) -> None:
+    colour = noise(random, 5, 7, 3)
+    colour[0, 0] = 255
+    values = (colour / 255 * full).astype(np.float32)
+    tensor = v2_input(values.ravel().tolist(), shape=[1, 5, 7, 3], datatype="FP32")
+    for payload in (v1({"instances": [values.tolist()]}), v2(tensor)):
+        found = np.asarray(Image.open(io.BytesIO(payload.images[0])), int)
+        assert np.abs(found - colour).max() <= 1
+
+
 def test_too_many_pixels_as_numbers_are_refused_before_they_are_parsed() -> None:
     body = b'{"instances":[[' + b"0," * (2 << 20) + b"0]]}"
     assert refused(v1, body)[:2] == (413, "too_many_values")

@@ -55,7 +55,7 @@ class PayloadReader:
     """
 
     def __init__(self, max_json_bytes: int) -> None:
-        self._bodies = BodyReader(1, max_json_bytes, _check_count, PARTS, PARAMETERS)
+        self._bodies = BodyReader(1, max_json_bytes, _check_count, PARTS, PARAMETERS, measured=True)
 
     def read_v1(self, request: HttpRequest) -> Payload:
         body = self._bodies.read_v1(request)
