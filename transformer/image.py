@@ -158,9 +158,9 @@ def load_image(
             image = load_deep(image)
         else:
             image.load()
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies what is upright already
         # Twelve bits are said to be that; Pillow gives the numbers as they are.
-        return eight_bits(upright, 4095.0) if bits == (12,) else upright
+        return eight_bits(image, 4095.0) if bits == (12,) else image
 
 
 def _divisor(image: JpegImageFile, enough: tuple[int, int] | None, max_pixels: int | None) -> int:
