@@ -50,7 +50,7 @@ predict:  ## classify IMAGE=path with MODEL=name, as a table
 	@$(call vision,transformer) predict --port $(PORT) --model $(MODEL) '$(IMAGE)'
 
 evaluate:  ## the test set of MODEL over HTTP
-	@$(call vision,training,predictor transformer) evaluate --model $(MODEL) $(call option,revision,$(REVISION)) $(call option,url,$(URL))
+	@$(call vision,training,predictor transformer) evaluate --model $(MODEL) $(call option,revision,$(REVISION)) $(call option,url,$(URL)) $(call option,data,$(DATA))
 
 train:  ## train PRESET (or MODEL) with SEEDS and write a revision
 	@$(call vision,training) train --preset $(or $(PRESET),$(MODEL)) --seeds $(SEEDS) $(ARGS)

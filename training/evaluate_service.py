@@ -56,10 +56,11 @@ def service(url: str, models: Path, model: str, revision: str) -> Iterator[str]:
         return
     logs = Path("build") / "evaluate"
     name = service_of(model)
-    if name is None:  # a model of one's own: in the folder alone, and in no manifest
+    alone = name is None  # a model of one's own: in the folder alone, and in no manifest
+    if name is None:
         name, revision = DEFAULT, revision or revisions_of(models, model)[-1]
     chosen = {model: revision} if revision else {}
-    with LocalService(free_ports(), interpreters(), models, chosen, logs, name) as started:
+    with LocalService(free_ports(), interpreters(), models, chosen, logs, name, alone) as started:
         yield started.url
 
 
