@@ -58,6 +58,9 @@ class OnnxSession:
     warm_up_sizes = (1, 8)
 
     def __init__(self, program: bytes, contract: Contract) -> None:
+        # Read as the library is loaded: without it, builds since 1.32 tell their maker of sessions.
+        # What is served here, and how often, is nobody else's to know.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +20,7 @@ from predictor.engines.onnx_runtime import OnnxSession
 from predictor.loading import load_revision
 from predictor.workers import BatchQueue, WorkerPool
 from serving.errors import DeadlineExceededError
-from tests.conftest import SHIPPED, make_contract
+from tests.conftest import ROOT, SHIPPED, make_contract
 from tests.predictor.exports import (
     EVEN,
     doubled_program,
@@ -191,3 +194,17 @@ def test_wrong_golden_answers_are_refused(golden: bytes, reason: str, tmp_path: 
     write_exported(tmp_path, even_program(), golden=golden)
     with pytest.raises(ArtifactError, match=f"^mnist/1: .*{reason}"):
         load_revision(tmp_path, "mnist", "1")
+
+
+def test_nobody_is_told_what_is_served(tmp_path: Path) -> None:
+    """The library's telemetry keeps what it will send below the home folder."""
+    code = (
+        "from predictor.loading import load_revision\n"
+        "from pathlib import Path\n"
+        f"load_revision(Path({str(SHIPPED)!r}), 'mnist', '1')\n"
+        "import onnxruntime, time; time.sleep(0.5)"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
+    assert not list(tmp_path.rglob("*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,7 @@ def read_listed(text: str) -> tuple[str, ...]:
 
 
 def _session(model: ModelProto) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in predictor/engines/onnx_runtime.py
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
