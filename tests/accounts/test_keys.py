@@ -88,3 +88,18 @@ def test_there_is_a_most_of_keys(session, account):
         make_key(session, account.id, KeyRequest("one more"))
     revoke_key(session, account.id, session.scalars(select(ApiKey.id)).first())
     make_key(session, account.id, KeyRequest("one more"))
+
+
+def test_a_rotated_key_goes_on_for_the_time_that_was_asked_for(session, account):
+    old = make_key(session, account.id, KeyRequest("laptop", quota_requests=5))
+    new = rotate_key(session, account.id, old.id, overlap_hours=24)
+    session.commit()
+    stored, successor = session.get_one(ApiKey, old.id), session.get_one(ApiKey, new.id)
+    assert 0 < stored.expires_ms - successor.created_ms <= DAY_MS
+    assert (stored.revoked_ms, stored.replaced_by) == (None, new.id)
+    assert (successor.family, successor.expires_ms) == (stored.family, None)
+    with pytest.raises(ConflictError):
+        rotate_key(session, account.id, old.id)
+    for hours in (-1, 10_000):
+        with pytest.raises(InvalidValueError):
+            rotate_key(session, account.id, new.id, overlap_hours=hours)
