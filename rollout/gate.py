@@ -2,8 +2,9 @@
 
 ``python -m rollout.gate`` runs in a Job made of the transformer's image, so that a picture goes
 the same way to the predictor as in serving, through the cluster-local gateway, which routes by
-host name. Both are asked in turn, picture by picture, after both are warm. It measures and does
-not judge: one JSON object goes to standard output and to the container's termination message.
+host name. Each is asked after its own contract. Both are asked in turn, picture by picture, after
+both are warm. It measures and does not judge: one JSON object goes to standard output and to the
+container's termination message.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artifact import Contract, ModelCard
+from artifact import ModelCard
 from rollout.errors import NotFoundError
 from rollout.labelled import LabelledSet
 from tasks import AnswerError, Question, Task, find_task
@@ -118,8 +119,7 @@ class Comparison:
 
 
 async def compare(
-    model: str,
-    contract: Contract,
+    name: str,
     questions: LabelledSet,
     stable: DirectModel,
     canary: DirectModel,
@@ -127,29 +127,33 @@ async def compare(
 ) -> Comparison:
     """Ask both the same; the order within a pair alternates, so that neither is always second.
 
+    Args:
+        name: of the model.
+
     Raises:
         DirectError: one of them did not wake within ``wake_seconds``.
     """
+    contract = canary.contract
     task = find_task(contract.task)
     sides = {"stable": Side(stable), "canary": Side(canary)}
     for side in sides.values():
         await _wake(side.model, task.question(questions.picture(0)), wake_seconds)
         for number in range(min(WARM_UP, len(questions))):
             question = task.question(questions.picture(number))
-            await _ask(Side(side.model), task, contract, question, questions.labels[number])
+            await _ask(Side(side.model), task, question, questions.labels[number])
     agreement = stable_only = canary_only = 0
     for number in range(len(questions)):
         question = task.question(questions.picture(number))
         label = questions.labels[number]
         order = ("stable", "canary") if number % 2 else ("canary", "stable")
-        found = {name: await _ask(sides[name], task, contract, question, label) for name in order}
+        found = {side: await _ask(sides[side], task, question, label) for side in order}
         a, b = found["stable"], found["canary"]
         if a.answer is not None and b.answer is not None:
             agreement += task.same(contract, a.answer, b.answer)
         stable_only += a.score > b.score + task.tolerance
         canary_only += b.score > a.score + task.tolerance
     return Comparison(
-        model=model,
+        model=name,
         task=task.name,
         images=len(questions),
         stable=_measured(sides["stable"]),
@@ -173,9 +177,8 @@ async def _wake(model: DirectModel, question: Question, seconds: float) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _ask(
-    side: Side, task: Task, contract: Contract, question: Question, label: Any
-) -> Judged:
+async def _ask(side: Side, task: Task, question: Question, label: Any) -> Judged:
+    contract = side.model.contract
     try:
         reply = await side.model.ask(question)
         answer = task.read_answer(contract, reply.body)
@@ -236,6 +239,9 @@ def main(arguments: list[str] | None = None, termination_log: Path = TERMINATION
     parser = argparse.ArgumentParser(prog="python -m rollout.gate", description=__doc__)
     parser.add_argument("--card", type=Path, required=True, help="model.json of the new revision")
     parser.add_argument(
+        "--stable-card", type=Path, help="of the stable one, where its contract is another"
+    )
+    parser.add_argument(
         "--set",
         type=Path,
         required=True,
@@ -246,9 +252,11 @@ def main(arguments: list[str] | None = None, termination_log: Path = TERMINATION
     parser.add_argument("--wake-seconds", type=float, default=120.0)
     options = parser.parse_args(arguments)
     card = ModelCard.from_json(options.card.read_bytes())
+    stable_card = ModelCard.from_json((options.stable_card or options.card).read_bytes())
     status = 0
     try:
-        text = asyncio.run(_run(card, read_set(options.set), options)).to_json()
+        questions = read_set(options.set)
+        text = asyncio.run(_run(card, stable_card, questions, options)).to_json()
     except (DirectError, NotFoundError) as error:
         status, text = 1, str(error)
     print(text)
@@ -257,15 +265,18 @@ def main(arguments: list[str] | None = None, termination_log: Path = TERMINATION
     return status
 
 
-async def _run(card: ModelCard, questions: LabelledSet, options: argparse.Namespace) -> Comparison:
+async def _run(
+    card: ModelCard, stable_card: ModelCard, questions: LabelledSet, options: argparse.Namespace
+) -> Comparison:
     questions.check(card.contract)
     hops = [gateway_hop(options.stable), gateway_hop(options.canary)]
     try:
         with ThreadPoolExecutor(1) as executor:
-            stable, canary = (DirectModel(card.name, card.contract, hop, executor) for hop in hops)
-            return await compare(
-                card.name, card.contract, questions, stable, canary, options.wake_seconds
+            stable, canary = (
+                DirectModel(card.name, asked.contract, hop, executor)
+                for asked, hop in zip((stable_card, card), hops, strict=True)
             )
+            return await compare(card.name, questions, stable, canary, options.wake_seconds)
     finally:
         for hop in hops:
             await hop.close()

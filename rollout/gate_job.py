@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from rollout.labelled import LabelledSet
 from rollout.waiting import POLL_SECONDS, Waiting
 
 PART_BYTES = 960 << 10
-"""Of a labelled set in one ConfigMap, which takes 1 MiB, names and the card included."""
+"""Of a labelled set in one ConfigMap, which takes 1 MiB, names and the cards included."""
 
 MAX_PARTS = 48
 """Parts of a labelled set, 45 MiB: 300 photographs of 224 × 224 that do not pack at all. They lie
@@ -33,6 +34,7 @@ in the cluster's own store (etcd, 2 GiB unless told otherwise) only while the ga
 
 JOB_SECONDS = 600.0
 MOUNT = "/gate"
+CARD, STABLE_CARD = "card.json", "stable-card.json"
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
@@ -41,12 +43,14 @@ def run_gate(
     waiting: Waiting,
     service: InferenceService,
     card: ModelCard,
+    stable_card: ModelCard | None,
     questions: LabelledSet,
 ) -> Comparison:
     """Run the Job, wait for it, and clean up after it.
 
     Args:
-        card: of the new revision, to preprocess by.
+        card: of the new revision, which is asked after its contract.
+        stable_card: likewise of the stable one; None where its contract is the same.
 
     Raises:
         RefusedError: the Job failed: one of the two did not answer.
@@ -54,8 +58,11 @@ def run_gate(
     """
     name = f"{service.name}-gate"
     hosts = tag_hosts(service.targets)
-    maps = config_maps(name, card, questions)
-    job = gate_job(name, len(maps), service.transformer_image, hosts["prev"], hosts["latest"])
+    cards = {CARD: card} if stable_card is None else {CARD: card, STABLE_CARD: stable_card}
+    maps = config_maps(name, cards, questions)
+    job = gate_job(
+        name, list(cards), len(maps), service.transformer_image, hosts["prev"], hosts["latest"]
+    )
     _remove(cluster, waiting, name)
     try:
         for config_map in maps:
@@ -80,8 +87,10 @@ def tag_hosts(targets: Any) -> dict[str, str]:
     return hosts
 
 
-def config_maps(name: str, card: ModelCard, questions: LabelledSet) -> list[Document]:
-    """The card and, in parts, the labelled set: what any cluster can hold without a volume.
+def config_maps(
+    name: str, cards: Mapping[str, ModelCard], questions: LabelledSet
+) -> list[Document]:
+    """Cards by file and, in parts, the labelled set: what any cluster can hold without a volume.
 
     Raises:
         RefusedError: the set is larger than ``MAX_PARTS`` take.
@@ -94,7 +103,7 @@ def config_maps(name: str, card: ModelCard, questions: LabelledSet) -> list[Docu
             f"{MAX_PARTS * PART_BYTES:,}: use fewer images (--images)"
         )
     return [
-        _config_map(map_name(name, i), {f"{PART}{i:03}": part}, None if i else card)
+        _config_map(map_name(name, i), {f"{PART}{i:03}": part}, {} if i else cards)
         for i, part in enumerate(parts)
     ]
 
@@ -104,7 +113,7 @@ def map_name(name: str, number: int) -> str:
     return f"{name}-{number}"
 
 
-def _config_map(name: str, files: dict[str, bytes], card: ModelCard | None) -> Document:
+def _config_map(name: str, files: dict[str, bytes], cards: Mapping[str, ModelCard]) -> Document:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -112,14 +121,17 @@ def _config_map(name: str, files: dict[str, bytes], card: ModelCard | None) -> D
         # Nodes need not watch what never changes.
         "immutable": True,
         "binaryData": {file: base64.b64encode(content).decode() for file, content in files.items()},
-        "data": {} if card is None else {"model.json": card.to_json()},
+        "data": {file: card.to_json() for file, card in cards.items()},
     }
 
 
-def gate_job(name: str, maps: int, image: str, stable: str, canary: str) -> Document:
+def gate_job(
+    name: str, cards: Sequence[str], maps: int, image: str, stable: str, canary: str
+) -> Document:
     """One attempt; fits the restricted pod security standard, and has no token.
 
     Args:
+        cards: files of them: ``CARD``, and ``STABLE_CARD`` where there is one.
         maps: number of ConfigMaps that its files are in.
     """
     container = {
@@ -128,7 +140,7 @@ def gate_job(name: str, maps: int, image: str, stable: str, canary: str) -> Docu
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "rollout.gate"],
         "args": [
-            f"--card={MOUNT}/model.json",
+            *(f"--{file.removesuffix('.json')}={MOUNT}/{file}" for file in cards),
             f"--set={MOUNT}",
             f"--stable={stable}",
             f"--canary={canary}",

@@ -110,7 +110,11 @@ def _pass_gate(
             raise NotFoundError(
                 f"the gate needs the card of {operation.model}/{operation.revision}"
             )
-        outcome.gate = run_gate(moves.cluster, waiting, moves.read(), card, evaluation.questions)
+        was = cards.expected(operation.model, operation.was).card
+        stable_card = was if was and was.contract != card.contract else None
+        outcome.gate = run_gate(
+            moves.cluster, waiting, moves.read(), card, stable_card, evaluation.questions
+        )
         # Kept before it is judged: a rollout that is interrupted does not ask twice.
         journal.save(replace(operation, progress=outcome.progress))
     found = outcome.gate

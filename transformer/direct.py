@@ -32,12 +32,14 @@ class DirectModel:
     """One model of one predictor, with the same steps from request to reply as in serving.
 
     Args:
+        contract: that pictures are prepared after, and answers written.
         executor: where pictures are decoded.
     """
 
     def __init__(
         self, name: str, contract: Contract, hop: PredictorClient, executor: Executor
     ) -> None:
+        self.contract = contract
         settings = TransformerSettings.model_validate({})
         self._model = model_for(name, contract, hop, executor, settings)
 

@@ -16,7 +16,15 @@ import pytest
 from artifact import open_revision
 from rollout.errors import RefusedError
 from rollout.gate import Comparison, gateway_hop, main, read_set
-from rollout.gate_job import MAX_PARTS, PART_BYTES, config_maps, gate_job, tag_hosts
+from rollout.gate_job import (
+    CARD,
+    MAX_PARTS,
+    PART_BYTES,
+    STABLE_CARD,
+    config_maps,
+    gate_job,
+    tag_hosts,
+)
 from rollout.inferenceservice import Target
 from rollout.labelled import LabelledSet
 from serving.model import CONTRACT_DIGEST, HttpRequest, Reply
@@ -187,7 +195,7 @@ def test_images_without_an_answer_are_counted(
 
 
 def test_the_job_fits_a_restricted_namespace() -> None:
-    job = gate_job("vision-gate", 2, "dev.local/t:1", "prev.host", "latest.host")
+    job = gate_job("vision-gate", [CARD], 2, "dev.local/t:1", "prev.host", "latest.host")
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     security = container["securityContext"]
@@ -215,10 +223,10 @@ def noise(count: int, *shape: int) -> LabelledSet:
 def test_two_hundred_photographs_travel_in_config_maps(cards: Path, tmp_path: Path) -> None:
     card = open_revision(cards, "mnist", "1").card
     questions = noise(200, 224, 224, 3)
-    maps = config_maps("vision-gate", card, questions)
+    maps = config_maps("vision-gate", {CARD: card, STABLE_CARD: card}, questions)
     assert 30 < len(maps) <= MAX_PARTS
     assert [m["metadata"]["name"] for m in maps[:2]] == ["vision-gate-0", "vision-gate-1"]
-    assert maps[0]["data"]["model.json"] == card.to_json()
+    assert maps[0]["data"] == {CARD: card.to_json(), STABLE_CARD: card.to_json()}
     for config_map in maps:
         # What the API server counts: the texts, and the bytes behind the base64.
         files = {k: base64.b64decode(v) for k, v in config_map["binaryData"].items()}
@@ -234,7 +242,7 @@ def test_a_set_too_large_for_the_gate(cards: Path, monkeypatch: pytest.MonkeyPat
     card = open_revision(cards, "mnist", "1").card
     monkeypatch.setattr("rollout.gate_job.MAX_PARTS", 2)
     with pytest.raises(RefusedError, match=f"the gate takes {2 * PART_BYTES:,}: use fewer images"):
-        config_maps("vision-gate", card, noise(3000, 28, 28))
+        config_maps("vision-gate", {CARD: card}, noise(3000, 28, 28))
 
 
 def test_a_set_that_is_not_there_or_not_of_the_task_is_told(

@@ -20,6 +20,7 @@ from PIL import Image
 
 from artifact import Contract, ModelCard, open_revision, write_revision
 from rollout.gate import compare, read_set
+from rollout.gate_job import CARD
 from rollout.labelled import LabelledSet
 from serving.model import Answered
 from tests.conftest import make_segmentation_card
@@ -137,7 +138,7 @@ class Gate:
                 (self.folder / name).write_text(text)
             for name, packed in found["binaryData"].items():
                 (self.folder / name).write_bytes(base64.b64decode(packed))
-        card = ModelCard.from_json((self.folder / "model.json").read_bytes())
+        card = ModelCard.from_json((self.folder / CARD).read_bytes())
         return asyncio.run(self._compare(card))
 
     async def _compare(self, card: ModelCard) -> str:
@@ -147,7 +148,7 @@ class Gate:
                 for hop in self.hops
             )
             questions = read_set(self.folder)
-            found = await compare(card.name, card.contract, questions, stable, canary, 1.0)
+            found = await compare(card.name, questions, stable, canary, 1.0)
         return found.to_json()
 
 
