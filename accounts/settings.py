@@ -99,7 +99,9 @@ class AccountsSettings(CommandSettings, StrangerSettings):
         description="what people call the service; links in mails and curl commands begin with it",
     )
     models: str = Field(
-        "mnist fashion-mnist", description="names that the console offers, with spaces between"
+        "mnist fashion-mnist",
+        description="names that the console offers, with spaces between; `name=revision` where "
+        "it is known which one is served",
     )
     model_root: Path = Field(
         Path("/opt/models"),
@@ -142,8 +144,12 @@ class AccountsSettings(CommandSettings, StrangerSettings):
 
     @property
     def model_names(self) -> list[str]:
-        # Older settings name each model's task too (``name=task``).
-        return [item.partition("=")[0] for item in self.models.split()]
+        return list(self.model_revisions)
+
+    @property
+    def model_revisions(self) -> dict[str, str]:
+        """By name, in order; empty where it is not known, a task's name in older settings."""
+        return {name: told for name, _, told in (m.partition("=") for m in self.models.split())}
 
     @model_validator(mode="after")
     def _production_is_complete(self) -> AccountsSettings:

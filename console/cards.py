@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SHOWN, FIVE = "shown=true", "top_k=5"
-NAMED = ["probabilities"]
-"""Outputs of a network that gives each label its share."""
+SHOWN, FIVE, ALL = "shown=true", "top_k=5", "several=all"
+SHARES = "probabilities"
+"""The output of a network that gives each label its share."""
+SUBJECT = "subject"
+"""The frame of a model that looks for what is in a picture."""
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEST_SHARES = {
@@ -123,8 +125,10 @@ def _card(model: str, revision: str, document: Mapping[str, Any], folder: Path) 
 def _query(contract: Mapping[str, Any]) -> str:
     # Whose input has one size, can be shown what the network saw.
     asked = [SHOWN] if "height" in contract["input"] else []
-    if asked and contract["outputs"] == NAMED and "colours" not in contract:
+    if asked and SHARES in contract["outputs"] and "colours" not in contract:
         asked.append(FIVE)
+    if contract["input"].get("frame", {}).get("kind") == SUBJECT:
+        asked.append(ALL)
     return "&".join(asked)
 
 

@@ -12,6 +12,7 @@ from accounts.errors import NotFoundError
 from accounts.service import Service
 from console.cards import Cards, samples_of
 from console.pages import Pages
+from console.served import ServedCards
 from console.visit import Visits
 
 SAMPLES = Path(__file__).parent / "static" / "samples"
@@ -23,12 +24,13 @@ def front_page(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     settings = service.settings
     cards = Cards(settings.model_root)
+    served = ServedCards(cards, settings.model_revisions, service.database)
     models = settings.model_names
     samples = sorted(path.name for path in SAMPLES.iterdir())
 
     def known(model: str) -> dict[str, Any]:
         """What the page's script has to know of a model."""
-        card = cards.newest(model)
+        card = served.find(model)
         if card is None:
             return {"name": model, "revision": "", "query": "", "samples": []}
         return {
@@ -47,7 +49,7 @@ def front_page(service: Service, visits: Visits, pages: Pages) -> APIRouter:
             visits.of(request),
             "try",
             models=[known(model) for model in models],
-            card=cards.newest(models[0]) if models else None,
+            card=served.find(models[0]) if models else None,
             tries=settings.tries_per_day,
             url=settings.public_url,
         )

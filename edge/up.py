@@ -105,11 +105,18 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     # The transformer is ready before the predictor is, and answers 503 until then.
     models = f"http://{LOCAL_HOST}:{ports.models}"
     processes.wait_for_url("models", f"{models}/v2/health/ready", MODELS_SECONDS)
-    environment["VISION_MODELS"] = " ".join(names := served(models))
+    names = served(models)
+    told: dict[str, str] = {}
+
+    def answered() -> bool:
+        told.update(revisions_that_answer(models, names))
+        return len(told) == len(names)
+
+    processes.wait_until("models", answered, MODELS_SECONDS)
+    environment["VISION_MODELS"] = " ".join(f"{name}={told[name]}" for name in told)
     console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
     processes.start("console", console, environment)
     processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
-    processes.wait_until("models", lambda: predicts(models, names), MODELS_SECONDS)
     return ports
 
 
@@ -125,8 +132,9 @@ def served(url: str) -> list[str]:
     return sorted(names, reverse=True)
 
 
-def predicts(url: str, names: list[str]) -> bool:
-    """Whether every model answers a picture with a prediction."""
+def revisions_that_answer(url: str, names: list[str]) -> dict[str, str]:
+    """By model, once every one answers a picture with a prediction; empty before."""
+    found = {}
     try:
         for name in names:
             request = urllib.request.Request(
@@ -134,11 +142,11 @@ def predicts(url: str, names: list[str]) -> bool:
                 SAMPLE.read_bytes(),
                 {"content-type": "image/png"},
             )
-            with urllib.request.urlopen(request, timeout=10):
-                pass
+            with urllib.request.urlopen(request, timeout=10) as response:
+                found[name] = str(json.load(response)["model_version"])
     except (OSError, http.client.HTTPException):
-        return False
-    return True
+        return {}
+    return found
 
 
 def models_python() -> Path:

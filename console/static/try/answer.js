@@ -1,48 +1,57 @@
 // An answer, by what is in it: labels with probabilities, a mask, or boxes.
 
-import { bars, element, facts, percent } from "./elements.js";
+import { bars, element, facts, percent, pngOf } from "./elements.js";
 import { colourOf, showBoxes, showMask, showPoints } from "./overlay.js";
+import { NOTHING, reading, subjectsOf, subjectList } from "./subjects.js";
 
 const WORDS = { "dark-on-light": "dark on light", "light-on-dark": "light on dark" };
 
-// Fills `said`; `picture` has overlay, boxes and the size of what was sent.
+// Fills `said`; `picture` has overlay, boxes and the size of what was sent (0 where the browser cannot show it).
 export async function showAnswer(said, { document: answer, milliseconds }, model, picture) {
   said.replaceChildren();
-  const found = answer.predictions;
+  const found = subjectsOf(answer.predictions);
   const [first] = found;
   const about = [["Model", model.name], ["Revision", answer.model_version], ["Time", `${milliseconds} ms there and back`]];
   if (first?.mask !== undefined) await mask(said, first, model, picture);
   else labels(said, found, picture);
   if (first?.polarity) about.push(["Polarity", WORDS[first.polarity] ?? first.polarity]);
   const list = facts(about);
-  if (first?.shown) said.append(element("div", { class: "shown" }, whatTheNetworkSaw(first.shown), list));
+  if (first?.shown && found.length === 1) said.append(element("div", { class: "shown" }, whatTheNetworkSaw(first.shown), list));
   else said.append(list);
 }
 
 function labels(said, found, picture) {
   const placed = found.flatMap((each) => each.detections ?? (each.box ? [each] : [])).map((each) => ({ ...each, share: each.probability ?? each.score }));
-  if (placed.length) showBoxes(picture.boxes, placed, picture.width, picture.height);
-  const unsure = found.find((each) => each.unsure);
-  if (unsure) {
-    const why = unsure.why ? `: ${unsure.why}` : "";
+  if (placed.length && picture.width) showBoxes(picture.boxes, placed, picture);
+  const [first] = found;
+  if (!first || first.why === NOTHING || first.detections?.length === 0) {
+    said.append(headline("Nothing found", ""), element("p", {}, "The model finds nothing in this picture that it could name."));
+    return;
+  }
+  if (found.length > 1) {
+    said.append(headline(reading(found), `${found.length} found`));
+    said.append(subjectList(found));
+    return;
+  }
+  if (first.unsure) {
+    const why = first.why ? `: ${first.why}` : "";
     said.append(element("p", { class: "unsure" }, element("strong", {}, "Unsure"), `${why}. The answer below is the nearest it knows.`));
   }
-  const [first] = found;
-  if (found.length > 1 || first?.detections) {
-    said.append(headline(placed.map((each) => each.label).join(" ") || "Nothing found", placed.length ? `${placed.length} found` : ""));
+  if (first.detections) {
+    said.append(headline(placed.map((each) => each.label).join(", "), `${placed.length} found`));
     said.append(bars(placed));
   } else if (first?.label !== undefined) {
     said.append(headline(first.label, percent(first.probability)));
     said.append(bars((first.top ?? []).map((each) => ({ label: each.label, share: each.probability }))));
   } else {
-    numbers(said, first ?? {}, picture);
+    numbers(said, first, picture);
   }
 }
 
 // Points on the picture, values with units, or whatever else a model answers.
 function numbers(said, found, picture) {
   if (found.keypoints) {
-    showPoints(picture.boxes, found.keypoints, picture.width, picture.height);
+    if (picture.width) showPoints(picture.boxes, found.keypoints, picture);
     said.append(headline(`${found.keypoints.length} points`, ""));
     said.append(facts(found.keypoints.map(({ name, x, y }) => [name, `${Math.round(x)}, ${Math.round(y)}`])));
   } else if (found.values) {
@@ -70,8 +79,7 @@ function headline(label, beside) {
 }
 
 function whatTheNetworkSaw(base64) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  const image = element("img", { id: "seen", alt: "The picture as the network saw it", src: URL.createObjectURL(new Blob([bytes], { type: "image/png" })) });
+  const image = element("img", { id: "seen", alt: "The picture as the network saw it", src: pngOf(base64) });
   const caption = element("figcaption", {}, "What the network saw");
   image.addEventListener("load", () => { caption.textContent = `What the network saw, ${image.naturalWidth} × ${image.naturalHeight}`; });
   return element("figure", {}, image, caption);

@@ -13,6 +13,8 @@ export const percent = (share) => {
   return `${share < 1 && text === "100.00" ? "99.99" : text.replace(/\.0+$/, "")} %`;
 };
 
+export const pngOf = (base64) => URL.createObjectURL(new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type: "image/png" }));
+
 // A bar a label: [{ label, share, colour }].
 export function bars(entries) {
   const list = element("ul", { class: "bars" });

@@ -40,7 +40,7 @@ function show(...ids) {
 
 function hideFindings() {
   overlay.hidden = true;
-  boxes.setAttribute("hidden", "");
+  boxes.hidden = true;
   byId("slider-row").hidden = true;
 }
 
@@ -63,8 +63,9 @@ async function send() {
     tell({ url: root.dataset.url + path, type: picture.type, name: picture.name, blob: picture.blob });
     const answer = await ask(`${path}?${chosen.query}`, picture, key.value.trim(), mine.signal);
     if (mine.signal.aborted) return;
-    const size = { width: byId("preview").naturalWidth || 280, height: byId("preview").naturalHeight || 280 };
-    await showAnswer(byId("said"), answer, chosen, { overlay, boxes, ...size });
+    await showAnswer(byId("said"), answer, chosen, { overlay, boxes, ...(await stage.size()) });
+    // The first alone is answered unless all are asked for.
+    if (answer.document.predictions[0]?.subjects?.length > 1) tell({ ...shown, url: `${shown.url}?several=all` });
     byId("slider-row").hidden = overlay.hidden;
     show("said");
     tellTries(answer.left);

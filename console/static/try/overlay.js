@@ -1,6 +1,6 @@
 // What was found where: a mask's colours or boxes, over the picture.
 
-import { percent } from "./elements.js";
+import { element, percent } from "./elements.js";
 
 // The stylesheet has colours for what everybody sees in one (water is blue); else the card's.
 export function colourOf(label, index, colours) {
@@ -29,30 +29,33 @@ export async function showMask(canvas, base64, labels, colours, away) {
   context.putImageData(image, 0, 0);
 }
 
-// Boxes [x, y, x, y] in pixels of a picture of that size.
-export function showBoxes(svg, found, width, height) {
-  prepare(svg, width, height, found.map(({ label, share }) => `${label} ${percent(share)}`).join(", "));
-  for (const { box: [left, top, right, bottom] } of found) {
-    // Twice, so that it is seen on light and on dark.
-    for (let layer = 0; layer < 2; layer += 1) draw(svg, "rect", { x: left, y: top, width: right - left, height: bottom - top });
+// Boxes [left, top, right, bottom] in pixels of a picture of that size, each with its label.
+export function showBoxes(layer, found, { width, height }) {
+  prepare(layer, found.map(({ label, share, unsure }) => `${label} ${percent(share)}${unsure ? ", unsure" : ""}`));
+  for (const { box: [left, top, right, bottom], label, unsure } of found) {
+    const tag = element("span", { class: top / height < 0.1 ? "tag under" : "tag" }, unsure ? `${label}?` : label);
+    if (left / width > 0.7) tag.classList.add("left");
+    const box = element("i", { class: unsure ? "box doubtful" : "box" }, tag);
+    place(box, { left: left / width, top: top / height, width: (right - left) / width, height: (bottom - top) / height });
+    layer.append(box);
   }
 }
 
-export function showPoints(svg, found, width, height) {
-  prepare(svg, width, height, found.map(({ name }) => name).join(", "));
-  for (const { x, y } of found) draw(svg, "circle", { cx: x, cy: y, r: Math.max(width, height) / 80 });
+export function showPoints(layer, found, { width, height }) {
+  prepare(layer, found.map(({ name }) => name));
+  for (const { x, y } of found) {
+    const point = element("i", { class: "point" });
+    place(point, { left: x / width, top: y / height });
+    layer.append(point);
+  }
 }
 
-function prepare(svg, width, height, label) {
-  svg.replaceChildren();
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-label", label);
-  svg.removeAttribute("hidden");
+function prepare(layer, words) {
+  layer.replaceChildren();
+  layer.setAttribute("aria-label", words.join(", "));
+  layer.hidden = false;
 }
 
-function draw(svg, name, place) {
-  const made = document.createElementNS(svg.namespaceURI, name);
-  for (const [key, value] of Object.entries(place)) made.setAttribute(key, value);
-  svg.append(made);
+function place(made, shares) {
+  for (const [side, share] of Object.entries(shares)) made.style[side] = `${100 * share}%`;
 }

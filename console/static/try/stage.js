@@ -11,6 +11,8 @@ export class Stage {
     this.canvas = root.querySelector("#canvas");
     this.preview = root.querySelector("#preview");
     this.invite = root.querySelector("#invite");
+    this.inviting = this.invite.textContent;
+    this.preview.addEventListener("error", () => this.#withoutPreview());
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.say = say;
     this.changed = changed;
@@ -32,6 +34,13 @@ export class Stage {
     return { blob, type: "image/png", name: "drawing.png" };
   }
 
+  // Pixels of what is seen; 0 where the browser cannot show the file.
+  async size() {
+    if (this.file === null) return { width: this.canvas.width, height: this.canvas.height };
+    await this.preview.decode().catch(() => {});
+    return { width: this.preview.naturalWidth, height: this.preview.naturalHeight };
+  }
+
   clear(tell = true) {
     this.file = null;
     this.marked = false;
@@ -42,6 +51,7 @@ export class Stage {
     this.preview.removeAttribute("src");
     this.preview.hidden = true;
     this.canvas.hidden = false;
+    this.invite.textContent = this.inviting;
     this.invite.hidden = false;
     if (tell) this.changed("cleared");
   }
@@ -56,6 +66,14 @@ export class Stage {
     this.canvas.hidden = true;
     this.invite.hidden = true;
     this.changed("file");
+  }
+
+  #withoutPreview() {
+    if (this.file === null) return;
+    this.preview.hidden = true;
+    this.canvas.hidden = false;
+    this.invite.textContent = `${this.file.name}: this browser cannot show it. The model is asked all the same.`;
+    this.invite.hidden = false;
   }
 
   #line(fromX, fromY, toX, toY) {
@@ -80,6 +98,7 @@ export class Stage {
     let last = null;
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);
+      if (this.file !== null) this.clear(false); // one that the browser cannot show
       last = this.#place(event);
       this.#line(...last, ...last);
       this.changed("drawing");
