@@ -37,6 +37,7 @@ from rollout.journal import Journal
 from rollout.labelled import load_labelled
 from rollout.ledger import Ledger
 from rollout.moves import Limits, Moves
+from rollout.one_pod import require_own_containers
 from rollout.promote import plan_promotion, promote
 from rollout.published import Published
 from rollout.record import Entry
@@ -109,6 +110,8 @@ def main(
 def _run(command: Command) -> int:
     """The command between two looks at the registry, where there is one."""
     options, published = command.options, command.published
+    if options.command in ("canary", "rollout", "promote", "rollback"):
+        require_own_containers(command.moves.read(), options)
     if published is not None and options.command in ("canary", "rollout"):
         published.admit(command.cards, options.model, options.revision)
     try:

@@ -96,6 +96,12 @@ class InferenceService:
         return held_models(self.document["spec"]["predictor"])
 
     @property
+    def storage_uri(self) -> str:
+        """Where the revision of a serving runtime's pod lies; empty with containers of its own."""
+        model = self.document["spec"]["predictor"].get("model") or {}
+        return str(model.get("storageUri") or "")
+
+    @property
     def transformer_image(self) -> str:
         """The image of the transformer's container.
 

@@ -16,16 +16,20 @@ def services_of(cluster: Cluster) -> list[InferenceService]:
 def find_service(cluster: Cluster, model: str | None) -> str:
     """The InferenceService that holds a model, or the only one that there is.
 
+    One pod of a runtime holds the model of its own name, and counts where nothing else fits.
+
     Raises:
         NotFoundError: there is none, or there are several.
     """
     try:
-        services = services_of(cluster)
+        every = [InferenceService(item) for item in cluster.find(INFERENCE_SERVICE)]
     except KubernetesError as error:
         if isinstance(error, ObjectNotFoundError):
             raise  # there is no KServe
         raise KubernetesError(f"{error}; name one, SERVICE=…", error.code) from None
+    services = [service for service in every if service.models]
     found = [s for s in services if model is None or model in s.models]
+    found = found or [s for s in every if s.storage_uri and model in (None, s.name)]
     what = f"that holds {model}" if model else "with --model arguments"
     if not found:
         held = "; ".join(f"{s.name} holds {', '.join(s.models)}" for s in services)

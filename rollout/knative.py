@@ -17,6 +17,9 @@ from rollout.inferenceservice import (
 COMPARABLE = ("args", "image", "command")
 """Fields of a container that KServe and Knative leave as they are."""
 
+STORAGE_URI = "internal.serving.kserve.io/storage-initializer-sourceuri"
+"""Annotation of a Knative revision, by which KServe fetches what a pod serves."""
+
 REVISION_LABEL = "serving.knative.dev/revision"
 
 
@@ -48,13 +51,19 @@ def ready_condition(document: dict[str, Any]) -> Condition:
 
 @dataclass(frozen=True)
 class KnativeRevision:
-    """``spec`` is the pod's, as Knative completed it."""
+    """A Knative revision.
+
+    Attributes:
+        spec: the pod's, as Knative completed it.
+        storage_uri: what KServe puts under ``/mnt/models``; empty without such.
+    """
 
     name: str
     condition: Condition
     models: dict[str, str]
     created: str
     spec: dict[str, Any]
+    storage_uri: str
 
 
 def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
@@ -65,6 +74,7 @@ def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
         held_models(document["spec"]),
         document["metadata"].get("creationTimestamp", ""),
         document["spec"],
+        (document["metadata"].get("annotations") or {}).get(STORAGE_URI, ""),
     )
 
 

@@ -35,8 +35,9 @@ def find_operation(
     if record.operation is not None:
         return record.operation
     # Without a share a newer spec is a deployment, which KServe itself gives everything; and so is
-    # the first one, whatever share it names.
-    if service.percent is None or not service.rolled_out:
+    # the first one, whatever share it names. What a runtime's pod holds is not in its spec's
+    # containers, and its canary is KServe's own.
+    if service.percent is None or not service.rolled_out or service.storage_uri:
         return None
     return rebuild(cluster, service, record, cards)
 

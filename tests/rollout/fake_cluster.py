@@ -209,7 +209,7 @@ class FakeCluster:
                         "tag": "prev",
                     }
                 )
-        template = {"spec": {"containers": copied(spec["containers"])}}
+        template = template_of(spec)
         template["spec"]["containers"][0].setdefault("env", []).append(
             {"name": "INFERENCE_SERVICE_NAME", "value": SERVICE}
         )
@@ -262,7 +262,11 @@ class FakeCluster:
             self.store.put(
                 "knative/revisions",
                 {
-                    "metadata": {"name": name, "creationTimestamp": "2026-01-02T03:04:05Z"},
+                    "metadata": {
+                        **config["spec"]["template"].get("metadata", {}),
+                        "name": name,
+                        "creationTimestamp": "2026-01-02T03:04:05Z",
+                    },
                     "spec": copied(config["spec"]["template"]["spec"]),
                 },
             )
@@ -457,7 +461,7 @@ class FakeCluster:
             return 200, body
         self.writes.append((method, f"{plural}/{part}" if part else plural, name))
         if method == "PATCH":
-            return 200, self.store.put(plural, _merged(old, body), status=part == "status")
+            return 200, self.store.put(plural, merged(old, body), status=part == "status")
         return 200, self.store.put(plural, body)
 
     def _log(self, pod: str, query: dict[str, str]) -> tuple[int, Any]:
@@ -538,6 +542,22 @@ def inference_service(models: dict[str, str]) -> Document:
                 "containers": [{"name": "kserve-container", "image": "vision-transformer:dev"}]
             },
         },
+    }
+
+
+def template_of(predictor: Document) -> Document:
+    """Of a pod: a predictor's own containers, or those of the runtime of its model."""
+    if "model" not in predictor:
+        return {"spec": {"containers": copied(predictor["containers"])}}
+    source = predictor["model"]["storageUri"]
+    names = ("kserve-container", "transformer-container")
+    arguments = ["--model=/mnt/models"]
+    containers = [{"name": name, "image": "vision:dev", "args": arguments} for name in names]
+    return {
+        "metadata": {
+            "annotations": {"internal.serving.kserve.io/storage-initializer-sourceuri": source}
+        },
+        "spec": {"containers": copied(containers)},
     }
 
 
@@ -634,7 +654,7 @@ def _status(message: str) -> Document:
     return {"kind": "Status", "message": message}
 
 
-def _merged(old: Any, patch: Any) -> Any:
+def merged(old: Any, patch: Any) -> Any:
     """RFC 7386."""
     if not isinstance(patch, dict):
         return patch
@@ -643,7 +663,7 @@ def _merged(old: Any, patch: Any) -> Any:
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = _merged(result.get(key), value)
+            result[key] = merged(result.get(key), value)
     return result
 
 
