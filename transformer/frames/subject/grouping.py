@@ -8,10 +8,13 @@ SPECK = 0.005
 """Share of the heaviest region's mass below which a region is dirt."""
 
 GAP = 0.2
-"""Share of a subject's longest side within which a smaller part belongs to it."""
+"""Share of a subject's longest side within which a part belongs to it."""
 
 PART = 0.6
-"""Share of a subject's longest side up to which a region is a part, not a neighbour."""
+"""Share of a subject's longest side up to which a region is a part, wherever it is."""
+
+TALLER = 1.75
+"""Times the taller of two that both are at most, where one is a part: two lines are twice as tall."""
 
 LEAST_SIDE, LEAST_MASS = 0.35, 0.08
 """Shares of the largest and of the heaviest that a subject has."""
@@ -20,7 +23,8 @@ LEAST_SIDE, LEAST_MASS = 0.35, 0.08
 def subjects_of(boxes: list[Box], masses: list[float]) -> list[list[int]]:
     """Numbers of the regions of each subject, in reading order.
 
-    The top of a 5 that hangs apart is a part of it; the next digit of a number is as tall.
+    The top of a 5 that hangs apart is a part of it, however long it is; the next digit of a number
+    is as tall, and stands beside it.
     """
     if not boxes:
         return []
@@ -31,10 +35,7 @@ def subjects_of(boxes: list[Box], masses: list[float]) -> list[list[int]]:
         if masses[number] < SPECK * heaviest:
             break
         for group in groups:
-            whole = around([boxes[n] for n in group])
-            size = longest(whole)
-            near = _gap(whole, boxes[number]) < GAP * size
-            if near and longest(boxes[number]) < PART * size:
+            if _is_part(boxes[number], around([boxes[n] for n in group])):
                 group.append(number)
                 break
         else:
@@ -54,11 +55,8 @@ def in_reading_order(found: list[tuple[Box, list[int]]]) -> list[list[int]]:
     """Line by line from the top, each from the left; what overlaps by half in height is a line."""
     lines: list[list[tuple[Box, list[int]]]] = []
     for item in sorted(found, key=lambda item: item[0][1] + item[0][3]):
-        top, bottom = item[0][1], item[0][3]
         for line in lines:
-            last = line[-1][0]
-            shared = min(bottom, last[3]) - max(top, last[1])
-            if 2 * shared > min(bottom - top, last[3] - last[1]):
+            if _beside(item[0], line[-1][0]):
                 line.append(item)
                 break
         else:
@@ -74,6 +72,25 @@ def around(boxes: list[Box]) -> Box:
 
 def longest(box: Box) -> int:
     return max(box[2] - box[0], box[3] - box[1])
+
+
+def _is_part(region: Box, whole: Box) -> bool:
+    size = longest(whole)
+    if _gap(whole, region) >= GAP * size:
+        return False
+    if longest(region) < PART * size:
+        return True
+    taller = max(_height(region), _height(whole))
+    return not _beside(region, whole) and _height(around([whole, region])) <= TALLER * taller
+
+
+def _beside(a: Box, b: Box) -> bool:
+    """Whether they share half the height of the lower one, as what stands in a line does."""
+    return 2 * (min(a[3], b[3]) - max(a[1], b[1])) > min(_height(a), _height(b))
+
+
+def _height(box: Box) -> int:
+    return box[3] - box[1]
 
 
 def _gap(a: Box, b: Box) -> int:
