@@ -137,14 +137,15 @@ def _closed(mask: Mask, gap: int) -> Mask:
 
 def spread(mask: Mask, reach: int) -> Mask:
     """All within a square of that reach around the mask."""
-    found = mask
+    found = mask.copy()
     for axis in (0, 1):
-        counts = np.cumsum(
-            np.pad(found, [(reach + 1, reach) if a == axis else (0, 0) for a in (0, 1)]),
-            axis,
-            np.int32,
-        )
-        size = mask.shape[axis]
-        high = np.take(counts, range(2 * reach + 1, 2 * reach + 1 + size), axis)
-        found = high > np.take(counts, range(size), axis)
+        line = np.moveaxis(found, axis, 0)  # a view
+        done = 0
+        while done < reach:
+            # What has spread by so much spreads as much again, at most.
+            step = min(done or 1, reach - done)
+            before = line.copy()
+            line[step:] |= before[:-step]
+            line[:-step] |= before[step:]
+            done += step
     return found

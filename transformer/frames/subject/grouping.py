@@ -14,7 +14,7 @@ PART = 0.6
 """Share of a subject's longest side up to which a region is a part, wherever it is."""
 
 TALLER = 1.75
-"""Times the taller of two that both are at most, where one is a part: two lines are twice as tall."""
+"""Times the taller of two that a subject of both is at most: two lines are twice as tall."""
 
 LEAST_SIDE, LEAST_MASS = 0.35, 0.08
 """Shares of the largest and of the heaviest that a subject has."""
