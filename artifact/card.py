@@ -141,8 +141,14 @@ class ModelCard:
         return f"{self.name}/{self.revision}"
 
     def answers(self, contract: Contract) -> bool:
-        """Whether it answers tensors that were made after a contract."""
-        return contract.digest in (self.contract.digest, *self.accepts)
+        """Whether it answers tensors that were made after a contract.
+
+        An older contract that it accepts must mean the same by a tensor and by an answer: whoever
+        speaks that one reads this one's scores by its own labels.
+        """
+        if contract.digest == self.contract.digest:
+            return True
+        return contract.digest in self.accepts and self.contract.takes_tensors_of(contract)
 
     @property
     def files(self) -> dict[str, str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from artifact import (
     CARD_FILE,
     WEIGHTS_FILE,
     ArtifactError,
+    Contract,
     ContractConflictError,
     DigestMismatchError,
     Export,
@@ -17,7 +19,9 @@ from artifact import (
     ModelCard,
     RevisionExistsError,
     RevisionNotFoundError,
+    SubjectFrame,
     model_contract,
+    model_contracts,
     next_revision,
     open_revision,
     revisions_of,
@@ -142,6 +146,34 @@ def test_another_contract_needs_another_name(tmp_path: Path) -> None:
         write_revision(tmp_path, make_card(revision="2", contract=other), BYTES)
     assert tree(tmp_path) == before
     write_revision(tmp_path, make_card("mnist-white", contract=other), BYTES)
+
+
+def test_an_accepted_contract_may_have_another_frame(tmp_path: Path) -> None:
+    old = write_revision(tmp_path, make_card(), BYTES).card.contract
+    new = make_contract(frame=SubjectFrame(20))
+    card = make_card(revision="2", contract=new, accepts=(old.digest,))
+    write_revision(tmp_path, card, BYTES)
+    assert model_contracts(tmp_path, "mnist") == [new, old]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        make_contract(mean=(0.5,)),
+        replace(make_contract(), labels=tuple("9876543210")),
+        replace(make_contract(), outputs=("scores",)),
+    ],
+    ids=["tensors", "labels", "outputs"],
+)
+def test_a_contract_that_means_something_else_is_not_accepted(
+    tmp_path: Path, other: Contract
+) -> None:
+    """Whoever speaks the old one would read the new one's answers as what they are not."""
+    old = write_revision(tmp_path, make_card(), BYTES).card.contract
+    card = make_card(revision="2", contract=other, accepts=(old.digest,))
+    assert not card.answers(old)
+    with pytest.raises(ContractConflictError):
+        write_revision(tmp_path, card, BYTES)
 
 
 def test_a_missing_revision_tells_which_there_are(tmp_path: Path) -> None:
