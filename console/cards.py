@@ -148,8 +148,8 @@ def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     elif "bands" in frame:
         yield "Sees", f"{', '.join(frame['bands'])}; any size"
     trust = document.get("trust")
-    if isinstance(trust, Mapping) and trust.get("method"):
-        yield "Unsure", f"by {trust['method']}"
+    if isinstance(trust, Mapping) and "test" in trust.get("flagged", {}):
+        yield "Unsure", f"of {100 * trust['flagged']['test']:.1f} % of the test set"
     size = (document.get("weights") or {}).get("size_bytes")
     if size:
         yield "Size", f"{size / 1e6:.1f} MB"

@@ -18,6 +18,7 @@ from selenium_axe_python import Axe
 
 SECONDS = 30
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+COLOURS = Image.Quantize.FASTOCTREE
 WIDTHS = {"phone": 390, "laptop": 1280, "wide": 1920}
 SCHEMES = ("light", "dark")
 SEVEN = ((-20, -80), (20, -80), (60, -80), (40, -30), (15, 20), (-5, 60), (-15, 90))
@@ -110,8 +111,7 @@ class Person:
                     picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png()))
                     path = self._folder / f"{name}-{device}-{scheme}.png"
                     # 256 colours, so that many of them may be kept.
-                    colours = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
-                    colours.save(path, optimize=True)
+                    picture.convert("RGB").quantize(256, COLOURS).save(path, optimize=True)
         self._devtools("Emulation.clearDeviceMetricsOverride")
         self._devtools("Emulation.setEmulatedMedia", features=[])
 

@@ -45,6 +45,9 @@ def test_from_signing_up_to_a_curl_with_a_key_and_to_the_bill(
     person.text("form.card h1, main h1")
     person.clicks = 0
     person.look("sign-up")
+    person.go("/login")
+    person.look("log-in")
+    person.go("/register")
     started = time.monotonic()
     person.type("email", EMAIL)
     person.type("password", PASSWORD)
@@ -109,8 +112,6 @@ def test_from_signing_up_to_a_curl_with_a_key_and_to_the_bill(
     person.look("bills")
     person.go("/account")
     person.look("account")
-    person.go("/login")
-    person.look("log-in")
     person.go("/nothing-here")
     person.look("problem")
     assert all("404" in said for said in person.complaints())
