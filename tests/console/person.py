@@ -18,7 +18,7 @@ from selenium_axe_python import Axe
 
 SECONDS = 30
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-COLOURS = Image.Quantize.FASTOCTREE
+COLOURS = Image.Quantize.MEDIANCUT
 WIDTHS = {"phone": 390, "laptop": 1280, "wide": 1920}
 SCHEMES = ("light", "dark")
 SEVEN = ((-20, -80), (20, -80), (60, -80), (40, -30), (15, 20), (-5, 60), (-15, 90))

@@ -4,10 +4,10 @@ const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace
 const text = JSON.stringify;
 
 export const SNIPPETS = {
-  curl: ({ url, type, name }) => `curl ${shell(url)} \\
-  -H "Authorization: Bearer $KEY" \\
+  curl: ({ url, type, name }) => `curl -H "Authorization: Bearer $KEY" \\
   -H ${shell(`Content-Type: ${type}`)} \\
-  --data-binary ${shell(`@${name}`)}`,
+  --data-binary ${shell(`@${name}`)} \\
+  ${shell(url)}`,
 
   python: ({ url, type, name }) => `import json, os, urllib.request
 
