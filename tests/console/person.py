@@ -18,10 +18,18 @@ from selenium_axe_python import Axe
 
 SECONDS = 30
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-COLOURS = Image.Quantize.MEDIANCUT
 WIDTHS = {"phone": 390, "laptop": 1280, "wide": 1920}
 SCHEMES = ("light", "dark")
 SEVEN = ((-20, -80), (20, -80), (60, -80), (40, -30), (15, 20), (-5, 60), (-15, 90))
+
+
+def reduced(picture: Image.Image) -> Image.Image:
+    """To 256 colours, so that many may be kept: most for large areas, some for small ones."""
+    large = picture.quantize(192, Image.Quantize.MEDIANCUT).getpalette() or []
+    small = picture.quantize(64, Image.Quantize.FASTOCTREE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(large + small)
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 class Person:
@@ -110,8 +118,7 @@ class Person:
                     self._size(width, seen[1])
                     picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png()))
                     path = self._folder / f"{name}-{device}-{scheme}.png"
-                    # 256 colours, so that many of them may be kept.
-                    picture.convert("RGB").quantize(256, COLOURS).save(path, optimize=True)
+                    reduced(picture.convert("RGB")).save(path, optimize=True)
         self._devtools("Emulation.clearDeviceMetricsOverride")
         self._devtools("Emulation.setEmulatedMedia", features=[])
 
