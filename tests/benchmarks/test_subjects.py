@@ -8,7 +8,8 @@ from PIL import Image
 from benchmarks.subject_plot import plot
 from benchmarks.subjects import Result, table
 from training.photographs import KINDS, SIZES, shots
-from training.photographs.subjects import photograph_digit
+from training.photographs.strokes import draw
+from training.photographs.subjects import outline_of, photograph_digit
 
 
 def test_a_table_has_a_row_for_each_kind_and_says_before_and_after() -> None:
@@ -41,3 +42,24 @@ def test_paper_with_nothing_on_it_can_be_photographed() -> None:
     random = np.random.default_rng(0)
     nothing = np.zeros((28, 28), np.uint8)
     assert photograph_digit(nothing, "pen", 0.5, random).data
+
+
+def test_strokes_that_a_faint_join_holds_together_are_drawn_as_one() -> None:
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:13, 13:16] = digit[15:24, 13:16] = 255
+    apart = np.asarray(draw(digit, 1.2))
+    digit[13:15, 13:16] = 90
+    joined = np.asarray(draw(digit, 1.2))
+    rows = slice(11 * 8, 17 * 8)
+    assert (apart[rows].max(axis=1) < 20).any()
+    assert (joined[rows].max(axis=1) > 100).all()
+
+
+def test_what_is_under_a_bag_s_handle_is_background() -> None:
+    bag = np.zeros((28, 28), np.uint8)
+    bag[4:26, 4:24] = 200
+    bag[6:14, 8:20] = 0
+    bag[20:22, 10:12] = 0  # a white buckle
+    outline = outline_of(bag)
+    assert not outline[6:14, 8:20].any()
+    assert outline[20:22, 10:12].all()

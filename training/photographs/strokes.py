@@ -6,8 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from transformer.frames.subject.regions import find_regions
+
 SCALE = 8
 """Pixels of a drawing for each pixel of the data set."""
+
+INK_FROM = (110, 95, 80, 65, 50)
+"""Intensities from which on a point is ink: the highest at which strokes do not fall apart."""
 
 Mask = NDArray[np.bool_]
 
@@ -25,10 +30,7 @@ def draw(digit: NDArray[np.uint8], pen: float) -> Image.Image:
     size = (digit.shape[1] * SCALE, digit.shape[0] * SCALE)
     smooth = Image.fromarray(digit).resize(size, Image.Resampling.BICUBIC)
     smooth = smooth.filter(ImageFilter.GaussianBlur(SCALE / 4))
-    ink = np.asarray(smooth) > 110
-    if not ink.any():
-        ink = np.asarray(smooth) > np.asarray(smooth).max() / 2
-    coarse = ink[::2, ::2]
+    coarse = _ink(np.asarray(smooth)[::2, ::2])
     # What is left of the strokes after a line's usual width has been taken off both sides.
     filled = Image.fromarray(coarse.astype(np.uint8) * 255)
     for _ in range(round(1.4 * SCALE / 2)):
@@ -39,6 +41,17 @@ def draw(digit: NDArray[np.uint8], pen: float) -> Image.Image:
     for y, x in np.argwhere(thinned(coarse)).tolist():
         brush.ellipse((2 * x - radius, 2 * y - radius, 2 * x + radius, 2 * y + radius), 255)
     return filled.filter(ImageFilter.GaussianBlur(SCALE / 6))
+
+
+def _ink(smooth: NDArray[np.uint8]) -> Mask:
+    """Where a person sees strokes: faint joins hold them together."""
+    levels = [level for level in INK_FROM if level < smooth.max()] or [int(smooth.max()) // 2]
+    pieces = _pieces(smooth > levels[-1])
+    return next(ink for ink in (smooth > level for level in levels) if _pieces(ink) <= pieces)
+
+
+def _pieces(mask: Mask) -> int:
+    return len(find_regions(mask, mask.astype(np.float32)).boxes)
 
 
 def thinned(mask: Mask) -> Mask:

@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 
 from training.photographs.scene import Photograph, choose_view, encode, expose, light, texture
 from training.photographs.strokes import SCALE, draw
+from transformer.frames.subject.regions import find_regions
 
 PENS = {"pen": (0.9, 1.7), "marker": (2.0, 3.4), "pencil": (0.9, 2.0), "chalk": (1.4, 3.0)}
 """Width of the line, in pixels of the data set's 28, by what it is drawn with."""
@@ -15,6 +16,9 @@ PENS = {"pen": (0.9, 1.7), "marker": (2.0, 3.4), "pencil": (0.9, 2.0), "chalk": 
 QUALITIES = (40, 96)
 DEGREES = 15.0
 TILT = 0.06
+
+GAP = 12
+"""Pixels of the data set from which on nothing inside a garment is its background, not white."""
 
 
 def photograph_digit(
@@ -102,7 +106,10 @@ def photograph_garment(
 
 
 def outline_of(garment: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where the garment is: all that cannot be reached from the edge over the background."""
+    """Where the garment is: all that cannot be reached from the edge over the background.
+
+    A large gap in it, as under the handle of a bag, is background as well.
+    """
     free = np.pad(garment < 6, 1, constant_values=True)
     reached = np.zeros_like(free)
     reached[0] = reached[-1] = reached[:, 0] = reached[:, -1] = True
@@ -114,8 +121,13 @@ def outline_of(garment: NDArray[np.uint8]) -> NDArray[np.bool_]:
         grown[:, :-1] |= reached[:, 1:]
         grown &= free
         if (grown == reached).all():
-            return ~reached[1:-1, 1:-1]
+            return ~(reached | _large(free & ~reached))[1:-1, 1:-1]
         reached = grown
+
+
+def _large(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    regions = find_regions(gaps, gaps.astype(np.float32))
+    return np.isin(regions.labels, 1 + np.flatnonzero(np.array(regions.masses) >= GAP))
 
 
 def unmixed(garment: NDArray[np.uint8], outline: NDArray[np.bool_]) -> NDArray[np.uint8]:
