@@ -11,7 +11,7 @@ from transformer.frames.subject.regions import find_regions
 SCALE = 8
 """Pixels of a drawing for each pixel of the data set."""
 
-INK_FROM = (110, 95, 80, 65, 50)
+INK_FROM = (110, 95, 80, 65, 50, 30)
 """Intensities from which on a point is ink: the highest at which strokes do not fall apart."""
 
 Mask = NDArray[np.bool_]
