@@ -144,7 +144,7 @@ def spread(mask: Mask, reach: int) -> Mask:
         while done < reach:
             # What has spread by so much spreads as much again, at most.
             step = min(done or 1, reach - done)
-            before = line.copy()
+            before = line.copy("K")  # in the memory layout of the view
             line[step:] |= before[:-step]
             line[:-step] |= before[step:]
             done += step
