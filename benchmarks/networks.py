@@ -79,6 +79,8 @@ def prepare_networks(shipped: Path, root: Path, pictures: Pictures) -> dict[str,
     """
     for name in sorted(path.name for path in shipped.iterdir() if path.is_dir()):
         for revision in revisions_of(shipped, name):
+            if name == MODEL and revision != SHIPPED:
+                continue  # of another contract: the second network could not stand beside it
             _copy(shipped / name / revision, root / name / revision)
     digest = _digest(pictures.train)
     folder = root / MODEL / TWO_CONVOLUTIONS
@@ -139,7 +141,7 @@ def _train(root: Path, pictures: Pictures, digest: str) -> None:
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     program = program_for(card.contract, network.eval(), card.temperature)
     samples = evaluation_tensors(pictures.test, card.contract.input_as(ImageInput)).numpy()
-    exported = export(program, card.contract, samples[:SAMPLES])
+    exported = export(program, card.contract, [samples[:SAMPLES]])
     write_revision(root, exported.named_in(card), save(weights), exported.files)
 
 

@@ -56,6 +56,8 @@ def test_classifiers(tmp_path: Path) -> None:
     with start(tmp_path) as service:
         url = f"{service.url}/v1/models/mnist:predict"
         expected = call(url, good).json()
+        for _, content in picture_files():
+            call(url, content, "application/octet-stream")  # a format's library is loaded for good
         survive(service, Generator(SEED, ["mnist", "fashion-mnist"], picture_files()), COUNT)
         assert call(url, good).json() == expected
 

@@ -94,21 +94,21 @@ def test_what_is_not_there_is_said_with_what_is(
     assert run(capsys, "--model", "nosuch=1").startswith(
         "run: model 'nosuch' not found; available: "
     )
-    assert run(capsys, "--model", "mnist=77").endswith("; available: 1")
+    assert run(capsys, "--model", "mnist=77").endswith("; available: 1, 2")
     assert run(capsys, "--model", "mnist") == (
         "run: REVISIONS (--model): expected NAME=REVISION, got 'mnist'"
     )
     assert run(capsys, "--models", str(tmp_path / "none")).endswith("none, is not there")
-    assert "revision '2' of fashion-mnist not found" in run(capsys, "--models", str(tmp_path))
+    assert "revision '3' of fashion-mnist not found" in run(capsys, "--models", str(tmp_path))
 
 
 def test_a_card_that_cannot_be_used_is_found_before_anything_starts(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     shutil.copytree(SHIPPED, tmp_path / "models")
-    (tmp_path / "models" / "mnist" / "1" / "model.json").write_text("{")
+    (tmp_path / "models" / "mnist" / "2" / "model.json").write_text("{")
     line = run(capsys, "--models", str(tmp_path / "models"))
-    assert line.startswith(f"run: mnist=1: {tmp_path}/models/mnist/1/model.json: document: ")
+    assert line.startswith(f"run: mnist=2: {tmp_path}/models/mnist/2/model.json: document: ")
 
 
 def test_port_itself_is_named_before_the_one_after_it(
@@ -120,12 +120,12 @@ def test_port_itself_is_named_before_the_one_after_it(
 
 
 def test_models_by_name_are_the_manifests_revision_or_the_newest(tmp_path: Path) -> None:
-    for name, revision in (("flowers", "1"), ("flowers", "2"), ("mnist", "1"), ("mnist", "7")):
+    for name, revision in (("flowers", "1"), ("flowers", "2"), ("mnist", "2"), ("mnist", "7")):
         write_small(tmp_path, name, revision, 0)
     found = entry.named(["flowers", "mnist"], tmp_path)
-    assert found == {"flowers": "2", "mnist": "1"}
+    assert found == {"flowers": "2", "mnist": "2"}
     assert entry.named(["flowers=1"], tmp_path) == {"flowers": "1"}
-    shutil.rmtree(tmp_path / "mnist" / "1")
+    shutil.rmtree(tmp_path / "mnist" / "2")
     assert entry.named(["mnist"], tmp_path) == {"mnist": "7"}
     with pytest.raises(ValueError, match=r"'roses' not found .* available: flowers, "):
         entry.named(["roses"], tmp_path)

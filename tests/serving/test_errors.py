@@ -12,6 +12,7 @@ PINNED: dict[str, tuple[int, StatusCode, str, int | None]] = {
     "MalformedRequestError": (400, StatusCode.INVALID_ARGUMENT, "malformed_request", None),
     "LateOfferError": (400, StatusCode.INVALID_ARGUMENT, "late_upgrade", None),
     "ContractRefusedError": (400, StatusCode.INVALID_ARGUMENT, "contract_refused", None),
+    "ContractMismatchError": (400, StatusCode.INVALID_ARGUMENT, "contract_mismatch", None),
     "ForbiddenError": (403, StatusCode.PERMISSION_DENIED, "forbidden", None),
     "ModelNotFoundError": (404, StatusCode.NOT_FOUND, "unknown_model", None),
     "NotFoundError": (404, StatusCode.NOT_FOUND, "not_found", None),

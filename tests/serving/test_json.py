@@ -34,7 +34,7 @@ from predictor.held import Held
 from predictor.model import PredictorModel
 from artifact import model_contract
 contract = model_contract(Path("models"), NAME)
-card = SimpleNamespace(name="m", contract=contract)
+card = SimpleNamespace(name="m", contract=contract, accepts=())
 loaded = SimpleNamespace(
     card=card, session=SimpleNamespace(run=None, stop=None), max_instances_per_pass=1, digest=""
 )
