@@ -159,7 +159,7 @@ def test_uncompressed_strips_are_read_in_parts(
     )
     monkeypatch.setattr("transformer.rasters.tiff_parts.WINDOW_BYTES", 50 * 3 * 2 * 7)
     raster = TiffRaster(buffer.getvalue(), LIMITS)
-    assert raster._part[0] <= 7
+    assert raster._parts._part[0] <= 7
     found = np.concatenate([raster.rows(i, min(i + 9, 100)) for i in range(0, 100, 9)])
     assert (found == pixels).all()
     cut = buffer.getvalue()[:-40]
