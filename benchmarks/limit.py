@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,12 +21,10 @@ import torch
 from PIL import Image
 
 from artifact import ImageInput
-from benchmarks.load import ROOT, LoadError
+from benchmarks.cores import on_every_core
 from benchmarks.networks import MODEL, Network
 from benchmarks.questions import Known
-from local.manifest import read_component
 from predictor.loading import LoadedRevision, load_revision
-from serving.quota import cpu_quota
 
 BATCH = 64
 
@@ -67,33 +63,8 @@ def measure_limit(network: Network, known: Sequence[Known], seconds: float) -> L
             "classes": [expected.class_id for _, expected in known],
         }
         (folder / "plan.json").write_text(json.dumps(plan))
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.limit", str(folder)],
-                cwd=ROOT,
-                # glibc's settings above all: the limit should be no lower for want of them.
-                env={**os.environ, **read_component("predictor").environment},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(max(1, round(cpu_quota())))
-        ]
-        try:
-            for process in processes:
-                assert process.stdout is not None
-                if process.stdout.readline() != "ready\n":
-                    raise LoadError("the program of the physical limit did not start")
-            for process in processes:
-                assert process.stdin is not None
-                process.stdin.write("go\n")
-                process.stdin.flush()
-            return _result([Count(**json.loads(p.communicate()[0])) for p in processes])
-        finally:
-            for process in processes:
-                if process.poll() is None:
-                    process.kill()
-                process.communicate()
+        command = [sys.executable, "-m", "benchmarks.limit", str(folder)]
+        return _result([Count(**json.loads(said)) for said in on_every_core(command)])
 
 
 def main() -> int:

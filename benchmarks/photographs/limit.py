@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -14,11 +12,9 @@ from pathlib import Path
 from PIL import Image
 
 from artifact import ImageInput
-from benchmarks.load import ROOT, LoadError
+from benchmarks.cores import on_every_core
 from benchmarks.photographs.networks import PhotographNetwork
-from local.manifest import read_component
 from predictor.loading import load_revision
-from serving.quota import cpu_quota
 from transformer.pictures.preprocess import prepare
 
 
@@ -30,32 +26,7 @@ def measure_limit(network: PhotographNetwork, photographs: Path, seconds: float)
     """
     command = [sys.executable, "-m", "benchmarks.photographs.limit"]
     command += [str(network.models), network.model, str(photographs), str(seconds)]
-    processes = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **read_component("predictor").environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(max(1, round(cpu_quota())))
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                raise LoadError("the program of the limit did not start")
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        return sum(float(json.loads(process.communicate()[0])) for process in processes)
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+    return sum(float(json.loads(said)) for said in on_every_core(command))
 
 
 def main(arguments: Sequence[str]) -> int:
