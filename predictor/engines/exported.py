@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from artifact import Contract, Export, Revision
-from predictor.engines.engine import EngineError
+from predictor.engines.engine import EngineError, Session
 
 
 def onnx_export(revision: Revision) -> Export | None:
@@ -22,6 +24,20 @@ def export_refusal(revision: Revision) -> str | None:
             f"more than its tolerance of {export.tolerance:g}"
         )
     return None
+
+
+def load_export(revision: Revision, start: Callable[[bytes], Session]) -> Session:
+    """The session that ``start`` makes of the program's bytes; an error names revision and file.
+
+    Raises:
+        EngineError: what ``start`` raised.
+    """
+    export = onnx_export(revision)
+    assert export is not None
+    try:
+        return start(revision.read_export(export))
+    except EngineError as error:
+        raise EngineError(f"{revision.card.identity}: {export.file}: {error}") from None
 
 
 def needed_bytes(revision: Revision) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from artifact import Contract, Revision
 from predictor.engines.engine import Arrays, EngineError, EngineOptions, Session
-from predictor.engines.exported import check_names, export_refusal, needed_bytes, onnx_export
+from predictor.engines.exported import check_names, export_refusal, load_export, needed_bytes
 
 SILENT = 4
 """Log level "fatal": what is wrong is raised, and logged as everything else."""
@@ -39,12 +39,8 @@ class OnnxRuntimeEngine:
         return needed_bytes(revision)
 
     def load(self, revision: Revision, options: EngineOptions) -> Session:
-        export = onnx_export(revision)
-        assert export is not None
-        try:
-            return OnnxSession(revision.read_export(export), revision.card.contract)
-        except EngineError as error:
-            raise EngineError(f"{revision.card.identity}: {export.file}: {error}") from None
+        contract = revision.card.contract
+        return load_export(revision, lambda program: OnnxSession(program, contract))
 
 
 class OnnxSession:

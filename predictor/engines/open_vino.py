@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from artifact import Contract, Revision
 from predictor.engines.engine import Arrays, EngineError, EngineOptions, Session
-from predictor.engines.exported import check_names, export_refusal, needed_bytes, onnx_export
+from predictor.engines.exported import check_names, export_refusal, load_export, needed_bytes
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
@@ -46,12 +46,8 @@ class OpenVinoEngine:
         return needed_bytes(revision)
 
     def load(self, revision: Revision, options: EngineOptions) -> Session:
-        export = onnx_export(revision)
-        assert export is not None
-        try:
-            return OpenVinoSession(revision.read_export(export), revision.card.contract, options)
-        except EngineError as error:
-            raise EngineError(f"{revision.card.identity}: {export.file}: {error}") from None
+        contract = revision.card.contract
+        return load_export(revision, lambda program: OpenVinoSession(program, contract, options))
 
 
 class OpenVinoSession:
