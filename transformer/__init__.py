@@ -2,5 +2,3 @@
 
 Pillow and numpy only: neither torch nor torchvision is installed where it runs.
 """
-
-import serving  # noqa: F401  (before kserve: it says what of it is imported)
