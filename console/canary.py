@@ -30,11 +30,14 @@ class Entry:
 class Canary:
     """Attributes:
     problem: why nothing is known, where nothing is.
-    title: of the change under way; empty where there is none.
+    title: of the change under way, else of the last one that was judged; empty where there is
+        neither.
+    ended: how the latter ended; empty where one is under way.
     """
 
     problem: str = ""
     title: str = ""
+    ended: str = ""
     step: str = ""
     percent: int | None = None
     by: str = ""
@@ -72,9 +75,6 @@ def parse_record(data: dict[str, str]) -> Canary:
     """The parts of a record that the page shows; ``data`` has a JSON document a key."""
     operation = json.loads(data.get("operation", "null")) or {}
     history = json.loads(data.get("history", "[]"))
-    title = ""
-    if operation:
-        title = f"{operation['model']}: revision {operation['was']} to {operation['revision']}"
     entries = tuple(
         Entry(
             str(item.get("at", "")),
@@ -84,16 +84,31 @@ def parse_record(data: dict[str, str]) -> Canary:
         )
         for item in reversed(history[-MAX_ENTRIES:])
     )
+    ended = ""
+    if not operation and (last := _last_judged(data, history)):
+        operation, ended = last, str(last["action"])
     return Canary(
-        title=title,
+        title=f"{operation['model']}: revision {operation['was']} to {operation['revision']}"
+        if operation
+        else "",
+        ended=ended,
         step=str(operation.get("step", "")),
         percent=operation.get("percent"),
         by=str(operation.get("by", "")),
-        since=str(operation.get("since", "")),
+        since=str(operation.get("since") or operation.get("at") or ""),
         why=str(operation.get("why", "")),
         history=entries,
         evidence=_evidence(operation),
     )
+
+
+def _last_judged(data: dict[str, str], history: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The last change that was judged on evidence, with how it ended; None where none was."""
+    judged = json.loads(data.get("judged", "null"))
+    if not judged:
+        return None
+    entry = next((item for item in history if item.get("number") == judged["entry"]), None)
+    return entry and {**entry, "was": judged["was"], "progress": judged["progress"]}
 
 
 def _evidence(operation: dict[str, Any]) -> Evidence:

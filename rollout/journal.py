@@ -10,7 +10,7 @@ from typing import Any
 from rollout.clock import Clock
 from rollout.errors import NotFoundError
 from rollout.ledger import Ledger
-from rollout.record import Action, Entry, Operation, Record
+from rollout.record import Action, Entry, Judged, Operation, Record
 
 
 class Journal:
@@ -97,7 +97,7 @@ class Journal:
         **more: Any,
     ) -> Record:
         """The record with an entry of how an operation ended, or was given up."""
-        return record.with_entry(
+        record = record.with_entry(
             action,
             self._clock.moment(),
             self.by,
@@ -108,3 +108,7 @@ class Journal:
             knative_revision,
             **more,
         )
+        if not operation.progress.get("gate"):
+            return record
+        judged = Judged(record.history[-1].number, operation.was, operation.progress)
+        return replace(record, judged=judged)

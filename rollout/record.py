@@ -148,6 +148,20 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """The last change that was judged on evidence, which is kept after its end.
+
+    Attributes:
+        entry: of the history, which says how it ended, and why.
+        progress: the operation's.
+    """
+
+    entry: int
+    was: str
+    progress: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Record:
     """All of it, as one object that is swapped as a whole."""
 
@@ -156,6 +170,7 @@ class Record:
     operation: Operation | None = None
     history: tuple[Entry, ...] = ()
     specs: dict[str, Predictor] = field(default_factory=dict)
+    judged: Judged | None = None
 
     @property
     def current(self) -> Entry | None:
@@ -268,6 +283,7 @@ class Record:
             "operation": None if self.operation is None else asdict(self.operation),
             "history": [asdict(entry) for entry in self.history],
             "specs": self.specs,
+            "judged": None if self.judged is None else asdict(self.judged),
         }
         return {name: json.dumps(part, separators=(",", ":")) for name, part in parts.items()}
 
@@ -276,12 +292,14 @@ class Record:
         lock = json.loads(data.get("lock", "null"))
         stop = json.loads(data.get("stop", "null"))
         operation = json.loads(data.get("operation", "null"))
+        judged = json.loads(data.get("judged", "null"))
         return cls(
             stop=None if stop is None else Stop(**stop),
             lock=None if lock is None else Lock(**lock),
             operation=None if operation is None else Operation.read(operation),
             history=tuple(Entry.read(item) for item in json.loads(data.get("history", "[]"))),
             specs=json.loads(data.get("specs", "{}")),
+            judged=None if judged is None else Judged(**judged),
         )
 
 

@@ -13,6 +13,7 @@ from rollout.analysis import Interval
 from rollout.evidence import Calls, Evidence
 from rollout.gate import Comparison, Measured
 from rollout.histogram import Histogram
+from rollout.record import Action, Entry, Judged, Record
 
 
 def calls(correct: int, labelled: int) -> Calls:
@@ -47,6 +48,14 @@ def record() -> dict[str, str]:
     }
     history = [{"at": "2026-11-21", "by": "bob", "action": "promoted", "models": {"mnist": "1"}}]
     return {"operation": json.dumps(operation), "history": json.dumps(history)}
+
+
+def ended_record() -> dict[str, str]:
+    """The same rollout after its end, written by the rollout's own record."""
+    operation = json.loads(record()["operation"])
+    entry = Entry(7, "2026-11-29T09:20:00Z", "ada", Action.REFUSED, "fashion-mnist", "2", "", "slow")
+    judged = Judged(entry.number, operation["was"], operation["progress"])
+    return Record(history=(entry,), judged=judged).to_data()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 from console.canary import parse_record
 from console.evidence import HEIGHT, quantile_ms, read_evidence, wilson
 from rollout.evidence import wilson as rollout_wilson
-from tests.console.record import calls, progress
+from tests.console.record import calls, ended_record, progress, record
 
 
 def test_the_gate_the_holds_and_their_intervals_are_shown():
@@ -43,3 +43,14 @@ def test_what_cannot_be_read_leaves_the_rest_of_the_record():
         found = parse_record({"operation": json.dumps({**operation, "progress": wrong})})
         assert found.title == "mnist: revision 1 to 2"
         assert found.evidence.charts == ()
+
+
+def test_the_last_rollout_is_shown_with_its_evidence_until_another_is_under_way():
+    found = parse_record(ended_record())
+    assert (found.title, found.ended) == ("fashion-mnist: revision 1 to 2", "refused")
+    assert (found.why, found.since) == ("slow", "2026-11-29T09:20:00Z")
+    assert found.evidence == read_evidence(progress())
+    both = parse_record({**ended_record(), "operation": record()["operation"]})
+    assert (both.ended, both.why) == ("", "better on shirts")
+    # Its entry has left the history, which keeps the newest.
+    assert parse_record({**ended_record(), "history": "[]"}).title == ""

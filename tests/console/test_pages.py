@@ -8,9 +8,11 @@ from accounts.people import OPERATOR, set_role
 from accounts.service import build_service
 from accounts.settings import AccountsSettings
 from console.app import create_app
+from console.canary import parse_record
 from tests.accounts.conftest import Mailbox
 from tests.conftest import ROOT
 from tests.console.conftest import EMAIL, PASSWORD, Browser
+from tests.console.record import ended_record
 
 ANYBODYS = ("/", "/register", "/login", "/reset", "/verify?token=x")
 MEMBERS = ("/keys", "/usage", "/invoices", "/account")
@@ -198,6 +200,15 @@ def test_the_operators_page_does_not_exist_for_others(member):
     with member.service.database.write() as session:
         set_role(session, EMAIL, OPERATOR, "shell")
     assert "Traffic by revision" in member.page("/operator")
+
+
+def test_operators_see_what_the_last_rollout_was_judged_by(member, monkeypatch):
+    with member.service.database.write() as session:
+        set_role(session, EMAIL, OPERATOR, "shell")
+    monkeypatch.setattr("console.operator.read_canary", lambda _: parse_record(ended_record()))
+    page = member.page("/operator")
+    assert "No rollout is under way" in page and '"badge warned">refused' in page
+    assert page.count("<figure>") == 3 and "2026-11-29 09:20 UTC: slow" in page
 
 
 def test_the_models_are_offered_whatever_their_task(service):

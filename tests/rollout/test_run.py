@@ -109,6 +109,10 @@ def test_a_good_revision_goes_all_the_way(
     shell.extra = []
     entry = shell.json("history")[-1]
     assert (entry["action"], entry["why"]) == ("promoted", found["reason"])
+    # What it was judged by outlives it, for the operators' page.
+    judged = fake.record()["judged"]
+    assert (judged["entry"], judged["was"]) == (entry["number"], "1")
+    assert judged["progress"]["intervals"] == found["intervals"]
 
 
 @pytest.mark.usefixtures("plain")
