@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 
 from accounts.clock import SECOND_MS, now_ms
 from accounts.database import Database
-from accounts.mail import Mail, Mailer, MailRefusedError, MailServerError
 from accounts.tables import OwedMail
+from common.mail import Mail, Mailer, MailRefusedError, MailServerError
 
 LEASE_SECONDS = 120
 """Who has taken a mail and not sent it by then has died; another one takes it."""

@@ -7,10 +7,10 @@ from sqlalchemy.orm import Session
 
 from accounts import audit
 from accounts.clock import HOUR_MS, now_ms
-from accounts.mail import Mail
 from accounts.secret_tokens import new_id, new_token, token_hash
 from accounts.settings import AccountsSettings
 from accounts.tables import USER, Account, MailedToken, OwedMail
+from common.mail import Mail
 
 VERIFY, RESET = "verify", "reset"
 VERIFY_HOURS, RESET_HOURS = 48, 2

@@ -8,13 +8,13 @@ from starlette.requests import Request
 
 from accounts.client_address import client_address
 from accounts.database import Database, open_database
-from accounts.mail import Mailer, mailer_for
 from accounts.outbox import Outbox
 from accounts.owed_mail import MailWriter
 from accounts.passwords import Passwords
 from accounts.people import People
 from accounts.prices import PriceList, read_prices
 from accounts.settings import AccountsSettings
+from common.mail import Mailer, mailer_for
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr, model_validator
 
+from common.mail import MailSettings
 from common.settings import Settings, without_prefix
 
 DATABASE_PATH = "build/accounts/accounts.db"
@@ -65,29 +66,27 @@ class CommandSettings(DatabaseSettings):
     )
 
 
-class AccountsSettings(CommandSettings, StrangerSettings):
+class AccountsSettings(CommandSettings, StrangerSettings, MailSettings):
     """Of the console, which alone sends mail."""
 
-    old_names: ClassVar[dict[str, str]] = CommandSettings.old_names | without_prefix(
-        "development",
-        "public_url",
-        "models",
-        "rollout_url",
-        "rollout_token_file",
-        "rollout_ca_file",
-        "session_hours",
-        "login_attempts",
-        "registration_attempts",
-        "trusted_proxies",
-        "smtp_host",
-        "smtp_port",
-        "smtp_user",
-        "smtp_password",
-        "smtp_tls",
-        "mail_from",
-        "oidc_issuer",
-        "oidc_client_id",
-        "oidc_client_secret",
+    old_names: ClassVar[dict[str, str]] = (
+        CommandSettings.old_names
+        | MailSettings.old_names
+        | without_prefix(
+            "development",
+            "public_url",
+            "models",
+            "rollout_url",
+            "rollout_token_file",
+            "rollout_ca_file",
+            "session_hours",
+            "login_attempts",
+            "registration_attempts",
+            "trusted_proxies",
+            "oidc_issuer",
+            "oidc_client_id",
+            "oidc_client_secret",
+        )
     )
 
     development: bool = Field(
@@ -130,12 +129,6 @@ class AccountsSettings(CommandSettings, StrangerSettings):
     registration_attempts: int = Field(
         10, ge=1, description="registrations a client may try in an hour"
     )
-    smtp_host: str = Field("", description="mail server; needed outside development")
-    smtp_port: int = Field(587, ge=1, le=65535, description="its port")
-    smtp_user: str = Field("", description="login at it, if it wants one")
-    smtp_password: SecretStr = Field(SecretStr(""), description="password for that")
-    smtp_tls: bool = Field(True, description="STARTTLS before anything is sent")
-    mail_from: str = Field("vision@localhost", description="sender of mails")
     oidc_issuer: str = Field(
         "", pattern="^(https?://.+)?$", description="OpenID Connect provider to log in by, if any"
     )

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from accounts.clock import now_ms
 from accounts.database import Database, open_database
-from accounts.mail import Mail
 from accounts.migration import migrate
 from accounts.outbox import Outbox
 from accounts.owed_mail import MailWriter
@@ -21,6 +20,7 @@ from accounts.people import People
 from accounts.secret_tokens import new_id
 from accounts.settings import AccountsSettings
 from accounts.tables import Account, Base
+from common.mail import Mail
 from tests.accounts.mariadb import MariaDb, running
 
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from accounts.clock import now_ms
-from accounts.mail import MailRefusedError, MailServerError
 from accounts.outbox import LEASE_SECONDS, MAX_TRIES, Outbox
 from accounts.owed_mail import MailWriter
 from accounts.tables import Account, MailedToken, OwedMail
+from common.mail import MailRefusedError, MailServerError
 from tests.accounts.test_people import CLIENT, EMAIL, PASSWORD, registered
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")

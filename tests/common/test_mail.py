@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import pytest
 
-from accounts.mail import (
+from accounts.settings import AccountsSettings
+from common.mail import (
     LogMailer,
     Mail,
     MailRefusedError,
@@ -12,7 +13,6 @@ from accounts.mail import (
     SmtpMailer,
     mailer_for,
 )
-from accounts.settings import AccountsSettings
 
 MAIL = Mail("ada@example.org", "Hello", "the link")
 

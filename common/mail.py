@@ -6,13 +6,30 @@ import logging
 import smtplib
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from accounts.settings import AccountsSettings
+from pydantic import Field, SecretStr
+
+from common.settings import Settings, without_prefix
 
 SECONDS = 10.0
 
-logger = logging.getLogger("accounts.mail")
+logger = logging.getLogger("mail")
+
+
+class MailSettings(Settings):
+    """Of whatever sends mail."""
+
+    old_names: ClassVar[dict[str, str]] = without_prefix(
+        "smtp_host", "smtp_port", "smtp_user", "smtp_password", "smtp_tls", "mail_from"
+    )
+
+    smtp_host: str = Field("", description="mail server; needed outside development")
+    smtp_port: int = Field(587, ge=1, le=65535, description="its port")
+    smtp_user: str = Field("", description="login at it, if it wants one")
+    smtp_password: SecretStr = Field(SecretStr(""), description="password for that")
+    smtp_tls: bool = Field(True, description="STARTTLS before anything is sent")
+    mail_from: str = Field("vision@localhost", description="sender of mails")
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class LogMailer:
 
 
 class SmtpMailer:
-    def __init__(self, settings: AccountsSettings) -> None:
+    def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
 
     def send(self, mail: Mail) -> None:
@@ -79,5 +96,5 @@ class SmtpMailer:
             raise MailServerError(f"{type(error).__name__}: {error}") from error
 
 
-def mailer_for(settings: AccountsSettings) -> Mailer:
+def mailer_for(settings: MailSettings) -> Mailer:
     return SmtpMailer(settings) if settings.smtp_host else LogMailer()
