@@ -53,7 +53,8 @@ def record() -> dict[str, str]:
 def ended_record() -> dict[str, str]:
     """The same rollout after its end, written by the rollout's own record."""
     operation = json.loads(record()["operation"])
-    entry = Entry(7, "2026-11-29T09:20:00Z", "ada", Action.REFUSED, "fashion-mnist", "2", "", "slow")
+    at, model = "2026-11-29T09:20:00Z", operation["model"]
+    entry = Entry(7, at, "ada", Action.REFUSED, model, "2", "", "slow")
     judged = Judged(entry.number, operation["was"], operation["progress"])
     return Record(history=(entry,), judged=judged).to_data()
 
