@@ -1,0 +1,164 @@
+"""What is looked at before a part becomes data: refused are parts, left out are pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.samples import Picture, Samples, picture_digest
+from training.arrival.part import ArrivedPart
+
+Answers = Callable[[Sequence[Picture]], NDArray[np.float32]]
+"""A revision's probabilities, ``(n, classes)``, for pictures as they came."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """What a part is compared with; what is None is not looked at.
+
+    Attributes:
+        before: the version that the part would be added to.
+        tests: the pinned test set, which no part may have a picture of.
+        classes: the labels that there are, in order: those of the model's card.
+    """
+
+    before: Samples | None = None
+    tests: Samples | None = None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a part is refused; shares are of its pictures."""
+
+    max_unreadable: float = 0.0
+    max_duplicates: float = 0.5
+    max_leaks: float = 0.01
+
+
+@dataclass(frozen=True)
+class ArrivalReport:
+    """What was found.
+
+    Attributes:
+        arrived: digest of what came.
+        refusals: why the part is not taken, a sentence each; empty where it is.
+        left_out: why a picture is not taken, by its place in the part.
+        warnings: what a person should know, a sentence each.
+        figures: for programs.
+    """
+
+    arrived: str
+    refusals: list[str] = field(default_factory=list)
+    left_out: dict[int, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return not self.refusals
+
+
+def check(part: ArrivedPart, against: Against, rules: Rules | None = None) -> ArrivalReport:
+    """Look at a part that has arrived; nothing is written."""
+    rules = rules or Rules()
+    report = ArrivalReport(part.samples().digest)
+    report.figures["images"] = len(part)
+    _readable(part, rules, report)
+    if len(part):
+        _known_labels(part, against, report)
+        digests = [picture_digest(image) for image in part.images]
+        _duplicates(part, digests, against, rules, report)
+        _leaks(part, digests, against, rules, report)
+    if len(report.left_out) == len(part) and report.accepted:
+        report.refusals.append("no picture of it is left")
+    return report
+
+
+def _readable(part: ArrivedPart, rules: Rules, report: ArrivalReport) -> None:
+    unreadable = len(part.unreadable)
+    report.figures["unreadable"] = unreadable
+    if unreadable > rules.max_unreadable * (len(part) + unreadable):
+        name, why = next(iter(part.unreadable.items()))
+        report.refusals.append(
+            f"{_count(unreadable, 'picture')} cannot be read, the first of them {name}: {why}"
+        )
+
+
+def _known_labels(part: ArrivedPart, against: Against, report: ArrivalReport) -> None:
+    counts = Counter(part.labels)
+    report.figures["classes"] = {name: counts[name] for name in sorted(counts)}
+    unknown = sorted(set(counts) - set(against.classes))
+    if against.classes and unknown:
+        report.refusals.append(
+            f"the model does not know the class {', '.join(map(repr, unknown[:5]))} of "
+            f"{_count(sum(counts[name] for name in unknown), 'picture')}; it knows "
+            f"{', '.join(against.classes)}"
+        )
+
+
+def _duplicates(
+    part: ArrivedPart,
+    digests: Sequence[bytes],
+    against: Against,
+    rules: Rules,
+    report: ArrivalReport,
+) -> None:
+    labels: dict[bytes, set[str]] = {}
+    for digest, label in zip(digests, part.labels, strict=True):
+        labels.setdefault(digest, set()).add(label)
+    earlier = set() if against.before is None else set(against.before.digests)
+    seen: set[bytes] = set()
+    contradictory = within = known = 0
+    for place, digest in enumerate(digests):
+        if len(labels[digest]) > 1:
+            contradictory += 1
+            report.left_out[place] = f"is in it as {' and as '.join(sorted(labels[digest]))}"
+        elif digest in earlier:
+            known += 1
+            report.left_out[place] = "is in an earlier part"
+        elif digest in seen:
+            within += 1
+            report.left_out[place] = "is in it twice"
+        seen.add(digest)
+    found = within + known + contradictory
+    report.figures["duplicates"] = {
+        "within": within,
+        "earlier": known,
+        "contradictory": contradictory,
+    }
+    if found > rules.max_duplicates * len(part):
+        report.refusals.append(
+            f"{found} of {len(part)} pictures are in it twice or in an earlier part; "
+            f"{rules.max_duplicates:.0%} may be"
+        )
+
+
+def _leaks(
+    part: ArrivedPart,
+    digests: Sequence[bytes],
+    against: Against,
+    rules: Rules,
+    report: ArrivalReport,
+) -> None:
+    if against.tests is None:
+        report.warnings.append("no pinned test set is known: leaks into it were not looked for")
+        return
+    tests = set(against.tests.digests)
+    leaks = [place for place, digest in enumerate(digests) if digest in tests]
+    report.left_out.update(dict.fromkeys(leaks, "is in the pinned test set"))
+    report.figures["leaks"] = {"same": len(leaks)}
+    if len(leaks) > rules.max_leaks * len(part):
+        report.refusals.append(
+            f"{len(leaks)} of {len(part)} pictures are in the pinned test set; "
+            f"{rules.max_leaks:.0%} may be, and are left out"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
