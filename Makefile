@@ -32,7 +32,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster overlay pack cards \
-  registry data canary status promote rollback history rollout
+  registry data watch lifecycle canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -139,6 +139,12 @@ registry:  ## revisions in object storage; ARGS="publish mnist/1", list, history
 
 data:  ## data sets in the registry; ARGS="add clothes folder", list, show, verify, report, pull
 	@$(call vision,training) data $(ARGS)
+
+watch:  ## better revisions of what arrives in INBOX/<model>/ (inbox); ARGS=--once
+	@$(call vision,training) watch $(call option,folder,$(INBOX)) $(call option,models,$(MODEL_ROOT)) $(ARGS)
+
+lifecycle:  ## runs from data to revisions; ARGS="list", show, approve, reject, start MODEL --because drift
+	@$(call vision,rollout) lifecycle $(ARGS)
 
 canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
 	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)

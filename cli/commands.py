@@ -101,6 +101,22 @@ COMMANDS = {
         "rollout",
         "registry",
     ),
+    "watch": Command(
+        "New data",
+        "make better revisions of what arrives in the inbox",
+        "lifecycle.watch",
+        (),
+        "training",
+        "transformer,predictor,torch,train,registry",
+    ),
+    "lifecycle": Command(
+        "New data",
+        "list, show, start, approve, reject runs from data to revisions",
+        "lifecycle.__main__",
+        (),
+        "rollout",
+        "registry",
+    ),
     "data": Command(
         "Rollouts",
         "add labelled pictures to a data set of the registry, checked; list, show, pull",

@@ -63,13 +63,16 @@ class BucketStore(ObjectStore):
         raise AssertionError("unreachable")
 
     def keys(self, prefix: str) -> Iterator[str]:
+        yield from (key for key, _ in self.marks(prefix))
+
+    def marks(self, prefix: str) -> Iterator[tuple[str, str]]:
         with self._errors(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
             for page in pages:
                 for item in page.get("Contents", ()):
-                    yield item["Key"].removeprefix(self._prefix)
+                    yield item["Key"].removeprefix(self._prefix), item["ETag"]
 
     def delete(self, key: str) -> None:
         with self._errors(key), contextlib.suppress(NotFoundError):

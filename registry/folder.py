@@ -63,6 +63,12 @@ class FolderStore(ObjectStore):
         ]
         yield from sorted(key for key in found if key.startswith(prefix))
 
+    def marks(self, prefix: str) -> Iterator[tuple[str, str]]:
+        for key in self.keys(prefix):
+            with contextlib.suppress(FileNotFoundError):
+                found = self._path(key).stat()
+                yield key, f"{found.st_size}-{found.st_mtime_ns}"
+
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
 

@@ -54,6 +54,11 @@ class ObjectStore(ABC):
         """Of all objects whose key begins so, sorted."""
 
     @abstractmethod
+    def marks(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Likewise, each with something that is another when its bytes are, as far as is known
+        without reading them."""
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Nothing happens where it is not there."""
 

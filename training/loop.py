@@ -188,7 +188,9 @@ def run_epochs(
         for module in frozen:
             module.eval()
         losses = []
-        progress = tqdm(learner.batches, total=steps, desc=f"epoch {epoch}/{epochs}", leave=False)
+        title = f"epoch {epoch}/{epochs}"
+        # On terminals alone: elsewhere it would be many lines.
+        progress = tqdm(learner.batches, title, total=steps, leave=False, disable=None)
         for batch in progress:
             lr = learning_rate(settings, step, steps, epochs)
             for group in optimiser.param_groups:
