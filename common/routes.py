@@ -13,6 +13,9 @@ _PREDICTION = re.compile(
     r"|v2/models/(?P<v2>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer)"
 )
 
+_V1_PREDICT, _V1_EXPLAIN = "/v1/models/{model}:predict", "/v1/models/{model}:explain"
+_V2, _V2_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
+
 
 class Route(NamedTuple):
     """What the path of a prediction request says."""
@@ -21,6 +24,13 @@ class Route(NamedTuple):
     protocol: str
     verb: str = "predict"
     version: str | None = None
+
+    @property
+    def template(self) -> str:
+        """The path with placeholders for what differs from model to model."""
+        if self.protocol == "v1":
+            return _V1_EXPLAIN if self.verb == "explain" else _V1_PREDICT
+        return _V2 if self.version is None else _V2_VERSION
 
 
 def find_route(path: str) -> Route | None:

@@ -53,9 +53,11 @@ def main() -> int:
             )
             models = [
                 PredictorModel(
-                    Held(pool.run_on_first_worker(load, item.revision, engine, how), pool)
+                    Held(
+                        pool.run_on_first_worker(load, item.revision, engine, how), pool, item.name
+                    )
                     if item.named
-                    else OnDemand(item.revision, residents),
+                    else OnDemand(item.revision, residents, item.name),
                     settings.max_instances,
                     item.name,
                 )

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from artifact import ModelCard
 from predictor.engines import Arrays
 from predictor.loading import LoadedRevision
-from predictor.workers import BatchQueue, WorkerPool
+from predictor.metrics import TALLY
+from predictor.workers import Batch, BatchQueue, WorkerPool
+from serving.metrics import BATCHES
 
 
 class Source(Protocol):
@@ -30,6 +32,10 @@ class Source(Protocol):
     def digest(self) -> str:
         """Of the revision's artefact."""
 
+    @property
+    def loaded(self) -> LoadedRevision | None:
+        """The revision, where it is in memory."""
+
     async def run(self, batch: NDArray[Any]) -> Arrays:
         """The outputs for a batch that fits the contract.
 
@@ -47,16 +53,25 @@ class Held:
     Args:
         loaded: the revision.
         pool: where it computes; shared by all models.
+        name: of the model that it is counted as; its card's where none is said.
     """
 
     on_demand = False
 
-    def __init__(self, loaded: LoadedRevision, pool: WorkerPool) -> None:
-        self.loaded = loaded
+    def __init__(self, loaded: LoadedRevision, pool: WorkerPool, name: str = "") -> None:
+        self.loaded: LoadedRevision = loaded
         self._pool = pool
+        name = name or loaded.card.name
         self._queue = BatchQueue(
-            pool, loaded.session.run, loaded.max_instances_per_pass, loaded.session.stop
+            pool,
+            loaded.session.run,
+            loaded.max_instances_per_pass,
+            loaded.session.stop,
+            self._count,
         )
+        self._batches = BATCHES.of(name, lambda: self._queue.waiting)
+        self._pass_seconds = TALLY.pass_seconds.labels(name, loaded.card.revision)
+        TALLY.load_seconds.labels(name, loaded.card.revision).observe(loaded.load_seconds)
 
     @property
     def card(self) -> ModelCard:
@@ -71,6 +86,11 @@ class Held:
 
     def watch(self, changed: Callable[[bool], None]) -> None:
         changed(True)
+
+    def _count(self, batch: Batch) -> None:
+        waits = [batch.began - chunk.arrived for chunk in batch.chunks]
+        self._batches.observe(waits, batch.rows)
+        self._pass_seconds.observe(batch.seconds)
 
     def leave(self) -> None:
         """Let go of the pool; nothing may wait in the queue."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ class LoadedRevision:
 
     Attributes:
         engine: the name of what computes.
+        load_seconds: that it took to verify, load and try it out.
     """
 
     card: ModelCard
     digest: str
     engine: str
     session: Session
+    load_seconds: float = 0.0
 
     @cached_property
     def max_instances_per_pass(self) -> int:
@@ -77,6 +80,7 @@ def load(
         ArtifactError: its files are not those that its card names; no engine can serve it; or it
             answers otherwise than its contract and its golden answers say.
     """
+    started = time.monotonic()
     options = options or EngineOptions()
     used, session = load_session(revision, engine, options)
     loaded = LoadedRevision(revision.card, revision.digest, used, session)
@@ -91,7 +95,7 @@ def load(
         session.memory_bytes / 1e6,
         memory_used() / 1e6,
     )
-    return loaded
+    return replace(loaded, load_seconds=time.monotonic() - started)
 
 
 def _try_out(loaded: LoadedRevision) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from artifact import TensorInput
 from predictor.engines import Arrays
 from predictor.held import Source
+from predictor.loading import LoadedRevision
+from predictor.metrics import TALLY
 from serving.errors import (
     ContractMismatchError,
     ContractRefusedError,
@@ -72,6 +74,12 @@ class PredictorModel(ServedModel):
         self._json_limits = json_limits(source.card.contract.input, max_instances)
         self.on_demand = source.on_demand
         source.watch(self._set_ready)
+        TALLY.watch(self)
+
+    @property
+    def loaded(self) -> LoadedRevision | None:
+        """The revision that answers, where it is in memory."""
+        return self._source.loaded
 
     def _set_ready(self, ready: bool) -> None:
         self.ready = ready

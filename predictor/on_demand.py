@@ -45,17 +45,19 @@ class OnDemand:
         users: requests that are being answered.
         used, loaded_at: when a request last came, and when it was loaded.
         size_bytes: of its weights.
+        name: of the model that it is counted as; its card's where none is said.
     """
 
     on_demand = True
 
-    def __init__(self, revision: Revision, residents: Residents) -> None:
+    def __init__(self, revision: Revision, residents: Residents, name: str = "") -> None:
         self.revision = revision
         self.held: Held | None = None
         self.loading: asyncio.Task[Held | None] | None = None
         self.users = 0
         self.used = self.loaded_at = self.failed_at = -FAILED_SECONDS
         self.size_bytes = weights_bytes(revision.card)
+        self.name = name or revision.card.name
         self._residents = residents
         self._changed: Callable[[bool], None] = lambda _: None
 
@@ -66,6 +68,10 @@ class OnDemand:
     @property
     def digest(self) -> str:
         return self.revision.digest
+
+    @property
+    def loaded(self) -> LoadedRevision | None:
+        return None if self.held is None else self.held.loaded
 
     async def run(self, batch: NDArray[Any]) -> Arrays:
         """As ``Source.run``.
@@ -149,7 +155,7 @@ class Residents:
             place.loading = None
         place.loaded_at = time.monotonic()
         place.size_bytes = max(place.size_bytes, loaded.session.memory_bytes)
-        held = Held(loaded, self._pool)
+        held = Held(loaded, self._pool, place.name)
         place.put(held)
         return held
 

@@ -28,13 +28,14 @@ from serving.errors import (
     ModelNotFoundError,
     NotFoundError,
     OverloadedError,
+    ServingError,
     UnsupportedError,
 )
 from serving.interruption import DisconnectedError, DisconnectWatch, Interruption, Receive
-from serving.metrics import TALLY
+from serving.metrics import TALLY, Sizes
 from serving.model import Answered, HttpRequest, Reply, ServedModel, revision_headers
 from serving.rendering import Send, error_reply, log_failure, send_error, send_reply, shown_error
-from serving.routing import is_of_kserve
+from serving.routing import is_of_kserve, template_of
 from serving.scheduling.admission import Admission
 from serving.scheduling.refusals import Refusals
 from serving.settings import ServerSettings
@@ -47,6 +48,11 @@ INLINE_BYTES = 128 << 10
 
 CLIENT_GONE = "499"
 """The code that a request is counted by whose client did not wait; nginx's, for want of another."""
+
+NOWHERE = ""
+"""The route of a request for nothing that is here: its path is a stranger's choice."""
+
+PIXELS = "x-model-pixels"
 
 _ID_PREFIX = str(uuid.uuid4())[:24]
 _id_numbers = itertools.count(random.getrandbits(46))
@@ -65,10 +71,15 @@ class Head(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A request that was answered: what leaves, and who answered."""
+    """A request that was answered: what leaves, and who answered.
+
+    Attributes:
+        received_bytes: of the request's body.
+    """
 
     reply: Reply
     answered: Answered
+    received_bytes: int
 
 
 class Edge:
@@ -90,6 +101,7 @@ class Edge:
         self._settings = settings
         self._admission = admission or settings.admission()
         self._refusals = Refusals()
+        TALLY.watch(self._admission)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -101,8 +113,7 @@ class Edge:
             n == b"upgrade" for n, _ in scope["headers"]
         ):
             late = LateOfferError("Upgrade is only read in the first request of a connection")
-            log_failure(late, late, scope["method"], path)
-            await send_error(send, late)
+            await self._refuse(scope, send, late)
             return
         route = find_route(path)
         if route is not None:
@@ -115,13 +126,18 @@ class Edge:
                 scope = {**scope, "method": "GET"}
             await self._pass_on(scope, receive, send)
         else:
-            error = NotFoundError("there is nothing at this URL")
-            log_failure(error, error, scope["method"], path)
-            await send_error(send, error)
+            await self._refuse(scope, send, NotFoundError("there is nothing at this URL"))
+
+    async def _refuse(self, scope: Scope, send: Send, error: ServingError) -> None:
+        """Answer a request that is let through to nobody."""
+        log_failure(error, error, scope["method"], scope["path"])
+        TALLY.count_other(NOWHERE, str(error.status))
+        await send_error(send, error)
 
     async def _predict(self, head: Head, receive: Receive, send: Send) -> None:
         """Answer one prediction request, count it and log it."""
         started = time.perf_counter()
+        protocol, route = head.route.protocol, head.route.template
         request_id = name_request(head.headers)
         known = head.route.model if self._models.get_model(head.route.model) is not None else ""
         work: Work | None = None
@@ -131,22 +147,21 @@ class Edge:
             status, reply = 200, work.reply
             extra = {**reply.headers, **revision_headers(head.route.model, work.answered)}
         except DisconnectedError:
-            TALLY.count_request(known, "", head.route.protocol, CLIENT_GONE)
+            TALLY.count_failure(known, protocol, route, CLIENT_GONE, "client_gone")
             return
         except Exception as error:
             shown = shown_error(error)
             log_failure(shown, error, head.method, head.path, request_id)
             status, reply, extra = shown.status, error_reply(shown), shown.headers()
+            TALLY.count_failure(known, protocol, route, str(status), shown.reason)
             if isinstance(shown, OverloadedError):
                 await self._refusals.turn()
             # Its traceback leads back here: a circle that would hold the body for long.
             shown.__traceback__ = None
         elapsed = time.perf_counter() - started
-        revision = work.answered.revision if work else ""
-        TALLY.count_request(known, revision, head.route.protocol, str(status))
         if work:
-            instances = work.answered.instances
-            TALLY.count_answer(known, revision, head.route.protocol, elapsed, instances)
+            revision, sizes = work.answered.revision, _sizes(work)
+            TALLY.count_answer(known, revision, protocol, route, "200", elapsed, sizes)
         if self._settings.access_log:
             _log_answer(head, request_id, status, elapsed, work, metered)
         headers = {"x-request-id": request_id, **extra, **metered}
@@ -175,6 +190,7 @@ class Edge:
         entered = answered = False
         try:
             body = await reader.read()
+            received_bytes = len(body)
             self._admission.enter(0)
             entered = True
             metered |= await metered_headers(head.path, head.query, head.headers, body)
@@ -182,9 +198,9 @@ class Edge:
             if coded:
                 body = await unfold(body, limit, reader.reserve)
             with DisconnectWatch(receive, interruption):
-                work = await self._answer(model, head, body)
+                reply, who = await self._answer(model, head, body)
             answered = True
-            return work
+            return Work(reply, who, received_bytes)
         except asyncio.CancelledError:
             if interruption.reason is None:
                 raise
@@ -195,7 +211,7 @@ class Edge:
             if entered:
                 self._admission.leave(0, answered)
 
-    async def _answer(self, model: ServedModel, head: Head, body: bytes) -> Work:
+    async def _answer(self, model: ServedModel, head: Head, body: bytes) -> tuple[Reply, Answered]:
         """The model's answer, rendered by the protocol that the request came by."""
         route, headers = head.route, head.headers
         request = HttpRequest(body, headers, head.query)
@@ -212,14 +228,15 @@ class Edge:
                 f"{route.version!r} is not what runs here"
             )
         reply = model.write_v1(answer) if route.protocol == "v1" else model.write_v2(answer)
-        return Work(reply, answered)
+        return reply, answered
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        status = 0
 
         async def watch(message: MutableMapping[str, Any]) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
             await send(message)
 
         try:
@@ -227,14 +244,22 @@ class Edge:
         except Exception as error:
             shown = shown_error(error)
             log_failure(shown, error, scope["method"], scope["path"])
-            if not started:
+            if not status:
+                status = shown.status
                 await send_error(send, shown)
+        TALLY.count_other(template_of(scope["path"]), str(status))
 
     def _find(self, name: str) -> ServedModel:
         model = self._models.get_model(name)
         if model is None:
             raise ModelNotFoundError.named(name, self._models.get_models())
         return cast(ServedModel, model)
+
+
+def _sizes(work: Work) -> Sizes:
+    reply = work.reply
+    pixels = int(reply.headers.get(PIXELS, 0))
+    return Sizes(work.answered.instances, work.received_bytes, reply.size, pixels)
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -49,6 +49,7 @@ class ServingError(Exception):
         message: for people; must not hold internal addresses.
         instance: index of the instance at fault, where one is.
         code: stable and for programs; the class's own unless given.
+        reason: that it is counted by, where that is more than the code says.
     """
 
     status: ClassVar[int] = 500
@@ -57,12 +58,18 @@ class ServingError(Exception):
     retry_after_seconds: ClassVar[int | None] = None
 
     def __init__(
-        self, message: str, *, instance: int | None = None, code: str | None = None
+        self,
+        message: str,
+        *,
+        instance: int | None = None,
+        code: str | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.instance = instance
         self.error_code = code or type(self).code
+        self.reason = reason or self.error_code
 
     def headers(self) -> dict[str, str]:
         """HTTP headers that go with the status."""

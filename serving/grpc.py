@@ -22,7 +22,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from serving.errors import ERROR_CODE, InternalError, ServingError
-from serving.metrics import TALLY
+from serving.metrics import TALLY, Sizes
 from serving.model import Answered
 from serving.rendering import failures, shown_error
 from serving.scheduling.admission import Admission
@@ -31,6 +31,9 @@ from serving.settings import ServerSettings
 IDENTITY_ONLY = 1
 """gRPC's bit set of compressions: what a client compresses would be inflated before it is counted,
 and tensors gain nothing by it."""
+
+PROTOCOL, ROUTE = "grpc", "ModelInfer"
+"""That calls are counted by."""
 
 logger = logging.getLogger("serving.grpc")
 
@@ -59,8 +62,8 @@ class Servicer(InferenceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> Any:
         started = time.perf_counter()
-        known = revision = ""
-        code = StatusCode.OK
+        known = ""
+        answered: Answered | None = None
         size_bytes = request.ByteSize()
         admitted = False
         try:
@@ -72,19 +75,20 @@ class Servicer(InferenceServicer):
             admitted = True
             headers = dict(context.invocation_metadata())
             answer = await served.answer(served.read_grpc(request), headers)
-            answered = cast(Answered, answer.answered)
-            revision = answered.revision
             response = served.write_grpc(answer)
+            answered = cast(Answered, answer.answered)
             elapsed = time.perf_counter() - started
-            TALLY.count_answer(known, revision, "grpc", elapsed, answered.instances)
+            sizes = Sizes(answered.instances, size_bytes, response.ByteSize())
+            code, revision = StatusCode.OK.name, answered.revision
+            TALLY.count_answer(known, revision, PROTOCOL, ROUTE, code, elapsed, sizes)
             return response
         except Exception as error:
-            code = shown_error(error).grpc_status
-            await refuse(context, error, "ModelInfer")
+            shown = shown_error(error)
+            TALLY.count_failure(known, PROTOCOL, ROUTE, shown.grpc_status.name, shown.reason)
+            await refuse(context, error, ROUTE)
         finally:
             if admitted:
-                self._admission.leave(size_bytes, code is StatusCode.OK)
-            TALLY.count_request(known, revision, "grpc", code.name)
+                self._admission.leave(size_bytes, answered is not None)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return await self._guarded("ModelReady", request, context)

@@ -19,7 +19,14 @@ _OF_KSERVE = re.compile(
     rf"|v2/repository/models/{_NAME}/(?:load|unload))?"
 )
 
+_NAMED = re.compile(rf"/(models|versions)/{_NAME}")
+
 
 def is_of_kserve(path: str) -> bool:
     """Whether a path, escapes undone, is one of KServe's routes that predict nothing."""
     return _OF_KSERVE.fullmatch(path) is not None
+
+
+def template_of(path: str) -> str:
+    """One of KServe's routes with placeholders for the names in it."""
+    return _NAMED.sub(lambda found: f"/{found[1]}/{{{found[1][:-1]}}}", path)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -39,6 +40,7 @@ from serving.errors import (
 )
 from serving.model import CONTRACT_DIGEST, Answered
 from serving.v2_client import InferResponse, read_infer_response, write_infer_request
+from transformer.metrics import TALLY
 
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "x-b3-traceid")
 """Headers that go on to the predictor; `authorization` is the client's and stays here."""
@@ -161,6 +163,7 @@ class PredictorClient:
         self._reached = False
         self._reaching = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
+        self._attempts_made = TALLY.hop_attempts.labels()
         self.missing = False
         """Whether it was waited for as long as a start may take, and has not been ready since."""
 
@@ -230,10 +233,18 @@ class PredictorClient:
         for name in FORWARDED:
             if FORWARDABLE.fullmatch(headers.get(name, "")):
                 sent[name] = headers[name]
-        reply = await self._ask("POST", f"/v2/models/{quote(model, safe='')}/infer", body, sent)
-        if reply.status != HTTPStatus.OK:
-            raise _shown(reply) from None
-        return _read(reply, contract, rows)
+        started = time.perf_counter()
+        try:
+            reply = await self._ask("POST", f"/v2/models/{quote(model, safe='')}/infer", body, sent)
+            if reply.status != HTTPStatus.OK:
+                raise _shown(reply) from None
+            outputs, answered = _read(reply, contract, rows)
+        except ServingError as error:
+            TALLY.count_failed_call(model, error.error_code)
+            raise
+        seconds = time.perf_counter() - started
+        TALLY.count_call(model, answered.revision, seconds)
+        return outputs, answered
 
     async def close(self) -> None:
         """Hang up; calls under way fail, and so do later ones."""
@@ -295,6 +306,8 @@ class PredictorClient:
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> _Reply:
         left = deadline - asyncio.get_running_loop().time()
+        if method == "POST":
+            self._attempts_made.add()
         try:
             async with self._opened().request(
                 method,
@@ -367,7 +380,8 @@ def _shown(reply: _Reply) -> ServingError:
     for refused in (ContractRefusedError, ContractMismatchError):
         if code == refused.code:
             kind = refused
-    return kind(text, code=code)
+    # What it refused is counted apart from what was refused here.
+    return kind(text, code=code, reason=f"predictor_{code or kind.code}")
 
 
 def _text_of(body: bytes) -> str:

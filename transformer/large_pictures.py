@@ -43,7 +43,8 @@ class LargePictures:
         if self._pixels and self._pixels + pixels > self._max_pixels:
             raise OverloadedError(
                 f"large pictures of {self._pixels} pixels are being decoded; try again, or send "
-                "a smaller one"
+                "a smaller one",
+                reason="large_pictures",
             )
         self._pixels += pixels
         loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ thread would stand still after every batch until the loop has had two turns.
 rows back to the event loop that waits for them.
 """
 
-from predictor.workers.batch_queue import BatchQueue
+from predictor.workers.batch_queue import Batch, BatchQueue
 from predictor.workers.pool import WorkerPool
 
-__all__ = ["BatchQueue", "WorkerPool"]
+__all__ = ["Batch", "BatchQueue", "WorkerPool"]

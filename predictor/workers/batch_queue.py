@@ -52,6 +52,7 @@ class Batch:
         rows: of all chunks.
         expected_seconds: 0 where nobody knows yet.
         overdue: it has taken too long: its requests are refused, whatever comes of it.
+        began, seconds: when the engine began (monotonic), and how long it took.
     """
 
     queue: BatchQueue
@@ -59,21 +60,26 @@ class Batch:
     rows: int
     expected_seconds: float
     overdue: bool = False
+    began: float = 0.0
+    seconds: float = 0.0
 
     def run(self) -> None:
         """Compute in this thread, and have the event loop hand out the answers."""
         parts = [chunk.rows for chunk in self.chunks]
         found: Arrays | Exception
+        self.began = time.monotonic()
         try:
             found = self.queue.run(parts[0] if len(parts) == 1 else np.concatenate(parts))
         except Exception as error:
             found = error
+        self.seconds = time.monotonic() - self.began
         if not self.overdue:
             self._deliver(found)
 
     def refuse(self, error: Exception) -> None:
         """Answer everybody with an error while this is still being computed."""
         self.overdue = True
+        self.seconds = time.monotonic() - self.began
         self._deliver(error)
 
     def _deliver(self, found: Arrays | Exception) -> None:
@@ -81,6 +87,8 @@ class Batch:
             self.chunks[0].future.get_loop().call_soon_threadsafe(self._hand_out, found)
 
     def _hand_out(self, found: Arrays | Exception) -> None:
+        if self.queue.done is not None:
+            self.queue.done(self)
         start = 0
         for chunk in self.chunks:
             end = start + len(chunk.rows)
@@ -102,20 +110,32 @@ class BatchQueue:
         pool: whose threads compute.
         max_instances: of one batch. Requests with fewer share one; larger ones are cut.
         stop: see ``Stop``; None where a run cannot be stopped.
+        done: told of every batch when its answers are handed out, on the event loop.
     """
 
     def __init__(
-        self, pool: WorkerPool, run: Run, max_instances: int, stop: Stop | None = None
+        self,
+        pool: WorkerPool,
+        run: Run,
+        max_instances: int,
+        stop: Stop | None = None,
+        done: Callable[[Batch], None] | None = None,
     ) -> None:
         self.run = run
         self.max_instances = max_instances
         self.stop = stop
+        self.done = done
         self._pool = pool
         self._full: deque[Chunk] = deque()
         self._partial: deque[Chunk] = deque()
         self._partial_rows = 0
         self._seconds_per_row = 0.0
         pool.register(self)
+
+    @property
+    def waiting(self) -> int:
+        """Chunks that no batch has taken yet; may be asked without the lock."""
+        return len(self._full) + len(self._partial)
 
     async def submit(self, batch: NDArray[Any]) -> Arrays:
         """The model's outputs for a request of at least one row.

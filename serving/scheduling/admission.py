@@ -34,6 +34,8 @@ PRESSED_SECONDS = 30.0
 """Then a window with the whole limit shows whether there still are more than fit into that:
 clients that ask again at once would be refused for ever by the smaller one."""
 
+TOO_MANY_BYTES = "too many bytes are in progress"
+
 
 class Admission:
     """Counts requests in; refuses those that would wait too long.
@@ -77,6 +79,11 @@ class Admission:
         """Requests in progress."""
         return self._requests
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of their bodies."""
+        return self._bytes
+
     def has_room(self, size_bytes: int) -> bool:
         """Whether a request of that size would be taken in.
 
@@ -97,8 +104,8 @@ class Admission:
             return
         if self._requests >= self._limit:
             self._refused += 1
-            raise OverloadedError("too many requests are in progress")
-        raise OverloadedError("too many bytes are in progress")
+            raise OverloadedError("too many requests are in progress", reason="queue_requests")
+        raise OverloadedError(TOO_MANY_BYTES, reason="queue_bytes")
 
     def reserve(self, size_bytes: int, own_bytes: int) -> None:
         """Hold bytes of a body that is still arriving; ``release`` must follow.
@@ -111,7 +118,7 @@ class Admission:
         """
         others = self._bytes - own_bytes
         if others and self._bytes + size_bytes > self._max_bytes:
-            raise OverloadedError("too many bytes are in progress")
+            raise OverloadedError(TOO_MANY_BYTES, reason="queue_bytes")
         self._bytes += size_bytes
 
     def release(self, size_bytes: int) -> None:

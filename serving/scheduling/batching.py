@@ -73,6 +73,8 @@ class Batcher(Generic[Item, Result]):
         run: does a batch; gives one result an item, in order, or raises for all of them.
         limits: may be replaced while batches are under way.
         age_seconds: an item that has waited longer when its turn comes is refused.
+        began: told of every batch that begins, by how many seconds each of its items has waited,
+            and the instances of all.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Batcher(Generic[Item, Result]):
         run: Callable[[list[Item]], Awaitable[Sequence[Result]]],
         limits: BatchLimits,
         age_seconds: float,
+        began: Callable[[list[float], int], None] | None = None,
     ) -> None:
         self.limits = limits
+        self._began = began
         self._run = run
         self._age_seconds = age_seconds
         self._waiting: deque[_Entry[Item, Result]] = deque()
@@ -89,6 +93,11 @@ class Batcher(Generic[Item, Result]):
         self._instances = 0
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Items that no batch has taken yet."""
+        return len(self._waiting)
 
     async def submit(self, item: Item, instances: int, size_bytes: int) -> Result:
         """Have an item done with others.
@@ -134,6 +143,10 @@ class Batcher(Generic[Item, Result]):
                 under_way = _UnderWay(batch, task)
                 for entry in batch:
                     entry.under_way = under_way
+                if self._began is not None:
+                    now = time.monotonic()
+                    waits = [now - entry.arrived for entry in batch]
+                    self._began(waits, sum(entry.instances for entry in batch))
         if not self._waiting or self._timer is not None:
             return
         if len(self._under_way) < self.limits.max_calls:

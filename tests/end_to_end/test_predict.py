@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 
 from local.service import LocalService
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, instances, start
+from tests.front_door.test_metrics_page import listed
 
 SAMPLES = {
     "seven.png": ("mnist", "7"),
@@ -119,10 +121,25 @@ def test_readiness_of_all_models_is_one_url(service: LocalService) -> None:
 
 def test_metrics_name_model_revision_and_code(service: LocalService) -> None:
     call(f"{service.url}/v1/models/mnist:predict", instances(sample("seven.png")))
-    for url, protocol, code in ((service.url, "v1", "200"), (service.predictor_url, "v2", "200")):
+    for url, protocol, route in (
+        (service.url, "v1", "/v1/models/{model}:predict"),
+        (service.predictor_url, "v2", "/v2/models/{model}/infer"),
+    ):
         text = call(f"{url}/metrics").body.decode()
-        labels = f'code="{code}",model_name="mnist",protocol="{protocol}",revision="2"'
+        labels = f'code="200",model_name="mnist",protocol="{protocol}",revision="2",route="{route}"'
         assert f"vision_requests_total{{{labels}}}" in text
+
+
+def test_the_page_of_metrics_lists_what_the_servers_expose(service: LocalService) -> None:
+    for url, of in ((service.url, "transformer"), (service.predictor_url, "predictor")):
+        headers = {"accept": "application/openmetrics-text"}
+        text = call(f"{url}/metrics", headers=headers).body.decode()
+        found = {f.name: f.type for f in openmetrics.text_string_to_metric_families(text)}
+        expected = {
+            name.removesuffix("_total"): kind for name, (kind, _) in listed("both", of).items()
+        }
+        assert {n: k for n, k in found.items() if n.startswith("vision_")} == expected
+        assert "process_resident_memory_bytes" in found
 
 
 @pytest.mark.parametrize("action", ["load", "unload"])

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from common.kubernetes import Cluster, KubernetesError
 from rollout.counters import REQUESTS, Counters, parse
-from serving.metrics import Tally
+from serving.metrics import Sizes, Tally
 from tests.rollout.conftest import Shell
 from tests.rollout.fake_cluster import NAMESPACE, FakeCluster
 
@@ -76,10 +76,10 @@ def test_the_servers_own_metrics_are_read() -> None:
     """Names and labels as `serving.metrics` has them."""
     registry = CollectorRegistry()
     tally = Tally(registry)
+    route = "/v2/models/{model}/infer"
     for _ in range(3):
-        tally.count_request("counted", "1", "v2", "200")
-    tally.count_request("counted", "", "v2", "500")
-    tally.count_answer("counted", "1", "v2", 0.02, 1)
+        tally.count_answer("counted", "1", "v2", route, "200", 0.02, Sizes(1, 100, 100))
+    tally.count_failure("counted", "v2", route, "500", "internal")
     found = parse(generate_latest(registry).decode(), "counted")
     assert found[REQUESTS, "200"] == 3
     assert found[REQUESTS, "500"] == 1

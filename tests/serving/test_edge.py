@@ -423,10 +423,12 @@ async def test_a_models_error_keeps_its_status(
     assert response.headers.get("retry-after") == expected
 
 
+ROUTE = "/v1/models/{model}:predict"
+
+
 def requests_counted(code: str, model: str = "sum", revision: str = "") -> float:
-    return sample(
-        "vision_requests_total", model_name=model, revision=revision, protocol="v1", code=code
-    )
+    labels = {"model_name": model, "revision": revision, "protocol": "v1", "code": code}
+    return sample("vision_requests_total", **labels, route=ROUTE)
 
 
 async def test_answers_are_counted(client: httpx.AsyncClient) -> None:
@@ -436,13 +438,16 @@ async def test_answers_are_counted(client: httpx.AsyncClient) -> None:
         return (
             requests_counted("200", revision="3"),
             sample("vision_instances_total", **served),
-            sample("vision_request_seconds_count", **served, protocol="v1"),
+            sample("vision_request_seconds_count", **served, protocol="v1", route=ROUTE),
+            sample("vision_request_size_bytes_sum", **served),
+            sample("vision_response_size_bytes_count", **served),
         )
 
     before = now()
     await client.post(URL, json=ONE)
-    await client.post(URL, json={"instances": [1]})
-    assert [b - a for a, b in zip(before, now(), strict=True)] == [2, 4, 2]
+    await client.post(URL, content=b'{"instances": [1]}')
+    received = len(json.dumps(ONE, separators=(",", ":"))) + 18
+    assert [b - a for a, b in zip(before, now(), strict=True)] == [2, 4, 2, received, 2]
 
 
 async def test_failures_are_counted_without_a_revision(
@@ -465,6 +470,42 @@ async def test_names_that_clients_make_up_are_no_labels(client: httpx.AsyncClien
     await client.post("/v1/models/made-up:predict", json=ONE)
     assert requests_counted("404", model="") - before == 1
     assert requests_counted("404", model="made-up") == 0
+
+
+async def test_other_routes_are_counted_by_their_templates(client: httpx.AsyncClient) -> None:
+    def now() -> list[float]:
+        others = {"model_name": "", "revision": "", "protocol": ""}
+        return [
+            sample("vision_requests_total", **others, route=route, code=code)
+            for route, code in (("/v2/models/{model}/ready", "203"), ("", "404"))
+        ]
+
+    before = now()
+    await client.get("/v2/models/sum/ready")
+    await client.get("/v2/models/other/ready")
+    await client.get("/made/up")
+    assert [b - a for a, b in zip(before, now(), strict=True)] == [2, 1]
+
+
+async def test_rejections_are_counted_by_their_reason(
+    client: httpx.AsyncClient, model: SumModel
+) -> None:
+    def now() -> list[float]:
+        reasons = ("invalid_request", "overloaded", "queue_bytes", "internal")
+        return [
+            sample("vision_rejections_total", model_name="sum", reason=reason) for reason in reasons
+        ]
+
+    before = now()
+    await client.post(URL, json={"instances": ["x"]})
+    for fault in (
+        errors.OverloadedError("busy"),
+        errors.OverloadedError("busy", reason="queue_bytes"),
+        ValueError("x"),
+    ):
+        model.fault = fault
+        await client.post(URL, json=ONE)
+    assert [b - a for a, b in zip(before, now(), strict=True)] == [1, 1, 1, 1]
 
 
 async def test_access_log(model: SumModel, caplog: pytest.LogCaptureFixture) -> None:

@@ -67,7 +67,7 @@ async def refused(method: Any, request: Any) -> Context:
 
 def counted(code: str, model: str = "sum", revision: str = "") -> float:
     labels = {"model_name": model, "revision": revision, "protocol": "grpc", "code": code}
-    return sample("vision_requests_total", **labels)
+    return sample("vision_requests_total", **labels, route="ModelInfer")
 
 
 async def test_infer(servicer: Servicer, model: SumModel) -> None:

@@ -155,7 +155,8 @@ async def test_errors_of_other_routes_have_the_same_shape(
 async def test_metrics_are_beside_kserves_own(client: httpx.AsyncClient) -> None:
     await client.post("/v1/models/two:predict", json={"instances": [1, 2]})
     text = (await client.get("/metrics")).text
-    assert 'vision_requests_total{code="200",model_name="two",protocol="v1",revision="3"}' in text
+    labels = 'model_name="two",protocol="v1",revision="3",route="/v1/models/{model}:predict"'
+    assert f'vision_requests_total{{code="200",{labels}}}' in text
     assert "request_predict_seconds" in text
 
 

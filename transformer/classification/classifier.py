@@ -15,6 +15,7 @@ from transformer.classification.answers import DIGITS, Classification
 from transformer.classification.options import ClassificationOptions, Several
 from transformer.classification.trust import doubt
 from transformer.hop import PredictorClient
+from transformer.metrics import TALLY
 from transformer.pictures.model import Answer, Batch, PictureModel, Tensors
 from transformer.pictures.payload import Payload, PictureOptions
 from transformer.pictures.preprocess import Prepared
@@ -81,11 +82,14 @@ class ClassificationModel(PictureModel):
                     prediction["subjects"] = item.subjects
         if self._task.is_judged:
             judged = zip(found, answer.outputs[1].tolist(), self._doubts(answer), strict=True)
+            unsure = 0
             for prediction, familiarity, why in judged:
                 prediction["familiarity"] = round(familiarity, DIGITS)
                 prediction["unsure"] = why is not None
                 if why is not None:
                     prediction["why"] = why
+                    unsure += 1
+            self._count_unsure(answer, unsure)
         return found
 
     def gathered(self, predictions: list[dict[str, Any]], batch: Batch) -> list[dict[str, Any]]:
@@ -105,6 +109,7 @@ class ClassificationModel(PictureModel):
             tensors["familiarity"] = answer.outputs[1]
             tensors["unsure"] = np.array([why is not None for why in doubts])
             tensors["why"] = [why or "" for why in doubts]
+            self._count_unsure(answer, sum(why is not None for why in doubts))
         batch = answer.batch
         if options.several is Several.ALL:
             counts = batch.counts or [1] * len(batch.items)
@@ -112,6 +117,10 @@ class ClassificationModel(PictureModel):
             boxes = [item.box if isinstance(item, Prepared) else None for item in batch.items]
             tensors["box"] = np.array([box or NO_BOX for box in boxes], np.int64)
         return tensors
+
+    def _count_unsure(self, answer: Answer, count: int) -> None:
+        # Without one, too: a share of unsure predictions needs the zero.
+        TALLY.unsure.labels(self.name, answer.answered.revision).add(count)
 
     def _doubts(self, answer: Answer) -> Iterator[str | None]:
         return map(doubt, answer.batch.items, answer.outputs[1].tolist())

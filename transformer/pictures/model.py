@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ from PIL import Image
 
 from artifact import Contract, ImageInput
 from serving.errors import TooLargeError
+from serving.metrics import BATCHES
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
@@ -24,6 +26,7 @@ from transformer.grey_png import grey_png
 from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, load_image, open_image, upright_size
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
+from transformer.metrics import TALLY
 from transformer.pictures.assembly import Plain, assemble
 from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
 from transformer.pictures.polarity import Polarity
@@ -144,8 +147,12 @@ class PictureModel(RemoteModel):
             settings.max_batch_size, settings.max_queue_delay_seconds, hop.max_message_bytes
         )
         self._batcher: Batcher[Call, Share] = Batcher(
-            self._call, self._policy.limits, settings.predictor_timeout_seconds
+            self._call,
+            self._policy.limits,
+            settings.predictor_timeout_seconds,
+            BATCHES.of(name, lambda: self._batcher.waiting).observe,
         )
+        self._decode_seconds = TALLY.decode_seconds.labels(name)
 
     async def close(self) -> None:
         self._large_pictures.close()
@@ -183,6 +190,12 @@ class PictureModel(RemoteModel):
     async def preprocess(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Batch:
+        started = time.perf_counter()
+        batch = await self._decode(payload)
+        self._decode_seconds.observe(time.perf_counter() - started)
+        return batch
+
+    async def _decode(self, payload: Payload) -> Batch:
         spec = self._spec
         if (count := len(payload.images)) > self._most_instances:
             # Before any is decoded: tensors of large networks take megabytes each.

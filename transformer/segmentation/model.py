@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Executor
@@ -17,6 +18,7 @@ from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.v2 import write_infer_response
 from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
+from transformer.metrics import TALLY
 from transformer.rasters.raster import Picture, Raster, RasterLimits
 from transformer.rasters.tiff import TiffRaster
 from transformer.remote import RemoteModel
@@ -99,6 +101,7 @@ class SegmentationModel(RemoteModel):
                 f"is too large for messages of {hop.max_message_bytes} bytes to the predictor",
             )
         self._payloads = PayloadReader(settings.max_json_bytes)
+        self._decode_seconds = TALLY.decode_seconds.labels(name)
         self._limits = RasterLimits(
             settings.max_raster_pixels,
             MAX_SIDE,
@@ -129,7 +132,10 @@ class SegmentationModel(RemoteModel):
     async def preprocess(  # type: ignore[override]
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Opened:
-        return await self._off_loop(self._open, payload)
+        started = time.perf_counter()
+        opened = await self._off_loop(self._open, payload)
+        self._decode_seconds.observe(time.perf_counter() - started)
+        return opened
 
     def _open(self, payload: Payload) -> Opened:
         raster = open_raster(payload.image, self._limits)
@@ -189,10 +195,11 @@ class SegmentationModel(RemoteModel):
                 task.cancel()
         if not answered:
             raise InvalidRequestError("no pixel of the image has data", code="no_data")
-        found = await self._off_loop(work.finish)
+        found: Mask = await self._off_loop(work.finish)
         # While a new revision is rolled out, the tiles of one raster may meet both.
         revision = "+".join(sorted({item.revision for item in answered.values()}))
         digest = next(iter(answered))
+        TALLY.response_pixels.labels(self.name, revision).add(found.mask.size)
         return Answer(payload, found, Answered(revision, digest, 1))
 
     def _ask(self, call: Call, headers: Mapping[str, str]) -> Coroutine[Any, Any, Levels]:

@@ -18,6 +18,7 @@ from serving.errors import InvalidRequestError
 from serving.model import HttpRequest, Reply
 from transformer.frames.placement import Placement, placing_for
 from transformer.hop import PredictorClient
+from transformer.metrics import TALLY
 from transformer.parameters import choice
 from transformer.pictures.drawn import DrawnModel, DrawnOptions
 from transformer.pictures.model import Answer, Tensors
@@ -87,6 +88,14 @@ class PhotographModel(DrawnModel):
             self._mask(scores[row], self._placing(*sizes))
             for row, sizes in enumerate(answer.batch.sizes)
         ]
+
+    async def postprocess(  # type: ignore[override]
+        self, result: Answer, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        answer = await super().postprocess(result, headers)
+        size = sum(found.mask.size for found in answer.found)
+        TALLY.response_pixels.labels(self.name, answer.answered.revision).add(size)
+        return answer
 
     def _mask(self, scores: NDArray[np.float32], placement: Placement) -> Mask:
         mask = mask_of(scores, placement, self._masks)
