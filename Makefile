@@ -32,7 +32,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster overlay pack cards \
-  registry data watch lifecycle canary status promote rollback history rollout
+  registry data watch lifecycle backup restore canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,7 +95,7 @@ PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes
 lock:  ## pin all dependencies anew (needs uv)
 	@set -e; pin() { file=$$1; shift; $(PIN) pyproject.toml $$(printf -- '--extra %s ' "$$@") -o requirements/$$file.txt; }; \
 	  pin transformer transformer; pin predictor predictor; pin accounts accounts; pin edge edge; \
-	  pin rollout transformer rollout registry; pin training transformer predictor openvino accounts train registry test lint
+	  pin rollout transformer rollout registry; pin disaster disaster; pin training transformer predictor openvino accounts train registry test lint
 	@$(PIN) pyproject.toml --extra openvino --constraint requirements/predictor.txt -o requirements/predictor-openvino.txt
 	@set -e; for name in $(PEERS) profile; do \
 	  $(PIN) benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done
@@ -145,6 +145,12 @@ watch:  ## better revisions of what arrives in INBOX/<model>/ (inbox); ARGS=--on
 
 lifecycle:  ## runs from data to revisions; ARGS="list", show, approve, reject, start MODEL --because drift
 	@$(call vision,rollout) lifecycle $(ARGS)
+
+backup:  ## registry, accounts and NAMESPACE's objects to VISION_BACKUPS; ARGS=list, ARGS=verify, ARGS="key FILE"
+	@$(call vision,disaster) backup $(call option,namespace,$(NAMESPACE)) $(ARGS)
+
+restore:  ## the newest backup, or BACKUP=id, where nothing is
+	@$(call vision,disaster) restore $(call option,namespace,$(NAMESPACE)) $(BACKUP) $(ARGS)
 
 canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
 	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)

@@ -42,6 +42,10 @@ def _rollout(about: str, verb: str) -> Command:
     return Command("Rollouts", about, "rollout.__main__", (verb,), environment, extras)
 
 
+def _disaster(about: str, verb: str) -> Command:
+    return Command("Disaster", about, "disaster.__main__", (verb,), "disaster", "disaster")
+
+
 SERVING = "transformer,predictor,torch"
 TRAINING = "transformer,predictor,torch,train"
 
@@ -125,6 +129,8 @@ COMMANDS = {
         "training",
         f"{TRAINING},registry",
     ),
+    "backup": _disaster("registry, accounts, a namespace's objects; list, verify, key", "backup"),
+    "restore": _disaster("a backup, where nothing is", "restore"),
     "canary": _rollout("give a new revision a share of the traffic", "canary"),
     "status": _rollout("show who is stable, who is latest, who gets what", "status"),
     "promote": _rollout("give the canary everything", "promote"),

@@ -67,6 +67,7 @@ ENVIRONMENTS = {
     "accounts": Environment(0.2, ("requirements/accounts.txt",)),
     "edge": Environment(0.1, ("requirements/edge.txt",)),
     "rollout": Environment(0.5, ("requirements/rollout.txt",)),
+    "disaster": Environment(0.3, ("requirements/disaster.txt",)),
     "training": Environment(
         2.2,
         ("requirements/training.txt",),

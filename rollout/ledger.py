@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from common.kubernetes import (
     CONFIG_MAP,
+    INFERENCE_SERVICE,
     Cluster,
     KubernetesError,
     ObjectConflictError,
@@ -31,6 +33,7 @@ class Ledger:
     """The record of one InferenceService, in the ConfigMap ``<service>-rollout``.
 
     Annotations of the InferenceService would not do: KServe makes new Knative revisions of them.
+    A record that is older than the InferenceService trusts none of its names of those.
 
     Args:
         holder: who is at work, unique to this process.
@@ -38,6 +41,7 @@ class Ledger:
 
     def __init__(self, cluster: Cluster, service: str, holder: str, clock: Clock, say: Say) -> None:
         self._cluster = cluster
+        self._service = service
         self._name = f"{service}-rollout"
         self._holder = holder
         self._clock = clock
@@ -157,8 +161,18 @@ class Ledger:
         try:
             document = self._cluster.get(CONFIG_MAP, self._name)
         except ObjectNotFoundError:
-            return Record(), None
-        return Record.from_data(document.get("data") or {}), document
+            return Record(uid=self._uid), None
+        record = Record.from_data(document.get("data") or {})
+        return record.of_service(self._uid or record.uid, self._clock.moment()), document
+
+    @cached_property
+    def _uid(self) -> str:
+        """The InferenceService's; empty where there is none."""
+        try:
+            found = self._cluster.get(INFERENCE_SERVICE, self._service)
+        except ObjectNotFoundError:
+            return ""
+        return str(found["metadata"].get("uid", ""))
 
     def _swap(self, mutate: Callable[[Record], Record]) -> Record:
         for _ in range(ATTEMPTS):

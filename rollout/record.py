@@ -163,7 +163,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Record:
-    """All of it, as one object that is swapped as a whole."""
+    """All of it, as one object that is swapped as a whole.
+
+    Attributes:
+        uid: the InferenceService's that the names of Knative revisions are of; empty in records
+            that do not say.
+    """
 
     lock: Lock | None = None
     stop: Stop | None = None
@@ -171,6 +176,35 @@ class Record:
     history: tuple[Entry, ...] = ()
     specs: dict[str, Predictor] = field(default_factory=dict)
     judged: Judged | None = None
+    uid: str = ""
+
+    def of_service(self, uid: str, at: str) -> Record:
+        """The record as the InferenceService with that ``uid`` has it; see ``anew``."""
+        if self.uid in ("", uid):
+            return replace(self, uid=uid)
+        return self.anew(uid, at)
+
+    def anew(self, uid: str, at: str) -> Record:
+        """The record for an InferenceService that was made anew, as it is after a disaster.
+
+        Knative counts its revisions from the beginning again, so that a name in the record would
+        be another one's: all are forgotten. What was under way has ended with them; specs, by
+        which a rollback goes back, are as good as before.
+        """
+        history = tuple(replace(entry, knative_revision="") for entry in self.history)
+        record = replace(self, lock=None, stop=None, operation=None, history=history, uid=uid)
+        if (lost := self.operation) is None:
+            return record
+        return record.with_entry(
+            Action.DISCARDED,
+            at,
+            "unknown",
+            f"{lost.title} ended with the InferenceService, which was made anew",
+            lost.model,
+            lost.revision,
+            lost.digest,
+            discarded=lost.after,
+        )
 
     @property
     def current(self) -> Entry | None:
@@ -284,6 +318,7 @@ class Record:
             "history": [asdict(entry) for entry in self.history],
             "specs": self.specs,
             "judged": None if self.judged is None else asdict(self.judged),
+            "uid": self.uid,
         }
         return {name: json.dumps(part, separators=(",", ":")) for name, part in parts.items()}
 
@@ -300,6 +335,7 @@ class Record:
             history=tuple(Entry.read(item) for item in json.loads(data.get("history", "[]"))),
             specs=json.loads(data.get("specs", "{}")),
             judged=None if judged is None else Judged(**judged),
+            uid=json.loads(data.get("uid", '""')),
         )
 
 
