@@ -54,12 +54,15 @@ def _converted(image: Image.Image, mode: str, ground: int | None) -> Image.Image
     return image if image.mode == mode else image.convert(mode)
 
 
-def averaged(image: Image.Image, factor: int) -> Image.Image:
+def averaged(image: Image.Image, factor: int | tuple[int, int]) -> Image.Image:
     """A picture of any mode with ``factor`` × ``factor`` pixels made one; itself below 2.
+
+    Args:
+        factor: one for both sides, or that of the width and that of the height.
 
     Its mode may become another, of which ``in_mode`` makes the same.
     """
-    if factor < 2:
+    if factor in (0, 1):
         return image
     image = eight_bits(image)
     if image.mode in ("P", "PA") or "transparency" in image.info:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image, ImageOps
 
 from artifact import ImageInput, SubjectFrame
-from transformer.colours import averaged
+from transformer.colours import NEAREST, averaged
 from transformer.frames.subject.find import SIDE, find_solids, find_strokes
 from transformer.frames.subject.fit import fit
 from transformer.frames.subject.regions import Box
@@ -15,6 +15,10 @@ from transformer.frames.subject.regions import Box
 ENOUGH = 360
 """Pixels of the shorter side of a JPEG that is decoded at a part of its size: a photograph of 12
 megapixels at an eighth, where a subject of a tenth of it still has more than the network's box."""
+
+SOME = (4, 2)
+"""Columns and rows of a block of 8 × 8 pixels and more whose mean stands for all of it: to read
+every one of 12 megapixels takes as long as all that follows."""
 
 
 class FramedSubject(NamedTuple):
@@ -45,7 +49,13 @@ class SubjectFraming:
     def shrink(self, image: Image.Image) -> Image.Image:
         if image.size == self._size:
             return image
-        return averaged(image, min(image.size) // SIDE)
+        factor = min(image.size) // ENOUGH
+        if factor < max(SOME) * 2:
+            return averaged(image, factor)
+        width, height = image.width // factor, image.height // factor
+        some = (SOME[0] * width, SOME[1] * height)
+        part = (0, 0, factor * width, factor * height)
+        return averaged(image.resize(some, NEAREST, part), SOME)
 
     def bring(self, image: Image.Image) -> Image.Image:
         """The first subject; the background where there is none."""

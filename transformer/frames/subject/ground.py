@@ -66,6 +66,7 @@ def _surface(seen: Plane) -> Plane:
     edge = np.ones(seen.shape, bool)
     edge[margin:-margin, margin:-margin] = False
     light = np.full(seen.shape, np.median(seen[edge]), np.float32)
+    before = None
     for step in range(8):
         difference = np.abs(seen - light)
         mean = float(light.mean())
@@ -75,8 +76,15 @@ def _surface(seen: Plane) -> Plane:
             near &= edge
         if near.sum() < 24:
             break
+        if before is not None and (near == before).all():
+            if step > 4:
+                break
+            continue
+        before = near
+        # By their products: of thousands of rows lstsq starts a thread a processor, which spins.
         chosen = terms[near].astype(np.float64)
-        factors = np.linalg.lstsq(chosen, seen[near].astype(np.float64), rcond=None)[0]
+        products, values = chosen.T @ chosen, chosen.T @ seen[near].astype(np.float64)
+        factors = np.linalg.lstsq(products, values, rcond=None)[0]
         # Under a subject that reaches over the edge it is a guess: kept within what is seen.
         low, high = float(seen[near].min()), float(seen[near].max())
         light = np.clip(terms @ factors, low, high).astype(np.float32)

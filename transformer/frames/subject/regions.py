@@ -47,8 +47,8 @@ def find_regions(mask: NDArray[np.bool_], weights: NDArray[np.float32]) -> Regio
     marks[ends] -= numbers + 1
     labels = np.cumsum(marks[:-1], dtype=np.int32).reshape(height, stride)[:, 1:-1]
     rows, left, right = starts // stride, starts % stride - 1, ends % stride - 1
-    sums = np.concatenate([[0.0], np.cumsum(np.where(mask, weights, 0), dtype=np.float64)])
-    masses = np.bincount(numbers, sums[rows * width + right] - sums[rows * width + left])
+    sums = np.add.reduceat(weights[mask], np.cumsum(right - left) - (right - left), dtype=float)
+    masses = np.bincount(numbers, sums)
     found = int(numbers.max()) + 1
     box = np.empty((found, 4), np.int64)
     box[:, :2], box[:, 2:] = max(mask.shape), 0

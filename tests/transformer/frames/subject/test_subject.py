@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from artifact import ImageInput, SubjectFrame
 from tests.conftest import make_contract
+from transformer.frames import framing_for
 from transformer.frames.subject.find import spread
 from transformer.frames.subject.fit import stroke_width
 from transformer.frames.subject.grouping import in_reading_order, subjects_of
@@ -187,3 +188,17 @@ def test_a_garment_that_lies_askew_is_turned_upright() -> None:
     turned, left_askew = (np.abs(shown(askew, s) - wanted).mean() for s in (spec, GARMENTS))
     assert turned < 10
     assert left_askew > 1.5 * turned
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_of_a_large_picture_some_pixels_of_each_block_are_enough(mode: str) -> None:
+    framing = framing_for(DIGITS)
+    small = paper(600, 450)
+    draw_seven(small, 200, 90, 240)
+    large = small.resize((4001, 3001), Image.Resampling.BICUBIC).convert(mode)
+    shrunk = framing.shrink(large)
+    assert (shrunk.size, shrunk.mode) == ((500, 375), mode)
+    every = np.asarray(large.reduce(8).convert("L"), float)[:375, :500]
+    assert np.abs(np.asarray(shrunk.convert("L")) - every).mean() < 2
+    left, top, right, bottom = prepare(large, DIGITS).box or (0, 0, 0, 0)
+    assert np.allclose((left, top, right, bottom), np.array((195, 85, 350, 333)) * 6.67, atol=40)
