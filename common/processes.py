@@ -145,8 +145,11 @@ class Processes:
                 return name
         return None
 
-    def wait(self) -> None:
+    def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait until one has ended by itself.
+
+        Args:
+            meanwhile: is called again and again.
 
         Raises:
             StartError: saying which.
@@ -154,6 +157,7 @@ class Processes:
         """
         while (name := self.ended()) is None:
             self._require_listener()
+            meanwhile()
             time.sleep(0.3)
         code = self._running[name].returncode
         raise StartError(f"the {name} ended with status {code}{self.tail(name)}")

@@ -8,10 +8,8 @@ from pydantic import Field, field_validator
 
 from common.mail import MailSettings
 from lifecycle.step import APPROVABLE, Step
+from local.following import LOCAL
 from registry.settings import RegistrySettings
-
-LOCAL = "local"
-"""The service that `vision serve` is."""
 
 
 class LifecycleSettings(RegistrySettings, MailSettings):

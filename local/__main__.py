@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +22,11 @@ from client.http import PredictClient, PredictError
 from common.errors import StartError
 from common.ports import LOCAL_HOST
 from common.processes import ROOT, interruptible, say
+from local.following import Follower
 from local.manifest import DEFAULT, Ports, manifest_revision, manifests, service_of
 from local.runtime import LocalRuntime
 from local.service import LocalService, interpreters
+from registry.errors import RegistryError
 from tasks import TaskError, find_task
 
 SAMPLES = ROOT / "samples"
@@ -53,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--service", default="", help="which InferenceService to start")
     options = parser.parse_args(arguments)
     try:
-        service = prepare(options)
+        follower = follower_of(options, os.environ)
+        service = prepare(options, follower)
         with interruptible(), service:
             samples = (
                 [sample_of(name, contract) for name, contract in service.contracts.items()]
@@ -62,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             ask(service.url, samples)
             say(greeting(service.url, samples))
-            service.wait()
+            service.wait(lambda: follower.look(service) if follower else None)
     except (StartError, ValueError, ArtifactError) as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
@@ -106,7 +109,19 @@ def service_for(names: Sequence[str]) -> str:
     return (found.pop() if len(found) == 1 else None) or DEFAULT
 
 
-def prepare(options: argparse.Namespace) -> LocalService:
+def follower_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Follower | None:
+    """What the registry says is live, for models whose revision nobody says; None for a folder.
+
+    Raises:
+        StartError: the registry cannot be opened.
+    """
+    if any("/" in name for name in options.names):
+        return None
+    said = [name for name, _, revision in (n.partition("=") for n in options.names) if revision]
+    return Follower.named(environment, options.models, [*said, *chosen(options.model)])
+
+
+def prepare(options: argparse.Namespace, follower: Follower | None = None) -> LocalService:
     """The service, of which all that can be known beforehand has been checked.
 
     Raises:
@@ -127,14 +142,21 @@ def prepare(options: argparse.Namespace) -> LocalService:
     if not os.access(options.models, os.R_OK | os.X_OK):
         raise ValueError(f"the folder of models, {options.models}, cannot be read: no permission")
     revisions = {**named(options.names, options.models), **chosen(options.model)}
-    service = LocalService(
-        Ports(options.port, options.port + 1),
-        interpreters(),
-        options.models,
-        revisions,
-        service=options.service or service_for(options.names),
-        alone=bool(options.names),
-    )
+
+    def served(models: dict[str, str]) -> LocalService:
+        return LocalService(
+            Ports(options.port, options.port + 1),
+            interpreters(),
+            options.models,
+            models,
+            service=options.service or service_for(options.names),
+            alone=bool(options.names),
+        )
+
+    service = served(revisions)
+    if live := _live(service, follower):
+        revisions.update(live)
+        service = served(revisions)
     for name, revision in service.revisions.items():
         source = "REVISIONS (--model) " if name in revisions else ""
         try:
@@ -150,6 +172,21 @@ def prepare(options: argparse.Namespace) -> LocalService:
         except ArtifactError as error:
             raise ValueError(f"{source}{name}={revision}: {error}") from error
     return service
+
+
+def _live(service: LocalService, follower: Follower | None) -> dict[str, str]:
+    """Revisions that are live by the registry, and that the service would not have held."""
+    if follower is None:
+        return {}
+    try:
+        live = follower.live(service.revisions)
+    except (RegistryError, ArtifactError, OSError) as error:
+        say(f"the registry is not followed: {error}")
+        return {}
+    live = {name: live[name] for name in live if live[name] != service.revisions[name]}
+    for name, revision in live.items():
+        say(f"{name}/{revision} is live by the registry; REVISIONS={name}=… holds another one")
+    return live
 
 
 class Sample(NamedTuple):

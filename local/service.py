@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +13,14 @@ from types import TracebackType
 from common.errors import StartError
 from common.ports import LOCAL_HOST, free_row, require_free
 from common.processes import READY_SECONDS, ROOT, Processes, environment_folder
-from local.manifest import Component, Ports, held_revisions, local_components, manifests
+from local.manifest import (
+    Component,
+    Ports,
+    held_revisions,
+    local_components,
+    manifests,
+    with_models,
+)
 
 PACKAGES = {
     "predictor": ("kserve", "onnxruntime", "safetensors"),
@@ -141,9 +151,33 @@ class LocalService:
         """The name of a component that has ended by itself, if one has."""
         return self._processes.ended()
 
-    def wait(self) -> None:
+    def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait until one has ended by itself; see ``Processes.wait``."""
-        self._processes.wait()
+        self._processes.wait(meanwhile)
+
+    def take(self, models: dict[str, str]) -> None:
+        """Start the predictor anew with other revisions of models that it holds.
+
+        What is asked meanwhile is answered by 503.
+
+        Raises:
+            StartError: it does not start with them; it runs with those that it held.
+        """
+        before = self._components["predictor"]
+        try:
+            self._restart(with_models(before, models))
+        except StartError:
+            self._restart(before)
+            raise
+
+    def _restart(self, component: Component) -> None:
+        self._components[component.name] = component
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.terminate(component.name)
+        self.kill(component.name)  # what it has left
+        self.start(component.name)
+        url = f"{self.predictor_url}/v2/health/ready"
+        self._processes.wait_for_url(component.name, url)
 
     def stop(self) -> None:
         """Stop both, the transformer first: its requests in flight still need the predictor."""
