@@ -34,9 +34,13 @@ from predictor.held import Held
 from predictor.model import PredictorModel
 from artifact import model_contract
 contract = model_contract(Path("models"), NAME)
-card = SimpleNamespace(name="m", contract=contract, accepts=())
+card = SimpleNamespace(name="m", revision="1", contract=contract, accepts=())
 loaded = SimpleNamespace(
-    card=card, session=SimpleNamespace(run=None, stop=None), max_instances_per_pass=1, digest=""
+    card=card,
+    session=SimpleNamespace(run=None, stop=None),
+    max_instances_per_pass=1,
+    digest="",
+    load_seconds=0.0,
 )
 reader = PredictorModel(Held(loaded, SimpleNamespace(register=lambda queue: None)), 256)
 def send(body, read):
