@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artifact import ArtifactError
-from cluster import cards, gateway, images, overlay, own_overlay, platform
+from cluster import cards, chart, gateway, images, overlay, own_overlay, platform
 from cluster.commands import ROOT, ClusterError
 from common.kubernetes import Cluster, KubernetesError
 
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     own.add_argument("served", nargs="+", metavar="MODEL[=REVISION]")
     own.add_argument("--base", default="minikube", help="overlay whose settings it has")
     own.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
+    verbs.add_parser("chart", help="write the Helm chart's templates from the manifests")
     options = parser.parse_args(arguments)
     try:
         VERBS[options.verb](options)
@@ -105,6 +106,11 @@ def _own_overlay(options: argparse.Namespace) -> None:
     print(f"wrote {folder.relative_to(ROOT)}; deploy it: make images deploy OVERLAY={options.name}")
 
 
+def _chart(_options: argparse.Namespace) -> None:
+    for path in chart.write_chart():
+        print(path.relative_to(ROOT))
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "create": lambda options: platform.create(_profile(options)),
     "delete": lambda options: platform.delete(_profile(options)),
@@ -114,6 +120,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "undeploy": lambda options: overlay.undeploy(_overlay(options)),
     "predict": _predict,
     "overlay": _own_overlay,
+    "chart": _chart,
     "cards": lambda options: print("\n".join(cards.write_component(options.models))),
 }
 

