@@ -27,7 +27,7 @@ where = $(call option,namespace,$(NAMESPACE)) $(call option,service,$(SERVICE)) 
 why = $(call option,why,$(WHY))
 written = $(call option,overlay,manifests/overlays/$(OVERLAY)) $(why)
 test_environments = predictor transformer edge
-QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_kubectl or needs_mariadb)
+QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_helm or needs_kubectl or needs_mariadb)
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
@@ -124,6 +124,9 @@ undeploy:  ## take OVERLAY away, its namespace included
 
 predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…, KEY=…
 	@$(call vision,transformer) predict-cluster --model $(MODEL) $(call option,image,$(IMAGE)) $(call option,gateway,$(GATEWAY)) $(call option,key,$(KEY))
+
+chart:  ## write charts/vision's templates anew from the manifests
+	@$(call vision,transformer) cluster chart
 
 overlay:  ## write the overlay NAME with MODELS="flowers mnist=1", else as OVERLAY
 	@$(call vision,transformer) overlay --base $(OVERLAY) $(call option,models,$(MODEL_ROOT)) '$(NAME)' $(MODELS)

@@ -35,6 +35,7 @@ FIXTURES = {
 
 FOLDERS = {
     "tests/manifests/": ("kubectl",),
+    "tests/manifests/test_chart": ("helm",),
     "tests/end_to_end/": ("environments",),
     "tests/edge/test_envoy": ("envoy",),
     "tests/edge/test_kill": ("envoy",),
