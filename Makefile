@@ -95,7 +95,7 @@ PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes
 lock:  ## pin all dependencies anew (needs uv)
 	@set -e; pin() { file=$$1; shift; $(PIN) pyproject.toml $$(printf -- '--extra %s ' "$$@") -o requirements/$$file.txt; }; \
 	  pin transformer transformer; pin predictor predictor; pin accounts accounts; pin edge edge; \
-	  pin rollout transformer rollout registry; pin disaster disaster; pin training transformer predictor openvino accounts train registry test lint
+	  pin rollout transformer rollout registry; pin lifecycle transformer predictor rollout registry lifecycle; pin disaster disaster; pin training transformer predictor openvino accounts train registry test lint
 	@$(PIN) pyproject.toml --extra openvino --constraint requirements/predictor.txt -o requirements/predictor-openvino.txt
 	@set -e; for name in $(PEERS) profile; do \
 	  $(PIN) benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done
@@ -109,9 +109,9 @@ cluster:  ## minikube PROFILE with Knative and KServe; CPUS=2, MEMORY=…, DRIVE
 cluster-delete:  ## the minikube PROFILE, with everything in it
 	@$(call vision,transformer) cluster delete --profile $(PROFILE)
 
-images:  ## build all, load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…, BUILD_ARGS=…
+images:  ## build all or COMPONENTS="lifecycle …", load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…, BUILD_ARGS=…
 	@$(call vision,transformer) images --profile $(PROFILE) $(named) $(call option,builder,$(BUILDER)) \
-	  $(call option,torch-index,$(TORCH_INDEX)) --arguments '$(BUILD_ARGS)'
+	  $(call option,torch-index,$(TORCH_INDEX)) --arguments '$(BUILD_ARGS)' $(if $(COMPONENTS),--component $(COMPONENTS))
 
 render:  ## write build/OVERLAY.yaml
 	@$(call vision,transformer) render --overlay $(OVERLAY) $(named)

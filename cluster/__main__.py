@@ -25,6 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
         made.add_argument("--driver", default="", help="minikube's; it chooses where none is named")
     built = verbs.add_parser("images", help="build all, and load them into minikube")
     built.add_argument("--profile", default=platform.Profile.name, help="minikube's")
+    built.add_argument(
+        "--component",
+        nargs="+",
+        choices=(*images.COMPONENTS, *images.OPTIONAL),
+        default=images.COMPONENTS,
+        help="what to build (predictor transformer accounts)",
+    )
     built.add_argument("--builder", default="", choices=("", *images.BUILDERS))
     built.add_argument("--torch-index", default="", help="in place of PyTorch's for CPUs")
     built.add_argument("--arguments", default="", help="more of the builder's own, as one text")
@@ -81,6 +88,7 @@ def _images(options: argparse.Namespace) -> None:
             options.torch_index,
             tuple(shlex.split(options.arguments)),
             options.profile,
+            tuple(options.component),
         )
     )
 

@@ -11,6 +11,10 @@ from cluster.commands import ROOT, ClusterError, installed, run
 from cluster.platform import step
 
 COMPONENTS = ("predictor", "transformer", "accounts")
+OPTIONAL = ("lifecycle",)
+"""Built where they are named: large, and for one component of the manifests."""
+
+WITH_TORCH = ("predictor", "lifecycle")
 BUILDERS = ("docker", "podman", "buildah", "minikube")
 
 REPOSITORY = "dev.local"
@@ -25,6 +29,7 @@ class Build:
         torch_index: wheel index for the predictor's torch; empty: the Dockerfile's.
         arguments: more of the builder's own, such as ``--build-arg BASE_IMAGE=…``.
         profile: minikube's, to load into.
+        components: of ``COMPONENTS`` and ``OPTIONAL``, what to build.
     """
 
     repository: str
@@ -33,6 +38,7 @@ class Build:
     torch_index: str
     arguments: tuple[str, ...]
     profile: str
+    components: tuple[str, ...] = COMPONENTS
 
 
 def reference(repository: str, component: str, tag: str) -> str:
@@ -45,11 +51,11 @@ def build_all(build: Build) -> None:
         raise ClusterError("TAG=latest would say nothing about what runs; name a version")
     builder = build.builder or find_builder()
     commit = _commit()
-    for component in COMPONENTS:
+    for component in build.components:
         name = reference(build.repository, component, build.tag)
         step(f"{builder} builds {name}")
         values = {"VERSION": build.tag, "COMMIT": commit}
-        if component == "predictor" and build.torch_index:
+        if component in WITH_TORCH and build.torch_index:
             values["TORCH_INDEX"] = build.torch_index
         run(*build_command(builder, component, name, values, build), quiet=False)
         if builder != "minikube" and minikube_runs(build.profile):

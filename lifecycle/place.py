@@ -11,6 +11,7 @@ from lifecycle.errors import NeedError
 from lifecycle.inbox import Inbox
 from lifecycle.runs import Runs
 from lifecycle.settings import LifecycleSettings
+from local.following import LOCAL
 from local.manifest import manifest_revision
 from registry.datasets import Datasets
 from registry.entry import Action, Event
@@ -68,6 +69,11 @@ class Place:
         ]
         if open_times:
             return open_times[-1].revision
+        if self.service != LOCAL:
+            raise NeedError(
+                f"the registry does not know which revision of {model} {self.service} answers "
+                "with: `python -m lifecycle.launch` on the cluster writes it down"
+            )
         there = revisions_of(self.models, model)
         if not there:
             raise NeedError(

@@ -14,40 +14,28 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from artifact import ArtifactError
 from common.mail import mailer_for
 from common.processes import ROOT, interruptible, say
 from common.settings import SettingError, read_settings
-from lifecycle.checking import check
 from lifecycle.clock import now
 from lifecycle.errors import LifecycleError
-from lifecycle.evaluation import evaluate
-from lifecycle.fitting import train
 from lifecycle.inbox import Inbox, Part, digest_of
 from lifecycle.machine import Machine
 from lifecycle.notices import Notices
 from lifecycle.place import Place
-from lifecycle.promotion import promote
-from lifecycle.publication import publish
 from lifecycle.run import Arrival, run_id
 from lifecycle.settings import LifecycleSettings
-from lifecycle.step import Step
+from lifecycle.step import APPROVABLE, Step
+from lifecycle.works import works_of
 from registry.connect import connect
 from registry.errors import RegistryError
 
 SECONDS = 2.0
 """Between two looks, and that a part must have been left alone for."""
-
-WORKS = {
-    Step.CHECKED: check,
-    Step.TRAINED: train,
-    Step.EVALUATED: evaluate,
-    Step.PUBLISHED: publish,
-    Step.ROLLED_OUT: promote,
-}
 
 
 class Watch:
@@ -111,7 +99,10 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] | No
     try:
         settings = read_settings(LifecycleSettings, variables)
         by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
-        watch, place = open_watch(settings, by, options.models, options.work, options.seconds)
+        steps = [Step(name) for name in options.steps.split(",")]
+        watch, place = open_watch(
+            settings, by, options.models, options.work, options.seconds, steps
+        )
         say(f"watching {place.inbox.url}/<model>/ for parts; registry {place.registry.store.url}")
         with interruptible():
             while True:
@@ -131,7 +122,12 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] | No
 
 
 def open_watch(
-    settings: LifecycleSettings, by: str, models: Path, work: Path, seconds: float
+    settings: LifecycleSettings,
+    by: str,
+    models: Path,
+    work: Path,
+    seconds: float,
+    steps: Collection[Step] = APPROVABLE,
 ) -> tuple[Watch, Place]:
     """Of the registry and the inbox that the settings name, both made where they are folders."""
     registry = connect(settings, by)
@@ -140,7 +136,7 @@ def open_watch(
     work.mkdir(parents=True, exist_ok=True)
     place = Place(registry, settings, inbox, models, work, say)
     notices = Notices(settings.webhooks, settings.receivers, mailer_for(settings), say)
-    return Watch(place, Machine(place, WORKS, notices), seconds), place
+    return Watch(place, Machine(place, works_of(place.service, steps), notices), seconds), place
 
 
 @contextlib.contextmanager
@@ -155,6 +151,13 @@ def _alone(path: Path) -> Iterator[bool]:
         yield True
 
 
+def _steps(text: str) -> str:
+    known = [step.value for step in APPROVABLE]
+    if unknown := sorted(set(text.split(",")) - set(known)):
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is no step: {', '.join(known)}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vision watch", description=__doc__)
     parser.add_argument("--once", action="store_true", help="look once, and end when all is done")
@@ -165,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"between two looks ({SECONDS:g})"
+    )
+    parser.add_argument(
+        "--steps",
+        type=_steps,
+        default=",".join(step.value for step in APPROVABLE),
+        help="that this process does, comma-separated (all); others are left to others",
     )
     parser.add_argument("--by", default="", help="who is named in the history")
     return parser

@@ -56,7 +56,8 @@ class ObjectStore(ABC):
     @abstractmethod
     def marks(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Likewise, each with something that is another when its bytes are, as far as is known
-        without reading them."""
+        without reading them.
+        """
 
     @abstractmethod
     def delete(self, key: str) -> None:

@@ -9,6 +9,7 @@ import yaml
 from cluster.commands import ROOT, ClusterError
 from cluster.images import (
     COMPONENTS,
+    OPTIONAL,
     Build,
     build_all,
     find_builder,
@@ -98,7 +99,10 @@ def test_overlays_name_images_that_are_built(overlay: str) -> None:
     path = ROOT / "manifests" / "overlays" / overlay / "kustomization.yaml"
     images = yaml.safe_load(path.read_text())["images"]
     repository = images[0]["newName"].rpartition("/")[0]
-    built = {reference(repository, component, project_version()) for component in COMPONENTS}
+    built = {
+        reference(repository, component, project_version())
+        for component in (*COMPONENTS, *OPTIONAL)
+    }
     assert {f"{image['newName']}:{image['newTag']}" for image in images} == built
 
 
@@ -114,7 +118,7 @@ def test_the_image_starts_what_the_manifest_starts(component: str) -> None:
     assert "--require-hashes" in text
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("component", (*COMPONENTS, *OPTIONAL))
 def test_what_the_image_copies_is_in_the_build_context(component: str) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = [Path(line[1:]) for line in ignored if line.startswith("!")]

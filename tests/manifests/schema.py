@@ -32,6 +32,11 @@ KINDS = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
 }
 
+UNTYPED = {
+    ("eventing.knative.dev/v1", "Trigger"): ("broker", "filter", "filters", "subscriber"),
+}
+"""Kinds that neither client knows: the fields that their spec may have."""
+
 QUANTITY = re.compile(r"^\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi)?$")
 
 SCALARS: dict[str, tuple[type, ...]] = {
@@ -49,6 +54,10 @@ FREE = {"object"}
 def faults(document: dict[str, Any]) -> list[str]:
     """What is wrong, each with its path; empty for a valid document."""
     kind = (document.get("apiVersion", ""), document.get("kind", ""))
+    if kind in UNTYPED:
+        return [
+            f"spec.{name}: no such field" for name in set(document["spec"]) - set(UNTYPED[kind])
+        ]
     if kind not in KINDS:
         return [f"{kind}: not a kind that is deployed here"]
     return list(_value(document, KINDS[kind], kind[1]))

@@ -38,6 +38,9 @@ COMPONENTS = (
     "gpu",
     "grpc",
     "high-availability",
+    "lifecycle",
+    "lifecycle-events",
+    "lifecycle-trainer",
     "object-storage",
     "rollout",
 )
@@ -52,6 +55,8 @@ COMBINATIONS = (
     ("overlays/per-model", ("grpc", "always-on")),
     ("overlays/production", ("gpu", "rollout")),
     ("overlays/production", ("accounts", "object-storage", "rollout")),
+    ("overlays/minikube", ("object-storage", "rollout", "lifecycle", "lifecycle-events")),
+    ("overlays/production", ("object-storage", "rollout", "lifecycle", "lifecycle-trainer")),
 )
 
 MODELS = Path(__file__).parents[2] / "models"
