@@ -20,6 +20,9 @@ from training.data import LabelledImages
 TESTS = "-test"
 """What follows a model's name in the name of its pinned test set."""
 
+KEEPS = "keeps_part"
+"""In the details of a refusal after which later runs train with the part all the same."""
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -81,9 +84,12 @@ def data_of(place: Place, run: Run) -> RunData:
 
 
 def _made_worse(run: Run) -> bool:
-    """Whether what came with a run was taken, and the run was refused later."""
+    """Whether what came with a run was taken, and the run was refused for it later."""
     checked = run.results.get(Step.CHECKED)
-    return run.refusal is not None and checked is not None and checked is not run.refusal
+    refusal = run.refusal
+    if refusal is None or checked is None or checked is refusal:
+        return False
+    return not refusal.details.get(KEEPS)
 
 
 def _digest(version: Version, parts: list[str]) -> str:

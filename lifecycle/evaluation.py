@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import Contract, Revision, known
-from lifecycle.data import data_of, labelled
+from lifecycle.data import KEEPS, data_of, labelled
 from lifecycle.errors import StoppedError
 from lifecycle.found import Found
 from lifecycle.place import Place
@@ -40,7 +40,8 @@ def evaluate(place: Place, run: Run) -> Found:
 
     On the test set a difference counts if chance does not explain it (the exact sign test on the
     pictures that only one of the two got right). On the held-out part of the new data, which the
-    run is for, it must be right at least as often.
+    run is for, it must be right at least as often; and plainly more often where it is right less
+    often on the test set, for many small losses are a large one.
     """
     live = place.pulled(run.model, place.live(run.model))
     new = candidate(place, run, place.folder(run.id) / "candidate")
@@ -62,9 +63,23 @@ def evaluate(place: Place, run: Run) -> Found:
         run, f"evaluation-{live.card.revision}.md", _report(run, live, new, found, reasons)
     )
     numbers = {name: one.to_json() for name, one in found.items()}
+    if not reasons and _loses(found, rules):
+        raise StoppedError(
+            f"not better than {live.card.identity}, so nothing is published, and its pictures "
+            f"stay in the data: {evidence}",
+            {**numbers, KEEPS: True},
+        )
     if reasons:
         raise StoppedError(f"worse than {live.card.identity}: {'; '.join(reasons)}", numbers)
     return Found(f"against {live.card.identity}: {evidence}", numbers)
+
+
+def _loses(found: Mapping[str, Comparison], rules: Rules) -> bool:
+    tests = found[TESTS]
+    if tests.canary.correct >= tests.stable.correct:
+        return False
+    new = found.get(HELD_OUT)
+    return new is None or sign_test(new.canary_only, new.stable_only) >= 1 - rules.confidence
 
 
 class _InProcess(PredictorClient):
