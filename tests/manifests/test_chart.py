@@ -174,7 +174,7 @@ def test_settings_that_change_make_new_pods_and_other_images_a_new_migration() -
 @pytest.mark.parametrize(
     ("switch", "told"),
     [
-        ("services.vision.modles.mnist=2", "modles"),
+        ("services.vision.modelz.mnist=2", "modelz"),
         ("services.vision.canaryTrafficPercent=101", "100"),
         ("services.Vision.enabled=true", "Vision"),
         ("objectStorage.uri=bucket/models", "uri"),
