@@ -8,6 +8,8 @@ spread over processes.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 from dataclasses import fields
@@ -21,6 +23,7 @@ from artifact import ArtifactError, known, next_revision
 from training.loop import RESULT, RunResult, read_result
 from training.settings import RunSettings, read_preset
 from training.tasks import task_of, training_task
+from training.versions import is_version, named
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,10 +44,13 @@ def train(options: argparse.Namespace, settings: RunSettings) -> int:
     revision = options.revision or next_revision(root, settings.model)
     if not options.dry_run and not options.only_fit and (root / settings.model / revision).exists():
         raise ValueError(f"{settings.model}/{revision} exists; a revision is never overwritten")
+    if is_version(options.data):
+        options.data = named(options.data)
+    runs_folder = _runs_folder(options, settings)
     ready = task.prepare(options, settings)
     runs: list[RunResult] = []
     for seed in options.seeds:
-        folder = Path(options.runs) / options.preset / f"seed-{seed}"
+        folder = runs_folder / f"seed-{seed}"
         if options.dry_run:
             folder = Path(options.runs) / "dry-run" / options.preset / f"seed-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +84,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--preset", default="mnist", help="file of a presets folder to start from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each")
     parser.add_argument("--revision", default="", help="default: the next number")
-    parser.add_argument("--data", default=None, help="data folder (variable DATA; default: data)")
+    parser.add_argument(
+        "--data",
+        default=None,
+        help="data folder (variable DATA; default: data), or registry:NAME[@DIGEST]",
+    )
+    parser.add_argument(
+        "--tests",
+        default="",
+        help="with a data set of the registry: registry:NAME[@DIGEST] or .npz (the official one)",
+    )
     parser.add_argument("--models", default="models", help="folder of revisions")
     parser.add_argument("--runs", default="runs", help="folder of checkpoints and results")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads")
@@ -105,6 +120,15 @@ def settings_from(options: argparse.Namespace) -> RunSettings:
             values[item.name] = given
     found: RunSettings = task.settings(**values)
     return found
+
+
+def _runs_folder(options: argparse.Namespace, settings: RunSettings) -> Path:
+    """Of a preset's runs; one of its own for every version of the data, and what it was told."""
+    name: str = options.preset
+    if is_version(options.data):
+        told = json.dumps([options.data, options.tests, settings.as_json()], sort_keys=True)
+        name += f"@{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    return Path(options.runs) / name
 
 
 def _reader(annotation: Any) -> Any:

@@ -23,6 +23,7 @@ from artifact import (
     ModelCard,
     Revision,
     SubjectFrame,
+    Whole,
     known,
     open_revision,
 )
@@ -42,6 +43,7 @@ from training.fit import fit
 from training.loop import RESULT, RunResult, after, read_result, start_of
 from training.publish import publish, summary
 from training.settings import TrainingSettings, read_preset
+from training.versions import is_version, load_version
 from training.views import TaughtViews, taught_views
 
 VIEWS = "views.safetensors"
@@ -53,6 +55,8 @@ FRAMES = {
     "FashionMNIST": SubjectFrame(box=28, centre="box", upright=15.0),
 }
 """How each data set's pictures were fitted into 28 × 28."""
+VALIDATION_PARTS = 10
+"""Of a version's training pictures, at most one in so many is for validation."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,10 @@ class ClassificationTask:
         return training.settings.PRESETS
 
     def prepare(self, options: argparse.Namespace, settings: TrainingSettings) -> _Ready:
-        data = load_data(settings.dataset, data_folder(options.data))
         parent, settings = parent_of(settings, Path(options.models))
+        if is_version(options.data):
+            return _of_version(options, settings, parent)
+        data = load_data(settings.dataset, data_folder(options.data))
         return _Ready(settings, data, contract_for(data, bool(settings.familiarity)), parent)
 
     def fit(self, ready: _Ready, options: argparse.Namespace, seed: int, folder: Path) -> RunResult:
@@ -111,7 +117,8 @@ class ClassificationTask:
             runs = [after(start_of(settings, folder, run.seed), run) for run in runs]
         others = None
         if settings.familiarity:
-            others = load_data(settings.others, data_folder(options.data))
+            folder = data_folder(None if is_version(options.data) else options.data)
+            others = load_data(settings.others, folder)
         return publish(settings, data, ready.contract, runs, root, revision, others)
 
     def evaluate(
@@ -130,8 +137,30 @@ class ClassificationTask:
         return summary(metrics.seeds)
 
 
+def _of_version(
+    options: argparse.Namespace, settings: TrainingSettings, parent: dict[str, Tensor] | None
+) -> _Ready:
+    """A model goes on with the contract of its own parent: servers need not change for new data."""
+    contract = None
+    if parent is not None and settings.continues_its_model:
+        contract = open_revision(Path(options.models), *settings.parent.split("/")).card.contract
+        if (FAMILIARITY in contract.outputs) != bool(settings.familiarity):
+            raise ValueError(
+                f"{settings.parent} {'says' if not settings.familiarity else 'does not say'} how "
+                "familiar a picture is: give --familiarity and --others as it was made with"
+            )
+    spec = None if contract is None else contract.input_as(ImageInput)
+    labels = () if contract is None else contract.labels
+    data = load_version(options.data, settings.dataset, options.tests, spec, labels)
+    most = max(1, len(data.train) // VALIDATION_PARTS)
+    settings = replace(settings, validation=min(settings.validation, most))
+    if contract is None:
+        contract = contract_for(data, bool(settings.familiarity))
+    return _Ready(settings, data, contract, parent)
+
+
 def contract_for(data: ImageData, is_judged: bool = False) -> Contract:
-    """Both data sets are 28×28, grey, light on dark.
+    """Both official data sets are 28×28, grey, light on dark.
 
     Args:
         is_judged: whether a second output says how familiar an instance is.
@@ -150,7 +179,7 @@ def contract_for(data: ImageData, is_judged: bool = False) -> Contract:
             layout="NCHW",
             dtype="FP32",
             background="black",
-            frame=FRAMES[data.name],
+            frame=FRAMES.get(data.name, Whole()),
         ),
         outputs=("probabilities", FAMILIARITY) if is_judged else ("probabilities",),
         labels=data.labels,

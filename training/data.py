@@ -41,13 +41,19 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set as torchvision gives it; ``digest`` is over all pixels and labels."""
+    """A data set as torchvision gives it, or a version of one of the registry's.
+
+    Attributes:
+        digest: over all pixels and labels, or the version's.
+        source: ``registry:NAME@DIGEST``; empty where it is torchvision's.
+    """
 
     name: str
     train: LabelledImages
     test: LabelledImages
     labels: tuple[str, ...]
     digest: str
+    source: str = ""
 
 
 def data_folder(option: str | None = None) -> Path:
@@ -62,10 +68,14 @@ def load_data(name: str, folder: Path) -> ImageData:
     """Read a data set, downloading it into ``folder`` where it is not there.
 
     Raises:
-        ValueError: it is not there and cannot be downloaded.
+        ValueError: it is not there and cannot be downloaded, or is not known.
     """
+    kinds = {"MNIST": datasets.MNIST, "FashionMNIST": datasets.FashionMNIST}
+    if (kind := kinds.get(name)) is None:
+        raise ValueError(
+            f"{name} is none of {', '.join(kinds)}; a labelled .npz of it is given with --data"
+        )
     root = _readable_root(name, folder)
-    kind = {"MNIST": datasets.MNIST, "FashionMNIST": datasets.FashionMNIST}[name]
     splits = []
     digest = hashlib.sha256()
     classes: list[str] = []

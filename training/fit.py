@@ -32,7 +32,8 @@ def fit(
     """Train one seed and write its result to ``folder``.
 
     Args:
-        parent: the parent revision's weights, for fine-tuning; its head is replaced.
+        parent: the parent revision's weights, for fine-tuning; its head is replaced unless it is
+            a revision of the same model.
         start: a finished run to go on from, head included; wins over ``parent``.
         views: to learn from in place of the training images themselves, with the teachers' answers.
         folder: where the checkpoint of every epoch and the result go.
@@ -59,6 +60,8 @@ def fit(
     network = build_network(Architecture(settings.architecture, settings.arguments))
     if start is not None:
         network.load_state_dict(start.weights)
+    elif parent is not None and settings.continues_its_model:
+        load_whole(network, parent)
     elif parent is not None:
         load_backbone(network, parent)
     frozen = freeze_all_but(network, settings.trainable)

@@ -124,6 +124,8 @@ def publish(
         LIBRARIES,
         result.temperature,
     )
+    if data.source:
+        card = replace(card, training={**card.training, "data": data.source})
     card = replace(card, trust=trust, accepts=accepted_contracts(root, settings.model, contract))
     title = f"{settings.model}/{revision}"
     program = program_for(contract, network, result.temperature)

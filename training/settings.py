@@ -66,6 +66,11 @@ class RunSettings:
         if self.epochs < 0:
             raise ValueError("epochs: must be at least 0")
 
+    @property
+    def continues_its_model(self) -> bool:
+        """Whether the parent is another revision of the same model."""
+        return self.parent.partition("/")[0] == self.model
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 

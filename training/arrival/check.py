@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from registry.samples import Picture, Samples, picture_digest
+from registry.samples import Samples, picture_digest
+from training.arrival.answers import Ask
+from training.arrival.drift import drift
+from training.arrival.likeness import copies
+from training.arrival.mislabelled import Suspect, estimate
 from training.arrival.part import ArrivedPart
 
-Answers = Callable[[Sequence[Picture]], NDArray[np.float32]]
-"""A revision's probabilities, ``(n, classes)``, for pictures as they came."""
+FEWEST_LEAKS = 3
+"""Pictures of the test set that the smallest part may have, and that are left out."""
+RARE = 0.1
+"""Of the most frequent class's pictures: a class with fewer is named."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,15 @@ class Against:
         before: the version that the part would be added to.
         tests: the pinned test set, which no part may have a picture of.
         classes: the labels that there are, in order: those of the model's card.
+        ask: the live revision.
+        name: of it, for people.
     """
 
     before: Samples | None = None
     tests: Samples | None = None
     classes: tuple[str, ...] = ()
+    ask: Ask | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Rules:
     max_unreadable: float = 0.0
     max_duplicates: float = 0.5
     max_leaks: float = 0.01
+    max_mislabelled: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class ArrivalReport:
         refusals: why the part is not taken, a sentence each; empty where it is.
         left_out: why a picture is not taken, by its place in the part.
         warnings: what a person should know, a sentence each.
+        suspects: pictures whose labels the live revision does not believe; they are taken.
         figures: for programs.
     """
 
@@ -57,6 +66,7 @@ class ArrivalReport:
     refusals: list[str] = field(default_factory=list)
     left_out: dict[int, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -72,9 +82,11 @@ def check(part: ArrivedPart, against: Against, rules: Rules | None = None) -> Ar
     _readable(part, rules, report)
     if len(part):
         _known_labels(part, against, report)
+        _balance(part, against, report)
         digests = [picture_digest(image) for image in part.images]
         _duplicates(part, digests, against, rules, report)
         _leaks(part, digests, against, rules, report)
+        _labels_believed(part, against, rules, report)
     if len(report.left_out) == len(part) and report.accepted:
         report.refusals.append("no picture of it is left")
     return report
@@ -150,13 +162,51 @@ def _leaks(
         report.warnings.append("no pinned test set is known: leaks into it were not looked for")
         return
     tests = set(against.tests.digests)
-    leaks = [place for place, digest in enumerate(digests) if digest in tests]
-    report.left_out.update(dict.fromkeys(leaks, "is in the pinned test set"))
-    report.figures["leaks"] = {"same": len(leaks)}
-    if len(leaks) > rules.max_leaks * len(part):
+    same = [place for place, digest in enumerate(digests) if digest in tests]
+    near = set(copies(part.images, list(against.tests.images))) - set(same)
+    report.left_out.update(dict.fromkeys(near, "is nearly a picture of the pinned test set"))
+    report.left_out.update(dict.fromkeys(same, "is in the pinned test set"))
+    report.figures["leaks"] = {"same": len(same), "near": len(near)}
+    if len(same) + len(near) > max(FEWEST_LEAKS, rules.max_leaks * len(part)):
         report.refusals.append(
-            f"{len(leaks)} of {len(part)} pictures are in the pinned test set; "
-            f"{rules.max_leaks:.0%} may be, and are left out"
+            f"{len(same)} of {len(part)} pictures are in the pinned test set, and {len(near)} are "
+            f"nearly; {rules.max_leaks:.0%} may be, and are left out"
+        )
+
+
+def _balance(part: ArrivedPart, against: Against, report: ArrivalReport) -> None:
+    counts = Counter(part.labels)
+    most = max(counts.values())
+    if rare := [c for c in against.classes or sorted(counts) if counts[c] < RARE * most]:
+        few = ", ".join(f"{name} ({counts[name]})" for name in rare[:10])
+        report.warnings.append(f"few pictures beside {most} of the most frequent class: {few}")
+    if against.before is not None and len(against.before):
+        before = [against.before.classes[label] for label in against.before.labels]
+        figures, said = drift(part.images, part.labels, list(against.before.images), before)
+        report.figures["drift"] = figures
+        report.warnings.extend(said)
+
+
+def _labels_believed(
+    part: ArrivedPart, against: Against, rules: Rules, report: ArrivalReport
+) -> None:
+    if against.ask is None:
+        report.warnings.append("no live revision is known: labels were not compared with answers")
+        return
+    found = estimate(against.ask(part.images), part.labels, against.classes)
+    report.suspects.extend(found.suspects)
+    report.figures["mislabelled"] = {
+        name: value for name, value in found.figures().items() if name != "suspects"
+    }
+    if found.share is None:
+        report.warnings.append(
+            f"{against.name} is sure of {found.sure} pictures only: that says nothing of the labels"
+        )
+    elif found.at_least > rules.max_mislabelled:
+        report.refusals.append(
+            f"{found.share:.0%} of the labels are wrong (at least {found.at_least:.1%}; "
+            f"{rules.max_mislabelled:.0%} may be): {found.disagree} of the {found.sure} answers "
+            f"that {against.name} is sure of are others, and it expects {found.expected:.1%}"
         )
 
 

@@ -19,6 +19,7 @@ from training.segmentation.data import AerialData, load_aerial, tile_of
 from training.segmentation.fit import fit
 from training.segmentation.publish import contract_for, publish, summary
 from training.segmentation.settings import SegmentationSettings
+from training.versions import is_version
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class SegmentationTask:
     def prepare(self, options: argparse.Namespace, settings: SegmentationSettings) -> _Ready:
         if settings.parent:
             raise ValueError("parent: a segmenter is trained from scratch only")
+        if is_version(options.data):
+            raise ValueError("--data registry:… is for classifiers: masks come from a folder")
         data = load_aerial(data_folder(options.data))
         if options.dry_run:
             data = replace(
