@@ -14,6 +14,7 @@ from accounts.clock import DAY_MS, month_bounds, month_of, now_ms
 from accounts.database import Database, back_up, open_database
 from accounts.errors import AccountsError
 from accounts.migration import migrate
+from accounts.mirror import open_mirror
 from accounts.people import ROLES, forget_old, set_role
 from accounts.prices import PriceListError, read_prices
 from accounts.settings import CommandSettings
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
     if options.command == "backup":
         back_up(engine, options.file)
         return 0
-    database = Database(engine)
+    database = Database(engine, open_mirror(settings.accounts_mirror))
     if options.command == "role":
         with database.write() as session:
             set_role(session, options.email, options.role, audit.SHELL)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 from accounts.clock import now_ms
+from accounts.mirror import Mirror
 
 BUSY_SECONDS = 10.0
 
@@ -99,9 +100,15 @@ def database_now_ms(session: Session) -> int:
 
 
 class Database:
-    """Sessions that read and sessions that write, from one engine."""
+    """Sessions that read and sessions that write, from one engine.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        mirror: has what is written before ``write`` ends.
+    """
+
+    def __init__(self, engine: Engine, mirror: Mirror | None = None) -> None:
+        self._engine = engine
+        self._mirror = mirror
         self._writers = sessionmaker(engine)
         self._readers = sessionmaker(engine.execution_options(read_only=True))
 
@@ -113,7 +120,21 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
-        """Committed at the end, rolled back by an exception."""
+        """Committed at the end, rolled back by an exception.
+
+        Raises:
+            MirrorError: committed, but the mirror cannot be written.
+        """
         with self._writers() as session:
-            yield session
+            if self._mirror is None:
+                yield session
+                session.commit()
+                return
+            with self._mirror.watching(session) as changed:
+                yield session
+                session.flush()
+            if changed:
+                self._mirror.note(session.connection(), changed)
             session.commit()
+        if changed:
+            self._mirror.write(self._engine)

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from accounts import audit
@@ -284,11 +284,10 @@ class People:
             now = now_ms()
             account.email = account.password_hash = account.subject = None
             account.closed_ms = now
-            session.execute(
-                update(ApiKey)
-                .where(ApiKey.account_id == account_id, ApiKey.revoked_ms.is_(None))
-                .values(revoked_ms=now)
-            )
+            # One by one: the mirror sees what changes row by row.
+            working = (ApiKey.account_id == account_id, ApiKey.revoked_ms.is_(None))
+            for key in session.scalars(select(ApiKey).where(*working)):
+                key.revoked_ms = now
             self._end_sessions(session, account_id)
             session.execute(delete(MailedToken).where(MailedToken.account_id == account_id))
             audit.record(session, "account closed", account_id)

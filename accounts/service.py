@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from accounts.client_address import client_address
 from accounts.database import Database, open_database
+from accounts.mirror import open_mirror
 from accounts.outbox import Outbox
 from accounts.owed_mail import MailWriter
 from accounts.passwords import Passwords
@@ -37,9 +38,10 @@ class Service:
 
 
 def build_service(settings: AccountsSettings, mailer: Mailer | None = None) -> Service:
-    """Raises PriceListError if the price list cannot be used."""
+    """Raises PriceListError if the price list cannot be used, MirrorError if the mirror cannot."""
     url = settings.database_url.get_secret_value()
-    database = Database(open_database(url, ca_file=settings.database_ca_file))
+    engine = open_database(url, ca_file=settings.database_ca_file)
+    database = Database(engine, open_mirror(settings.accounts_mirror))
     outbox = Outbox(database, mailer or mailer_for(settings), MailWriter(settings))
     people = People(settings, database, Passwords(settings.password_hashes), outbox)
     return Service(settings, database, people, read_prices(settings.prices_file), outbox)

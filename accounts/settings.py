@@ -25,6 +25,11 @@ class DatabaseSettings(Settings):
     database_ca_file: Path | None = Field(
         None, description="certificates to trust; MariaDB and MySQL by TLS alone, server verified"
     )
+    accounts_mirror: str = Field(
+        "",
+        description="`s3://bucket/prefix` or a folder that has every change of accounts, usage and "
+        "bills before anybody is answered; empty: none",
+    )
 
 
 class StrangerSettings(DatabaseSettings):

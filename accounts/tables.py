@@ -10,11 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 BINARY_TEXT = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up by itself only in a column of type INTEGER."""
+
+LONG_TEXT = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
 INTENT, FAILED, BILLED = "intent", "failed", "billed"
 """States of an event; see ``Event``."""
@@ -243,3 +246,21 @@ class OwedMail(Base):
     tries: Mapped[int] = mapped_column(Integer)
     created_ms: Mapped[int] = mapped_column(BigInteger)
     due_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class MirrorPosition(Base):
+    """How many transactions have a number in the mirror; one row. See ``accounts.mirror``."""
+
+    __tablename__ = "mirror_position"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
+class Unmirrored(Base):
+    """What a transaction has changed, until the mirror has it."""
+
+    __tablename__ = "unmirrored"
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    document: Mapped[str] = mapped_column(LONG_TEXT)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from accounts.errors import AccountsError
 from common.kubernetes import Cluster, KubernetesError
 from common.settings import SettingError, read_settings
 from common.table import table
@@ -47,7 +48,7 @@ def main(
     except (DisasterError, RegistryError) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
         return error.status
-    except (KubernetesError, SQLAlchemyError, OSError) as error:
+    except (AccountsError, KubernetesError, SQLAlchemyError, OSError) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -16,10 +16,11 @@ from typing import Any
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, MetaData, Table, func, insert, inspect, select
+from sqlalchemy import Connection, Engine, MetaData, Table, delete, func, insert, inspect, select
 
 from accounts.database import open_database
 from accounts.migration import alembic_config, migrate
+from accounts.tables import MirrorPosition
 from disaster.errors import DisasterError, NotEmptyError
 from disaster.vault import Vault
 
@@ -46,6 +47,7 @@ def back_up(engine: Engine, vault: Vault) -> Part:
         return {
             "kind": engine.dialect.name,
             "version": version,
+            "mirrored": _mirrored(connection, tables),
             "tables": {
                 table.name: _copied(connection, table, vault)
                 for table in tables.sorted_tables
@@ -60,6 +62,12 @@ def _one_moment(engine: Engine) -> Connection:
     if engine.dialect.name != "sqlite":
         options["isolation_level"] = "REPEATABLE READ"
     return engine.connect().execution_options(**options)
+
+
+def _mirrored(connection: Connection, tables: MetaData) -> int:
+    """The number up to which a mirror's transactions are in here."""
+    position = tables.tables.get(MirrorPosition.__tablename__)
+    return 0 if position is None else connection.execute(select(position.c.number)).scalar_one()
 
 
 def _tables(connection: Connection) -> MetaData:
@@ -112,6 +120,7 @@ def restore(part: Part, vault: Vault, url: str, ca_file: Path | None = None) -> 
             tables = _tables(connection)
             for table in tables.sorted_tables:
                 if table.name in part["tables"]:
+                    connection.execute(delete(table))  # the row that a new database begins with
                     for rows in _read(part["tables"][table.name], vault):
                         connection.execute(insert(table), rows)
     finally:
@@ -125,7 +134,7 @@ def _filled(engine: Engine) -> list[str]:
         return [
             table.name
             for table in tables
-            if table.name != VERSION
+            if table.name not in (VERSION, MirrorPosition.__tablename__)
             and connection.execute(select(func.count()).select_from(table)).scalar_one()
         ]
 

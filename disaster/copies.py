@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from accounts import mirror
 from accounts.database import open_database
 from common.kubernetes import Cluster
 from disaster import accounts_part, cluster_part, registry_part
@@ -15,6 +16,8 @@ from disaster.errors import DisasterError
 from disaster.settings import BackupSettings
 from disaster.vault import Manifest, Vault
 from registry.connect import connect
+from registry.history import History
+from registry.objects import ObjectStore
 from registry.opening import open_store
 from registry.revisions import Registry
 
@@ -76,7 +79,17 @@ def back_up(place: Place, vault: Vault, keep: int, say: Say) -> Manifest:
         manifest = vault.finish(identity, parts)
     for old in vault.retain(keep):
         say(f"deleted backup {old}: beyond the newest {keep}")
+    if place.settings.accounts_mirror:
+        _thin_out(open_store(place.settings.accounts_mirror), vault)
     return manifest
+
+
+def _thin_out(store: ObjectStore, vault: Vault) -> None:
+    """Of the accounts' mirror, keep what follows the oldest backup that there is."""
+    parts = [vault.manifest(identity)["parts"] for identity in vault.identities()]
+    numbers = [part[ACCOUNTS]["mirrored"] for part in parts if ACCOUNTS in part]
+    if numbers:
+        mirror.forget(store, min(numbers))
 
 
 def _registry(place: Place, vault: Vault, say: Say) -> dict[str, Any]:
@@ -127,12 +140,20 @@ def restore(place: Place, vault: Vault, manifest: Manifest, say: Say) -> None:
         store = open_store(place.settings.registry)
         store.set_up()
         registry_part.restore(parts[REGISTRY], vault, store)
-        say(f"registry {store.url}: {parts[REGISTRY]['entries']} entries, chain checked")
+        if place.settings.registry_mirror:
+            newer = registry_part.bring_up(open_store(place.settings.registry_mirror), store)
+            say(f"registry: {newer} objects that the mirror has since")
+        say(f"registry {store.url}: {len(History(store).entries())} entries, chain checked")
     if ACCOUNTS in parts and place.wants(ACCOUNTS):
         where = place.settings.database_ca_file
         accounts_part.restore(parts[ACCOUNTS], vault, place.database_url, where)
         rows = sum(table["rows"] for table in parts[ACCOUNTS]["tables"].values())
         say(f"accounts: {rows} rows")
+        if place.settings.accounts_mirror:
+            engine = place.database()
+            newer = mirror.bring_up(engine, open_store(place.settings.accounts_mirror))
+            engine.dispose()
+            say(f"accounts: {newer} transactions that the mirror has since")
 
 
 def _told(counts: dict[str, int]) -> str:

@@ -7,15 +7,15 @@ has by digest is not read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from artifact import sha256_of
 from disaster.errors import DisasterError, NotEmptyError
-from disaster.vault import BLOB, Vault, side_by_side
+from disaster.vault import BLOB, Vault
 from registry.entry import BEGINNING, Entry
 from registry.errors import DamagedError, ExistsError, NotFoundError
 from registry.history import HEAD, History
+from registry.mirror import copy_missing, side_by_side
 from registry.objects import ObjectStore
 from registry.revisions import MODELS, Registry
 from registry.state import State
@@ -31,7 +31,7 @@ def back_up(registry: Registry, vault: Vault, before: Part | None = None) -> Par
     """Copy what the history names as it stands now; whoever publishes meanwhile is in the next.
 
     Args:
-        before: of the backup before, whose entries are not read again.
+        before: of the backup before; what has not changed since is not read again.
 
     Raises:
         DamagedError: the registry's bytes are not those that its history names.
@@ -39,7 +39,7 @@ def back_up(registry: Registry, vault: Vault, before: Part | None = None) -> Par
     for attempt in range(ATTEMPTS):
         entries = registry.history.entries()
         try:
-            files = _copied(registry.store, vault, entries, (before or {}).get("files", {}))
+            files, marks = _copied(registry.store, vault, entries, before or {})
         except NotFoundError as error:
             if attempt + 1 == ATTEMPTS:
                 raise DamagedError(
@@ -51,30 +51,34 @@ def back_up(registry: Registry, vault: Vault, before: Part | None = None) -> Par
             "entries": len(entries),
             "head": entries[-1].digest if entries else BEGINNING,
             "files": files,
+            "marks": marks,
         }
     raise AssertionError("unreachable")
 
 
 def _copied(
-    store: ObjectStore, vault: Vault, entries: list[Entry], before: Mapping[str, str]
-) -> dict[str, str]:
-    """Reference by key; raises NotFoundError: something was retired meanwhile."""
+    store: ObjectStore, vault: Vault, entries: list[Entry], before: Part
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Reference by key, and marks; raises NotFoundError: something was retired meanwhile."""
     expected = _published(entries)
+    known, old = before.get("files", {}), before.get("marks", {})
+    # Taken before the bytes: what changes meanwhile has another mark in the next backup.
+    marks = {key: mark for key, mark in store.marks("") if _belongs(key, len(entries))}
 
     def copied(key: str) -> str:
         if (digest := expected.get(key)) is not None:
             reference = f"{BLOB}{digest.removeprefix('sha256:')}"
             if vault.has(reference):
                 return reference
-        elif key.startswith((ENTRIES, PACKS)) and vault.has(before.get(key, BLOB)):
-            return before[key]
+        elif old.get(key) == marks[key] and vault.has(known.get(key, BLOB)):
+            return str(known[key])
         data = store.read(key).data
         if digest is not None and (found := sha256_of(data)) != digest:
             raise DamagedError(f"{store.url}/{key} has {found}, but was published as {digest}")
         return vault.put(data)
 
-    keys = [*expected, *(k for k in store.keys("") if _belongs(k, len(entries)))]
-    return dict(zip(keys, side_by_side(copied, keys), strict=True))
+    keys = [*expected, *marks]
+    return dict(zip(keys, side_by_side(copied, keys), strict=True)), marks
 
 
 def _published(entries: list[Entry]) -> dict[str, str]:
@@ -119,15 +123,11 @@ def restore(part: Part, vault: Vault, store: ObjectStore) -> None:
 
 def bring_up(mirror: ObjectStore, store: ObjectStore) -> int:
     """Write what a mirror has and a store has not; returns how many objects."""
-    there = set(store.keys(""))
-    missing = [k for k in mirror.keys("") if k not in there and not k.startswith((HEAD, PROBES))]
-    history = [key for key in missing if key.startswith((ENTRIES, PACKS))]
-    for keys in ([key for key in missing if key not in set(history)], history):
-        side_by_side(lambda key: _create(store, key, mirror.read(key).data), keys)
+    copied = copy_missing(mirror, store)
     entries = History(store).entries()
     if entries:
         _finish(store, len(entries), entries[-1].digest)
-    return len(missing)
+    return copied
 
 
 def _create(store: ObjectStore, key: str, data: bytes) -> None:

@@ -11,18 +11,17 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 from disaster.errors import BackupNotFoundError, DamagedBackupError, DisasterError, SealError
 from disaster.sealing import Seal
 from registry.errors import ExistsError, NotFoundError
+from registry.mirror import side_by_side
 from registry.objects import ObjectStore
 
 FORMAT = 1
-TRANSFERS = 8
 BLOBS, BACKUPS, RUNNING = "blobs/", "backups/", "running/"
 BLOB, SEALED = "blob:", "sealed:"
 TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -30,8 +29,6 @@ GIVEN_UP = timedelta(days=1)
 """A backup that has been under way for so long was killed."""
 
 Manifest = dict[str, Any]
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Vault:
@@ -208,12 +205,6 @@ def references(part: Any) -> Iterator[str]:
             yield from references(item)
     elif isinstance(part, str) and part.startswith((BLOB, SEALED)):
         yield part
-
-
-def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """What ``work`` makes of each, several at a time."""
-    with ThreadPoolExecutor(TRANSFERS) as pool:
-        return list(pool.map(work, items))
 
 
 def _digest(reference: str) -> str:

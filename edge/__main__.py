@@ -11,6 +11,7 @@ import uvloop
 
 from accounts.database import Database, open_database
 from accounts.house import open_house
+from accounts.mirror import MirrorError, open_mirror
 from accounts.settings import EdgeSettings
 from common.logs import configure_logging
 from common.settings import SettingError, read_settings
@@ -34,11 +35,16 @@ def main() -> int:
     sys.setswitchinterval(0.002)
     url = settings.database_url.get_secret_value()
     engine = open_database(url, pool_size=1, ca_file=settings.database_ca_file)
+    try:
+        mirror = open_mirror(settings.accounts_mirror)
+    except MirrorError as error:
+        logging.getLogger("edge").error("%s", error)
+        return 1
     tries = TryLimits(settings.tries_per_day, settings.tries_in_all, settings.trusted_proxies)
     if tries.per_address:
-        with Database(engine).write() as session:
+        with Database(engine, mirror).write() as session:
             open_house(session, tries.in_all * MAX_DAYS_OF_MONTH)
-    uvloop.run(serve(engine, options.address, settings.account_in_flight, tries))
+    uvloop.run(serve(engine, options.address, settings.account_in_flight, tries, mirror))
     return 0
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, upd
 from sqlalchemy.dialects import mysql, sqlite
 
 from accounts.clock import HOUR_MS, month_of, now_ms
+from accounts.mirror import Changed
 from accounts.tables import BILLED, FAILED, INTENT, Account, ApiKey, Event, QuotaMonth, UsageHour
 from edge.records import (
     Abandonment,
@@ -221,6 +222,22 @@ def complete(
         totals = {"family": family, "month": month, "requests": requests}
         _add(connection, QuotaMonth.__table__, totals, ("requests",))
     return results
+
+
+def changed_rows(endings: Sequence[Outcome | Abandonment], began_ms: int) -> Changed:
+    """The rows that ``complete`` may have changed since ``began_ms``, and no others of theirs."""
+    changed: Changed = set()
+    moments = {began_ms, now_ms()}
+    for outcome in (e.outcome if isinstance(e, Abandonment) else e for e in endings):
+        changed.add((Event.__tablename__, (outcome.account_id, outcome.request_id)))
+        for moment in moments:
+            window = (
+                *(outcome.account_id, moment - moment % HOUR_MS),
+                *(outcome.key_id, outcome.model, outcome.revision),
+            )
+            changed.add((UsageHour.__tablename__, window))
+            changed.add((QuotaMonth.__tablename__, (outcome.family, month_of(moment))))
+    return changed
 
 
 def _counts(completed: Completed, outcome: Outcome) -> dict[str, int]:

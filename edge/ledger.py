@@ -21,7 +21,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from edge.bookkeeping import admit, complete, find_keys
+from accounts.clock import now_ms
+from accounts.mirror import Mirror
+from edge.bookkeeping import admit, changed_rows, complete, find_keys
 from edge.records import (
     Abandonment,
     Admission,
@@ -59,8 +61,11 @@ Waiting = tuple[Operation, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 class Ledger:
     """Start it with ``start``, ask it from an event loop, stop it with ``stop``."""
 
-    def __init__(self, engine: Engine, repeats: RepeatRule | None = None) -> None:
+    def __init__(
+        self, engine: Engine, repeats: RepeatRule | None = None, mirror: Mirror | None = None
+    ) -> None:
         self._engine = engine
+        self._mirror = mirror
         self._repeats = repeats or RepeatRule()
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
@@ -159,6 +164,7 @@ class Ledger:
         connection = self._connection
         self._wait_for_disk(connection, bool(endings))
         results: dict[int, Any] = {}
+        began_ms = now_ms()
         with connection.begin():
             if endings:
                 completed = complete(connection, list(endings.values()), self._repeats)
@@ -170,6 +176,10 @@ class Ledger:
                 found = find_keys(connection, {h for o in lookups.values() for h in o.hashes})
                 for index, lookup in lookups.items():
                     results[index] = {h: found[h] for h in lookup.hashes if h in found}
+            if endings and self._mirror is not None:
+                self._mirror.note(connection, changed_rows(list(endings.values()), began_ms))
+        if endings and self._mirror is not None:
+            self._mirror.write(self._engine)
         return results
 
     def _wait_for_disk(self, connection: Connection, needed: bool) -> None:

@@ -13,6 +13,7 @@ from grpc_health.v1.health import SERVICE_NAME
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from sqlalchemy import Engine
 
+from accounts.mirror import Mirror
 from edge.check import Check
 from edge.directory import Directory
 from edge.endings import Endings
@@ -36,10 +37,17 @@ class EdgeServer:
     Args:
         max_in_flight: requests that an account may have under way.
         tries: without a key.
+        mirror: has what is billed before its answer goes on.
     """
 
-    def __init__(self, engine: Engine, max_in_flight: int, tries: TryLimits | None = None) -> None:
-        self._ledger = Ledger(engine)
+    def __init__(
+        self,
+        engine: Engine,
+        max_in_flight: int,
+        tries: TryLimits | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        self._ledger = Ledger(engine, mirror=mirror)
         self._directory = Directory(self._ledger)
         self._server = aio.server(
             options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
@@ -101,12 +109,14 @@ class EdgeServer:
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
 
 
-async def serve(engine: Engine, address: str, max_in_flight: int, tries: TryLimits) -> None:
+async def serve(
+    engine: Engine, address: str, max_in_flight: int, tries: TryLimits, mirror: Mirror | None
+) -> None:
     """Until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    server = EdgeServer(engine, max_in_flight, tries)
+    server = EdgeServer(engine, max_in_flight, tries, mirror)
     await server.start(address)
     logger.info("the edge's check listens on %s", address)
     await ended.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from registry.history import History
+from registry.mirror import MirroredStore
 from registry.opening import open_store
 from registry.revisions import Registry
 from registry.settings import RegistrySettings
@@ -10,8 +11,15 @@ from registry.signing import Signer, Verifier
 
 
 def connect(settings: RegistrySettings, by: str) -> Registry:
-    """Raises StoreError: the store or a key cannot be opened."""
+    """The registry, and its mirror brought up to it.
+
+    Raises:
+        StoreError: the store, the mirror or a key cannot be opened.
+    """
     store = open_store(settings.registry)
+    if settings.registry_mirror:
+        store = MirroredStore(store, open_store(settings.registry_mirror))
+        store.bring_up()
     signer = None if settings.registry_key is None else Signer.read(settings.registry_key)
     trusted = settings.trusted_keys
     verifier = Verifier.read(trusted) if trusted else None

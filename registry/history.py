@@ -80,12 +80,18 @@ class History:
             number, digest, etag = self._head()
             if check is not None:
                 self._read_to(number)
-                check(self._entries[:number])
+                try:
+                    check(self._entries[:number])
+                except RegistryError:
+                    # A writer that ended before it moved the head has left more to look at.
+                    if not self._follow(number, digest, etag):
+                        raise
+                    continue
             entry = Entry.of(event, number + 1, _now(), digest)
             if self._signer is not None:
                 entry = self._signer.signed(entry)
             try:
-                self._store.create(_key(entry.number), entry.to_json())
+                self._store.create(entry_key(entry.number), entry.to_json())
             except ExistsError:
                 found = self._read(entry.number)
                 if found != entry:  # else it is ours: an answer of the store was lost
@@ -122,8 +128,16 @@ class History:
             else:
                 self._store.create(HEAD, data)
 
+    def _follow(self, number: int, digest: str, etag: str) -> bool:
+        """Move the head on where there is an entry after it; whether there is."""
+        try:
+            self._move_head(self._find(number + 1), digest, etag)
+        except NotFoundError:
+            return False
+        return True
+
     def _find(self, number: int) -> Entry:
-        key = _key(number)
+        key = entry_key(number)
         return Entry.from_json(self._store.read(key).data, key)
 
     def _read(self, number: int) -> Entry:
@@ -176,7 +190,8 @@ class History:
             self._store.create(_pack_key(pack), b"\n".join(lines) + b"\n")
 
 
-def _key(number: int) -> str:
+def entry_key(number: int) -> str:
+    """Of the object of an entry."""
     return f"history/entries/{number:012d}.json"
 
 

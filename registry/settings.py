@@ -19,6 +19,9 @@ class RegistrySettings(Settings):
         description="`s3://bucket/prefix` or a folder; S3 by AWS's own variables, such as "
         "`AWS_ENDPOINT_URL_S3`",
     )
+    registry_mirror: str = Field(
+        "", description="a second place that has every write before it is done; empty: none"
+    )
     registry_key: Path | None = Field(
         None, description="private key (Ed25519, PEM) that signs the history"
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
 from accounts.clock import now_ms
@@ -19,7 +19,7 @@ from accounts.passwords import Passwords
 from accounts.people import People
 from accounts.secret_tokens import new_id
 from accounts.settings import AccountsSettings
-from accounts.tables import Account, Base
+from accounts.tables import Account, Base, MirrorPosition
 from common.mail import Mail
 from tests.accounts.mariadb import MariaDb, running
 
@@ -88,6 +88,7 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(table.delete())
+        connection.execute(insert(MirrorPosition), {"id": 1, "number": 0})  # as the migration does
     engine.dispose()
     return url
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -221,3 +222,21 @@ def test_what_is_no_key(tmp_path: Path) -> None:
 def _key(path: Path) -> Path:
     make_key(path)
     return path
+
+
+def test_a_check_sees_what_a_writer_that_ended_has_left(folder: FolderStore) -> None:
+    """An entry after the head, whose writer was killed before it moved that."""
+    one, other = History(folder), History(folder)
+    one.append(Event(Action.ALIASED, "ada"))
+    head = folder.read(HEAD)
+    one.append(Event(Action.ALIASED, "ada", "mnist", "1"))
+    folder.replace(HEAD, head.data, folder.read(HEAD).etag)
+
+    def check(entries: Sequence[Entry]) -> None:
+        if entries[-1].model != "mnist":
+            raise RefusedError("there is no mnist")
+
+    assert other.append(Event(Action.ALIASED, "grace"), check).number == 3
+    folder.replace(HEAD, head.data, folder.read(HEAD).etag)
+    with pytest.raises(RefusedError):
+        other.append(Event(Action.ALIASED, "grace"), lambda _: check([Entry(Action.ALIASED, "x")]))
