@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 FIELDS = (
     "request_id",
+    "trace_id",
     "method",
     "path",
     "status",

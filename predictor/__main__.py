@@ -69,7 +69,8 @@ def main() -> int:
             return 1
         limit = settings.max_hang_seconds
         heartbeat = Heartbeat(limit, pool.stuck_seconds) if limit else None
-        VisionServer(settings, options, heartbeat=heartbeat).start(models)
+        server = VisionServer(settings, options, heartbeat=heartbeat, service="vision-predictor")
+        server.start(models)
     return 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -13,6 +14,10 @@ from predictor.loading import LoadedRevision
 from predictor.metrics import TALLY
 from predictor.workers import Batch, BatchQueue, WorkerPool
 from serving.metrics import BATCHES
+from serving.tracing import TRACING, trace_id_of
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 
 class Source(Protocol):
@@ -90,7 +95,21 @@ class Held:
     def _count(self, batch: Batch) -> None:
         waits = [batch.began - chunk.arrived for chunk in batch.chunks]
         self._batches.observe(waits, batch.rows)
-        self._pass_seconds.observe(batch.seconds)
+        spans = [chunk.span for chunk in batch.chunks if chunk.span is not None]
+        self._pass_seconds.observe(batch.seconds, trace_id_of(spans[0]) if spans else "")
+        if spans:
+            self._trace(batch, spans)
+
+    def _trace(self, batch: Batch, spans: list[Span]) -> None:
+        """What a batch was, in the trace of each of its requests; linked to those of the others."""
+        size = {"vision.requests": len(batch.chunks), "vision.instances": batch.rows}
+        ago = time.monotonic() - batch.began
+        for chunk in batch.chunks:
+            if (span := chunk.span) is not None:
+                TRACING.record("queue", span, batch.began - chunk.arrived, ago_seconds=ago)
+                others = [other for other in spans if other is not span]
+                after = ago - batch.seconds
+                TRACING.record("forward pass", span, batch.seconds, size, others, after)
 
     def leave(self) -> None:
         """Let go of the pool; nothing may wait in the queue."""

@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kserve.model_repository import ModelRepository
 
@@ -39,6 +39,10 @@ from serving.routing import is_of_kserve, template_of
 from serving.scheduling.admission import Admission
 from serving.scheduling.refusals import Refusals
 from serving.settings import ServerSettings
+from serving.tracing import CURRENT, REQUEST_ID_KEY, TRACING, Attributes, trace_id_of
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -53,6 +57,9 @@ NOWHERE = ""
 """The route of a request for nothing that is here: its path is a stranger's choice."""
 
 PIXELS = "x-model-pixels"
+
+STATUS = "http.response.status_code"
+"""A span's attribute."""
 
 _ID_PREFIX = str(uuid.uuid4())[:24]
 _id_numbers = itertools.count(random.getrandbits(46))
@@ -139,6 +146,7 @@ class Edge:
         started = time.perf_counter()
         protocol, route = head.route.protocol, head.route.template
         request_id = name_request(head.headers)
+        span = self._begin(head, route, request_id) if TRACING.is_on else None
         known = head.route.model if self._models.get_model(head.route.model) is not None else ""
         work: Work | None = None
         metered: dict[str, str] = {}
@@ -148,12 +156,17 @@ class Edge:
             extra = {**reply.headers, **revision_headers(head.route.model, work.answered)}
         except DisconnectedError:
             TALLY.count_failure(known, protocol, route, CLIENT_GONE, "client_gone")
+            if span is not None:
+                TRACING.end(span, {"error.type": "client_gone"})
             return
         except Exception as error:
             shown = shown_error(error)
             log_failure(shown, error, head.method, head.path, request_id)
             status, reply, extra = shown.status, error_reply(shown), shown.headers()
             TALLY.count_failure(known, protocol, route, str(status), shown.reason)
+            if span is not None:
+                ended: Attributes = {STATUS: status, "error.type": shown.error_code}
+                TRACING.end(span, ended, failed=status >= 500)
             if isinstance(shown, OverloadedError):
                 await self._refusals.turn()
             # Its traceback leads back here: a circle that would hold the body for long.
@@ -161,11 +174,28 @@ class Edge:
         elapsed = time.perf_counter() - started
         if work:
             revision, sizes = work.answered.revision, _sizes(work)
-            TALLY.count_answer(known, revision, protocol, route, "200", elapsed, sizes)
+            trace_id = trace_id_of(span)
+            TALLY.count_answer(known, revision, protocol, route, "200", elapsed, sizes, trace_id)
+            if span is not None:
+                TRACING.end(span, {STATUS: status, "vision.revision": revision})
         if self._settings.access_log:
             _log_answer(head, request_id, status, elapsed, work, metered)
         headers = {"x-request-id": request_id, **extra, **metered}
+        if span is not None:
+            TRACING.name_in(headers, span)
         await send_reply(send, status, reply, headers)
+
+    def _begin(self, head: Head, route: str, request_id: str) -> Span | None:
+        return TRACING.begin(
+            f"{head.method} {route}",
+            head.headers,
+            {
+                "http.request.method": head.method,
+                "http.route": route,
+                "vision.model": head.route.model,
+                REQUEST_ID_KEY: request_id,
+            },
+        )
 
     async def _within_limits(self, head: Head, receive: Receive, metered: dict[str, str]) -> Work:
         """Admit a request, read its body and have it answered, as long as its client waits.
@@ -291,6 +321,7 @@ def _log_answer(
         "answered",
         extra={
             "request_id": request_id,
+            "trace_id": trace_id_of(CURRENT.get()) or None,
             "method": head.method,
             "path": head.path,
             "status": status,

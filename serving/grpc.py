@@ -27,6 +27,7 @@ from serving.model import Answered
 from serving.rendering import failures, shown_error
 from serving.scheduling.admission import Admission
 from serving.settings import ServerSettings
+from serving.tracing import REQUEST_ID_KEY, TRACING, trace_id_of
 
 IDENTITY_ONLY = 1
 """gRPC's bit set of compressions: what a client compresses would be inflated before it is counted,
@@ -64,6 +65,7 @@ class Servicer(InferenceServicer):
         started = time.perf_counter()
         known = ""
         answered: Answered | None = None
+        span = None
         size_bytes = request.ByteSize()
         admitted = False
         try:
@@ -74,17 +76,25 @@ class Servicer(InferenceServicer):
             self._admission.enter(size_bytes)
             admitted = True
             headers = dict(context.invocation_metadata())
+            named = {"vision.model": known, REQUEST_ID_KEY: headers.get("x-request-id", "")}
+            span = TRACING.begin(ROUTE, headers, named)
             answer = await served.answer(served.read_grpc(request), headers)
             response = served.write_grpc(answer)
             answered = cast(Answered, answer.answered)
             elapsed = time.perf_counter() - started
             sizes = Sizes(answered.instances, size_bytes, response.ByteSize())
             code, revision = StatusCode.OK.name, answered.revision
-            TALLY.count_answer(known, revision, PROTOCOL, ROUTE, code, elapsed, sizes)
+            trace_id = trace_id_of(span)
+            TALLY.count_answer(known, revision, PROTOCOL, ROUTE, code, elapsed, sizes, trace_id)
+            if span is not None:
+                TRACING.end(span, {"vision.revision": revision})
             return response
         except Exception as error:
             shown = shown_error(error)
             TALLY.count_failure(known, PROTOCOL, ROUTE, shown.grpc_status.name, shown.reason)
+            if span is not None:
+                failed = isinstance(shown, InternalError)
+                TRACING.end(span, {"error.type": shown.error_code}, failed)
             await refuse(context, error, ROUTE)
         finally:
             if admitted:

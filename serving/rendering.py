@@ -25,6 +25,7 @@ from serving.errors import (
 )
 from serving.logs import LogRateLimiter
 from serving.model import Reply, json_reply
+from serving.tracing import CURRENT, trace_id_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -90,6 +91,7 @@ def log_failure(
         exc_info=error if level == logging.ERROR else None,
         extra={
             "request_id": request_id or None,
+            "trace_id": trace_id_of(CURRENT.get()) or None,
             "method": method,
             "path": path[:200],
             "status": shown.status,

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from common.origins import (
     REQUEST_HEADERS,
     read_origins,
 )
+from common.otlp import MetricPush, is_switched_on
 from serving.connection import FirstHead
 from serving.edge import Edge
 from serving.errors import ForbiddenError, ModelNotFoundError
@@ -42,6 +44,7 @@ from serving.quota import cpu_quota
 from serving.rendering import RENDERED, render_error
 from serving.scheduling.admission import Admission
 from serving.settings import ServerSettings
+from serving.tracing import TRACING
 
 GC_THRESHOLD = 20_000
 """New objects between two collections, instead of 700: a request leaves no cycles behind."""
@@ -149,6 +152,7 @@ class VisionServer(ModelServer):
         options: KServe's arguments, as ``serving.arguments`` reads them.
         also_ready: asked whenever readiness is, beside every model's.
         heartbeat: ends the process where it hangs and no probe would find out.
+        service: what it is called in traces and pushed metrics, where OTEL_* say nothing.
     """
 
     def __init__(
@@ -157,6 +161,7 @@ class VisionServer(ModelServer):
         options: argparse.Namespace,
         also_ready: HealthCheck | None = None,
         heartbeat: Heartbeat | None = None,
+        service: str = "vision",
     ) -> None:
         super().__init__(
             http_port=options.http_port,
@@ -176,6 +181,7 @@ class VisionServer(ModelServer):
         self.dataplane = ClosedDataPlane(self.registered_models, also_ready)
         self.model_repository_extension = ClosedRepository(self.registered_models)
         self._heartbeat = heartbeat
+        self._service = service
         self._grpc_edge: GrpcServer | None = None
         self.models: Sequence[ServedModel] = ()
 
@@ -216,7 +222,17 @@ class VisionServer(ModelServer):
         gc.set_threshold(GC_THRESHOLD)
         # KServe chooses uvloop for workers alone; its sockets cost half of asyncio's.
         run = asyncio.run if self.event_loop == "asyncio" else uvloop.run
-        run(self.serve())
+        TRACING.start(self._service, os.environ)
+        push = None
+        if is_switched_on("metrics", os.environ):
+            push = MetricPush(self._service, os.environ)
+        try:
+            run(self.serve())
+        finally:
+            # When the last request is answered, so that nothing of what was counted is lost.
+            TRACING.stop()
+            if push is not None:
+                push.stop()
 
     async def serve(self) -> None:
         """Run all servers until they have stopped."""

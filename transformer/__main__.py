@@ -72,7 +72,7 @@ def main() -> int:
         return 1
     also_ready = hop.is_ready if options.enable_predictor_health_check else None
     kserve_application.add_middleware(FrontPage, models=[model.name for model in models])
-    VisionServer(settings, options, also_ready).start(models)
+    VisionServer(settings, options, also_ready, service="vision-transformer").start(models)
     return 0
 
 

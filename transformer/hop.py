@@ -39,6 +39,7 @@ from serving.errors import (
     UnavailableError,
 )
 from serving.model import CONTRACT_DIGEST, Answered
+from serving.tracing import CURRENT, TRACING, left_out, trace_id_of
 from serving.v2_client import InferResponse, read_infer_response, write_infer_request
 from transformer.metrics import TALLY
 
@@ -123,7 +124,8 @@ class ClientSettings:
 def headers_of_all(headers: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
     """What is forwarded of requests that share a call: a single one's headers as they are.
 
-    A trace cannot have several parents, so of several only the request ids go on.
+    A trace cannot have several parents, so of several only the request ids go on, and that nothing
+    is recorded, where the first one says so: where something is, the call has a span of its own.
     """
     if len(headers) == 1:
         return headers[0]
@@ -134,7 +136,7 @@ def headers_of_all(headers: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
         if len(longer) > MAX_REQUEST_ID_CHARACTERS:
             break
         named = longer
-    return {"x-request-id": named}
+    return {"x-request-id": named, **left_out(headers[0])}
 
 
 class _Reply(NamedTuple):
@@ -234,6 +236,11 @@ class PredictorClient:
             if FORWARDABLE.fullmatch(headers.get(name, "")):
                 sent[name] = headers[name]
         started = time.perf_counter()
+        parent = CURRENT.get()
+        span = None
+        if parent is not None:
+            span = TRACING.open("hop", parent, {"vision.model": model}, is_call=True)
+            TRACING.name_in(sent, span)
         try:
             reply = await self._ask("POST", f"/v2/models/{quote(model, safe='')}/infer", body, sent)
             if reply.status != HTTPStatus.OK:
@@ -241,9 +248,13 @@ class PredictorClient:
             outputs, answered = _read(reply, contract, rows)
         except ServingError as error:
             TALLY.count_failed_call(model, error.error_code)
+            if span is not None:
+                TRACING.end(span, {"error.type": error.error_code}, failed=True)
             raise
         seconds = time.perf_counter() - started
-        TALLY.count_call(model, answered.revision, seconds)
+        TALLY.count_call(model, answered.revision, seconds, trace_id_of(span))
+        if span is not None:
+            TRACING.end(span, {"vision.revision": answered.revision})
         return outputs, answered
 
     async def close(self) -> None:

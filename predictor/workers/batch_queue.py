@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from predictor.engines import Arrays
 from serving.errors import DeadlineExceededError
+from serving.tracing import CURRENT
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from predictor.workers.pool import WorkerPool
 
 Run = Callable[[NDArray[Any]], Arrays]
@@ -37,11 +40,16 @@ NEWEST_WEIGHT = 0.2
 
 @dataclass(eq=False)
 class Chunk:
-    """Rows of one request, at most as many as a batch holds."""
+    """Rows of one request, at most as many as a batch holds.
+
+    Attributes:
+        span: of the request, where it is recorded.
+    """
 
     rows: NDArray[Any]
     arrived: float
     future: asyncio.Future[Arrays]
+    span: Span | None = None
 
 
 @dataclass(eq=False)
@@ -144,9 +152,9 @@ class BatchQueue:
             DeadlineExceededError: it has waited, or been computed, too long.
             Exception: what the engine raised.
         """
-        loop, now = asyncio.get_running_loop(), time.monotonic()
+        loop, now, span = asyncio.get_running_loop(), time.monotonic(), CURRENT.get()
         chunks = [
-            Chunk(batch[start : start + self.max_instances], now, loop.create_future())
+            Chunk(batch[start : start + self.max_instances], now, loop.create_future(), span)
             for start in range(0, len(batch), self.max_instances)
         ]
         self._pool.add(self, chunks)

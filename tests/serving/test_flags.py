@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,16 @@ def test_every_argument_that_works_is_tried() -> None:
 
 @contextmanager
 def serving(
-    log: Path, arguments: Sequence[str], port: int, verify: ssl.SSLContext | bool = True
+    log: Path,
+    arguments: Sequence[str],
+    port: int,
+    verify: ssl.SSLContext | bool = True,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[httpx.Client]:
-    """A server, and a client of it; its output goes to ``log``."""
+    """A server with ``more`` in its environment, and a client of it; its output goes to ``log``."""
     command = [sys.executable, "-m", "tests.serving.serve", *arguments]
     environment = {**os.environ, "VISION_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
+    environment |= more or {}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     scheme = "http" if verify is True else "https"

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from serving.metrics import BATCHES
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
+from serving.tracing import CURRENT, TRACING, trace_id_of
 from serving.v2 import NUMPY_TYPES, write_infer_response
 from transformer.frames import framing_for
 from transformer.grey_png import grey_png
@@ -32,8 +33,12 @@ from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
 from transformer.pictures.polarity import Polarity
 from transformer.pictures.preprocess import GreyTable, Prepared, prepare_subjects
 from transformer.pictures.shown import shown_pictures
+from transformer.pictures.traced_batch import TracedBatch
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 INLINE_BYTES = 16 << 10
 """Plain pictures up to this many bytes together are decoded on the event loop, at about 35 µs
@@ -76,10 +81,17 @@ class Looked(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One request's share of a call to the predictor."""
+    """One request's share of a call to the predictor.
+
+    Attributes:
+        span: of the request, where it is recorded.
+        arrived: at the batcher, by ``time.perf_counter``.
+    """
 
     items: list[Prepared | Plain]
     headers: Mapping[str, str]
+    span: Span | None = None
+    arrived: float = 0.0
 
 
 class Share(NamedTuple):
@@ -192,7 +204,12 @@ class PictureModel(RemoteModel):
     ) -> Batch:
         started = time.perf_counter()
         batch = await self._decode(payload)
-        self._decode_seconds.observe(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        span = CURRENT.get()
+        self._decode_seconds.observe(seconds, trace_id_of(span))
+        if span is not None:
+            size = {"vision.instances": len(batch.items), "vision.pixels": batch.pixels}
+            TRACING.record("decode", span, seconds, size)
         return batch
 
     async def _decode(self, payload: Payload) -> Batch:
@@ -320,7 +337,9 @@ class PictureModel(RemoteModel):
     ) -> Answer:
         count = len(payload.items)
         share = await self._batcher.submit(
-            Call(payload.items, headers or {}), count, count * self._instance_bytes
+            Call(payload.items, headers or {}, CURRENT.get(), time.perf_counter()),
+            count,
+            count * self._instance_bytes,
         )
         shown = None
         if payload.payload.options.shown:
@@ -335,7 +354,12 @@ class PictureModel(RemoteModel):
         items = [item for call in calls for item in call.items]
         batch, polarities = assemble(items, self._spec, self._table)
         headers = headers_of_all([call.headers for call in calls])
-        outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
+        traced = TracedBatch(calls, len(items)) if TRACING.is_on else None
+        try:
+            outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
+        finally:
+            if traced is not None:
+                traced.end()
         self._policy.observe(answered.digest)
         self._batcher.limits = self._policy.limits
         shares = []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from serving.model import Answered, HttpRequest, Reply, json_reply
+from serving.tracing import CURRENT, TRACING, trace_id_of
 from serving.v2 import write_infer_response
 from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
@@ -134,7 +135,11 @@ class SegmentationModel(RemoteModel):
     ) -> Opened:
         started = time.perf_counter()
         opened = await self._off_loop(self._open, payload)
-        self._decode_seconds.observe(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        span = CURRENT.get()
+        self._decode_seconds.observe(seconds, trace_id_of(span))
+        if span is not None:
+            TRACING.record("decode", span, seconds)
         return opened
 
     def _open(self, payload: Payload) -> Opened:
