@@ -69,6 +69,8 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     shutil.copytree(SHIPPED, root, dirs_exist_ok=True)
     good = open_revision(root, MODEL, "2")
+    # Written apart: what comes after the newest shipped revision would have to accept its contract.
+    own = tmp_path_factory.mktemp("own")
     # A program and golden answers belong to the weights that they were made from.
     card = replace(good.card, exports=(), golden=None)
     torch.manual_seed(0)
@@ -77,8 +79,9 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: (torch.randn_like(tensor) * tensor.std() if tensor.ndim > 1 else tensor).contiguous()
         for name, tensor in load(good.read_weights()).items()
     }
-    write_revision(root, replace(card, revision=RUINED), save(weights))
-    write_revision(root, replace(card, revision=BROKEN), save({"x": torch.zeros(1)}))
+    write_revision(own, replace(card, revision=RUINED), save(weights))
+    write_revision(own, replace(card, revision=BROKEN), save({"x": torch.zeros(1)}))
+    shutil.copytree(own, root, dirs_exist_ok=True)
     return root
 
 

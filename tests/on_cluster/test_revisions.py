@@ -1,0 +1,17 @@
+"""Without a cluster: the revisions that the tests on one need can be made from the shipped ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artifact import open_revision
+from tests.conftest import SHIPPED
+from tests.on_cluster.conftest import BROKEN, MODEL, RUINED
+
+
+def test_the_tests_own_revisions_stand_beside_every_shipped_one(cards: Path) -> None:
+    stable = open_revision(cards, MODEL, "1")
+    for revision in (RUINED, BROKEN):
+        assert open_revision(cards, MODEL, revision).card.contract == stable.card.contract
+    shipped = {folder.name for folder in (SHIPPED / MODEL).iterdir()}
+    assert {folder.name for folder in (cards / MODEL).iterdir()} == {RUINED, BROKEN, *shipped}
