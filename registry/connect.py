@@ -8,6 +8,7 @@ from registry.opening import open_store
 from registry.revisions import Registry
 from registry.settings import RegistrySettings
 from registry.signing import Signer, Verifier
+from registry.verified import VerifiedPoint
 
 
 def connect(settings: RegistrySettings, by: str) -> Registry:
@@ -23,4 +24,5 @@ def connect(settings: RegistrySettings, by: str) -> Registry:
     signer = None if settings.registry_key is None else Signer.read(settings.registry_key)
     trusted = settings.trusted_keys
     verifier = Verifier.read(trusted) if trusted else None
-    return Registry(store, History(store, signer, verifier), by)
+    point = VerifiedPoint.of(store.url, verifier.fingerprints) if verifier else None
+    return Registry(store, History(store, signer, verifier, point), by)

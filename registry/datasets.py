@@ -15,7 +15,7 @@ then adds or refuses here.
 
     data/<name>/parts/<digest>.npz       the pictures, in the order of their digests
     data/<name>/versions/<digest>.json   parts, classes and counts
-    data/<name>/reports/<digest>/…       of what arrived with that digest, refused or not
+    data/<name>/reports/<digest>/…       of what arrived, refused or not; the history names it
 
 Objects are created, never changed; the history says which version came when, by whom, and why.
 """
@@ -125,6 +125,7 @@ class Datasets:
     """Of one registry: its store, its history, and who is named there."""
 
     def __init__(self, registry: Registry) -> None:
+        self.registry = registry
         self._store = registry.store
         self._history = registry.history
         self._by = registry.by
@@ -168,12 +169,14 @@ class Datasets:
         split: str = "",
         arrived: str = "",
         why: str = "",
+        report: str = "",
     ) -> Version:
         """Append a part; the same one again changes nothing.
 
         Args:
             split: ``train`` or ``heldout`` for all of it; empty: ``HELD_OUT_SHARE`` is held out.
             arrived: digest of what it was made from; its own where it came as it is.
+            report: as ``keep_report`` gave it.
 
         Returns:
             the version that ends with it, or has had it already.
@@ -208,6 +211,7 @@ class Datasets:
                 "arrived": part.arrived,
                 "images": len(samples),
                 "heldout": int(chosen.sum()),
+                "report": report,
             }
 
             def check(entries: Sequence[Entry], seen: Version | None = before) -> None:
@@ -222,12 +226,15 @@ class Datasets:
                 return after
         raise ConflictError(f"{name}: others add parts without a pause")
 
-    def refuse(self, name: str, arrived: str, refusals: Sequence[str], why: str = "") -> Entry:
+    def refuse(
+        self, name: str, arrived: str, refusals: Sequence[str], why: str = "", report: str = ""
+    ) -> Entry:
         """Write down that something came and was not taken, once for the same reasons."""
         _check_name(name)
-        details = {"data": name, "arrived": arrived, "refusals": list(refusals)}
+        told = {"data": name, "arrived": arrived, "refusals": list(refusals)}
+        details = told | {"report": report}
         for entry in _of(self._history.entries(), name, Action.DATA_REFUSED):
-            if entry.details == details:
+            if {key: entry.details.get(key) for key in told} == told:
                 return entry
         return self._history.append(
             Event(Action.DATA_REFUSED, self._by, why=why or "; ".join(refusals), details=details)
@@ -266,29 +273,37 @@ class Datasets:
         """
         return len(self.open(version))
 
-    def keep_report(self, name: str, arrived: str, files: Mapping[str, bytes]) -> str:
-        """Put the files of a report beside the part; those that are there stay. Returns its URL."""
+    def keep_report(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Put the files of a report beside the parts. Returns what it is found by: its digest."""
         _check_name(name)
-        folder = _report_folder(name, arrived)
+        digests = {file: hashlib.sha256(data).hexdigest() for file, data in sorted(files.items())}
+        found = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
         for file, data in files.items():
             with contextlib.suppress(ExistsError):
-                self._store.create(f"{folder}/{file}", data)
-        return f"{self._store.url}/{folder}"
+                self._store.create(f"{DATA}/{name}/reports/{found}/{file}", data)
+        return f"sha256:{found}"
 
-    def report(self, name: str, arrived: str) -> dict[str, bytes]:
-        """The files of a report.
+    def report(self, name: str, digest: str = "") -> dict[str, bytes]:
+        """The files of the newest report about a part.
+
+        Args:
+            digest: of the part, or of what arrived, as it begins; empty for the newest of all.
 
         Raises:
             NotFoundError: there is none.
         """
-        folder = _report_folder(name, arrived)
-        files = {
-            key.removeprefix(f"{folder}/"): self._store.read(key).data
-            for key in self._store.keys(f"{folder}/")
-        }
-        if not files:
-            raise NotFoundError(f"there is no report of {name} about {arrived}")
-        return files
+        begins = digest.removeprefix("sha256:")
+        for entry in reversed(self.entries(name)):
+            told = (str(entry.details.get(key, "")) for key in ("part", "arrived"))
+            if not any(_hex(one).startswith(begins) for one in told):
+                continue
+            if report := str(entry.details.get("report", "")):
+                folder = f"{DATA}/{name}/reports/{_hex(report)}/"
+                return {
+                    key.removeprefix(folder): self._store.read(key).data
+                    for key in self._store.keys(folder)
+                }
+        raise NotFoundError(f"{name} has no report about {digest or 'anything'}")
 
     def _samples(self, name: str, part: Part) -> Samples:
         key = _part_key(name, part.digest)
@@ -357,10 +372,6 @@ def _part_key(name: str, digest: str) -> str:
 
 def _version_key(name: str, digest: str) -> str:
     return f"{DATA}/{name}/versions/{_hex(digest)}.json"
-
-
-def _report_folder(name: str, arrived: str) -> str:
-    return f"{DATA}/{name}/reports/{_hex(arrived)}"
 
 
 def _hex(digest: str) -> str:

@@ -16,6 +16,10 @@ BEGINNING = "sha256:" + "0" * 64
 """What stands in place of the digest of the entry before the first."""
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+"""What digests are of."""
+
+
 class Action(str, Enum):
     """What an entry tells of."""
 
@@ -92,8 +96,7 @@ class Entry(Event):
         """``sha256:`` and the hash of all but key and signature, as canonical JSON."""
         told = self.as_json()
         del told["key"], told["signature"]
-        canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+        return "sha256:" + hashlib.sha256(CANONICAL.encode(told).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

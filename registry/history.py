@@ -20,6 +20,7 @@ from registry.entry import BEGINNING, Entry, Event
 from registry.errors import ConflictError, DamagedError, ExistsError, NotFoundError, RegistryError
 from registry.objects import ObjectStore
 from registry.signing import Signer, Verifier
+from registry.verified import Point, VerifiedPoint
 
 HEAD = "history/head.json"
 PACK = 512
@@ -40,15 +41,22 @@ class History:
     Args:
         signer: signs what is appended; None leaves it unsigned.
         verifier: what is read must be signed by one of its keys; None takes anything.
+        verified: how far that was checked before; None checks everything.
     """
 
     def __init__(
-        self, store: ObjectStore, signer: Signer | None = None, verifier: Verifier | None = None
+        self,
+        store: ObjectStore,
+        signer: Signer | None = None,
+        verifier: Verifier | None = None,
+        verified: VerifiedPoint | None = None,
     ) -> None:
         self._store = store
         self._signer = signer
         self._verifier = verifier
+        self._verified = verified
         self._entries: list[Entry] = []
+        self._signed = 0  # of them, whose signatures are good
 
     def entries(self) -> list[Entry]:
         """All of them, in order, every link checked.
@@ -63,6 +71,7 @@ class History:
         with contextlib.suppress(NotFoundError):
             while True:
                 self._take([self._find(len(self._entries) + 1)])
+        self._check_signatures()
         return self._entries.copy()
 
     def append(self, event: Event, check: Check | None = None) -> Entry:
@@ -80,6 +89,7 @@ class History:
             number, digest, etag = self._head()
             if check is not None:
                 self._read_to(number)
+                self._check_signatures()
                 try:
                     check(self._entries[:number])
                 except RegistryError:
@@ -166,9 +176,22 @@ class History:
                 raise DamagedError(
                     f"{self._store.url}: entry {entry.number} does not follow the one before it"
                 )
-            if self._verifier is not None:
-                self._verifier.check(entry)
             self._entries.append(entry)
+
+    def _check_signatures(self) -> None:
+        """Of what was read since they were last checked."""
+        if self._verifier is None or self._signed == len(self._entries):
+            return
+        if self._verified is not None and not self._signed:
+            number, digest = self._verified.read()
+            if 0 < number <= len(self._entries) and self._entries[number - 1].digest == digest:
+                self._signed = number
+        before = self._signed
+        for entry in self._entries[before:]:
+            self._verifier.check(entry)
+        self._signed = len(self._entries)
+        if self._verified is not None and self._signed > before:
+            self._verified.write(Point(self._signed, self._entries[-1].digest))
 
     def _read_pack(self, pack: int) -> list[Entry]:
         key = _pack_key(pack)

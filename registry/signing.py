@@ -68,6 +68,11 @@ class Verifier:
             keys.append(key)
         return cls(keys)
 
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the keys."""
+        return list(self._keys)
+
     def check(self, entry: Entry) -> None:
         """Raises DamagedError: the entry is not signed by one of the keys."""
         key = self._keys.get(entry.key)

@@ -133,7 +133,21 @@ def test_what_is_not_there(datasets: Datasets) -> None:
         with pytest.raises(NotFoundError, match="version begins"):
             datasets.version("clothes", digest)
     with pytest.raises(NotFoundError, match="no report"):
-        datasets.report("clothes", "sha256:1")
+        datasets.report("clothes")
+
+
+def test_a_report_is_found_by_what_it_is_about(datasets: Datasets) -> None:
+    kept = datasets.keep_report("clothes", {"report.md": b"good"})
+    assert datasets.keep_report("clothes", {"report.md": b"good"}) == kept
+    part = pictures(9, 1)
+    datasets.add("clothes", part, report=kept)
+    arrived = "sha256:" + "7" * 64
+    datasets.refuse(
+        "clothes", arrived, ["bad"], report=datasets.keep_report("clothes", {"a": b"b"})
+    )
+    assert datasets.report("clothes") == {"a": b"b"}
+    assert datasets.report("clothes", "7777") == {"a": b"b"}
+    assert datasets.report("clothes", part.digest) == {"report.md": b"good"}
 
 
 @pytest.mark.parametrize("kind", ["parts", "versions"])

@@ -15,6 +15,7 @@ from registry.folder import FolderStore
 from registry.history import HEAD, History
 from registry.objects import ObjectStore
 from registry.signing import Signer, Verifier, make_key
+from registry.verified import Point, VerifiedPoint
 
 
 def event(number: int = 1, by: str = "ada") -> Event:
@@ -207,6 +208,53 @@ def test_a_signature_is_of_one_entry_and_one_key(tmp_path: Path) -> None:
             mine.check(wrong)
     with pytest.raises(DamagedError, match="is not trusted"):
         Verifier.read([tmp_path / "other.pub"]).check(entry)
+
+
+def test_signatures_that_were_good_are_not_checked_again(
+    folder: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer, verifier = Signer.read(_key(tmp_path / "a.pem")), Verifier.read([tmp_path / "a.pub"])
+    checked: list[int] = []
+    real = Verifier.check
+
+    def check(self: Verifier, entry: Entry) -> None:
+        checked.append(entry.number)
+        real(self, entry)
+
+    monkeypatch.setattr(Verifier, "check", check)
+    point = VerifiedPoint(tmp_path / "cache" / "point.json")
+
+    def read() -> int:
+        checked.clear()
+        return len(History(folder, verifier=verifier, verified=point).entries())
+
+    for number in range(5):
+        History(folder, signer).append(event(number))
+    assert (read(), checked) == (5, [1, 2, 3, 4, 5])
+    assert (read(), checked) == (5, [])
+    History(folder, signer).append(event(6))
+    assert (read(), checked) == (6, [6])
+    # A history that does not come by the digest is another one, or was made anew.
+    point.write(Point(6, "sha256:" + "1" * 64))
+    assert (read(), checked) == (6, [1, 2, 3, 4, 5, 6])
+    point.write(Point(9, "sha256:" + "1" * 64))
+    assert (read(), len(checked)) == (6, 6)
+    (tmp_path / "cache" / "point.json").write_text("nothing")
+    assert (read(), len(checked)) == (6, 6)
+    History(folder).append(event(7))
+    for _ in range(2):
+        with pytest.raises(DamagedError, match="entry 7 of the history is signed by nobody"):
+            read()
+
+
+def test_a_point_is_of_one_store_and_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    told = [("s3://a", ["1"]), ("s3://b", ["1"]), ("s3://a", ["2"]), ("s3://a", ["1", "2"])]
+    points = [VerifiedPoint.of(*one) for one in told]
+    assert len({vars(point)["_path"] for point in points if point}) == 4
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert VerifiedPoint.of("s3://a", []) is None
 
 
 def test_what_is_no_key(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from common.table import table
 from registry.connect import connect
 from registry.datasets import ALL, SPLITS, Datasets, Version
 from registry.errors import RegistryError
+from registry.revisions import Registry
 from registry.settings import RegistrySettings
 from training.arrival.arrive import arrive
-from training.arrival.check import Against
+from training.arrival.check import Rules
+from training.arrival.live import against_live
 from training.arrival.part import UnreadablePartError
 
 WRONG_ARGUMENTS, REFUSED = 2, 3
@@ -40,8 +42,8 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] | No
             RegistrySettings, os.environ if environment is None else environment
         )
         by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
-        datasets = Datasets(connect(settings, by))
-        document, text, status = COMMANDS[options.command](datasets, options)
+        registry = connect(settings, by)
+        document, text, status = COMMANDS[options.command](registry, options)
     except (RegistryError, ArtifactError, UnreadablePartError) as error:
         print(f"data {options.command}: {error}", file=sys.stderr)
         return error.status if isinstance(error, RegistryError) else 1
@@ -54,15 +56,17 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] | No
     return status
 
 
-def _add(datasets: Datasets, options: argparse.Namespace) -> Shown:
+def _add(registry: Registry, options: argparse.Namespace) -> Shown:
+    split = options.split or ""
     arrival = arrive(
-        datasets,
+        Datasets(registry),
         options.name,
         options.path,
-        Against(),
+        against_live(registry, options.name, options.model, options.models, options.tests, split),
         options.labels,
-        options.split or "",
+        split,
         options.why,
+        Rules(**{field.name: getattr(options, field.name) for field in fields(Rules)}),
     )
     version, report = arrival.version, arrival.report
     document = {
@@ -70,18 +74,32 @@ def _add(datasets: Datasets, options: argparse.Namespace) -> Shown:
         "new": arrival.is_new,
         "report": None if report is None else asdict(report),
     }
+    look = f"the report: vision data report {options.name}"
     if version is None:
         assert report is not None
-        lines = [f"{options.path} is refused:", *(f"- {reason}" for reason in report.refusals)]
+        reasons = (f"- {reason}" for reason in report.refusals)
+        lines = [f"{options.path} is refused:", *reasons, look]
         return document, "\n".join(lines), REFUSED
     if report is None:
         return document, f"{options.path} is in {version.identity} already: nothing changed", 0
     taken, left = sum(_sizes(version, [version.parts[-1].digest])), len(report.left_out)
-    lines = [f"{version.identity}: {taken} pictures more, {left} left out", *report.warnings]
+    lines = [f"{version.identity}: {taken} pictures more, {left} left out", *report.warnings, look]
     return document, "\n".join(lines), 0
 
 
-def _list(datasets: Datasets, options: argparse.Namespace) -> Shown:
+def _report(registry: Registry, options: argparse.Namespace) -> Shown:
+    name, _, digest = options.name.partition("@")
+    files = Datasets(registry).report(name, digest)
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for file, data in files.items():
+            (options.folder / file).write_bytes(data)
+    told = json.loads(files["report.json"])
+    return told, files["report.md"].decode().rstrip(), 0
+
+
+def _list(registry: Registry, options: argparse.Namespace) -> Shown:
+    datasets = Datasets(registry)
     names = [name for name in datasets.names() if options.name in ("", name)]
     versions = [datasets.version(name) for name in names]
     head = ("data", "version", "parts", "classes", *SPLITS)
@@ -92,7 +110,8 @@ def _list(datasets: Datasets, options: argparse.Namespace) -> Shown:
     return [dict(zip(head, row, strict=True)) for row in rows], table(head, rows), 0
 
 
-def _show(datasets: Datasets, options: argparse.Namespace) -> Shown:
+def _show(registry: Registry, options: argparse.Namespace) -> Shown:
+    datasets = Datasets(registry)
     version = _version(datasets, options)
     told = [entry.as_json() for entry in datasets.entries(version.name)]
     document = json.loads(version.to_json()) | {
@@ -109,14 +128,16 @@ def _show(datasets: Datasets, options: argparse.Namespace) -> Shown:
     return document, "\n".join(lines), 0
 
 
-def _verify(datasets: Datasets, options: argparse.Namespace) -> Shown:
+def _verify(registry: Registry, options: argparse.Namespace) -> Shown:
+    datasets = Datasets(registry)
     version = _version(datasets, options)
     count = datasets.verify(version)
     found = {"version": version.identity, "parts": len(version.parts), "images": count}
     return found, f"{count} pictures in {len(version.parts)} parts: every byte as it was added", 0
 
 
-def _pull(datasets: Datasets, options: argparse.Namespace) -> Shown:
+def _pull(registry: Registry, options: argparse.Namespace) -> Shown:
+    datasets = Datasets(registry)
     version = _version(datasets, options)
     samples = datasets.open(version, options.split or ALL)
     if isinstance(samples.images, tuple):
@@ -161,6 +182,20 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("path", type=Path, help="folder of classes, .npz, .parquet, IDX file")
     adding.add_argument("--labels", type=Path, help="file of the labels: .csv, .json, IDX")
     adding.add_argument("--split", choices=SPLITS, help="all of it; default: a tenth is held out")
+    adding.add_argument("--model", default="", help="NAME or NAME/REVISION that it is for")
+    adding.add_argument("--models", type=Path, default=Path("models"), metavar="FOLDER")
+    adding.add_argument("--tests", default="", help="pinned: registry:NAME[@DIGEST] or .npz")
+    for field in fields(Rules):
+        adding.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=float,
+            default=field.default,
+            metavar="SHARE",
+            help=f"of a part that is taken ({field.default:g})",
+        )
+    reporting = add("report", "what was found about a part; also --folder for its pictures")
+    reporting.add_argument("name", metavar="NAME[@DIGEST]", help="of a part (the newest)")
+    reporting.add_argument("--folder", type=Path, help="write its files there")
     listing = add("list", "data sets and their newest versions")
     listing.add_argument("name", nargs="?", default="")
     for name, about in (
@@ -176,11 +211,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-COMMANDS: dict[str, Callable[[Datasets, argparse.Namespace], Shown]] = {
+COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
     "add": _add,
     "list": _list,
     "show": _show,
     "verify": _verify,
+    "report": _report,
     "pull": _pull,
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.datasets import Datasets, Version
 from training.arrival.check import Against, ArrivalReport, Rules, check
 from training.arrival.reading import read_part
+from training.arrival.report import files_of
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,15 @@ def arrive(
     if before is not None and any(arrived in (p.arrived, p.digest) for p in before.parts):
         return Arrival(before, None, False)
     if before is not None and against.before is None:
-        against = Against(datasets.open(before), against.tests, against.classes)
+        against = replace(against, before=datasets.open(before))
     report = check(part, against, rules)
+    kept_report = datasets.keep_report(name, files_of(report, part, f"{path.name}, for {name}"))
     if not report.accepted:
-        datasets.refuse(name, report.arrived, report.refusals, why)
+        datasets.refuse(name, report.arrived, report.refusals, why, kept_report)
         return Arrival(None, report, False)
     kept = part.chosen([i for i in range(len(part)) if i not in report.left_out])
     earlier = () if before is None else before.classes
     classes = against.classes or (*earlier, *(part.classes or sorted(set(part.labels))))
     samples = kept.samples(tuple(dict.fromkeys(classes)))
-    version = datasets.add(name, samples, split, report.arrived, why)
+    version = datasets.add(name, samples, split, report.arrived, why, kept_report)
     return Arrival(version, report, True)

@@ -41,6 +41,8 @@ def test_from_a_part_to_a_file(run: Run, npz: Callable[..., Path], tmp_path: Pat
     assert document["classes"] == list(CLASSES)
     named = f"clothes@{document['digest'][7:19]}"
     assert "200 pictures in 1 parts" in run("verify", named)
+    assert "# part.npz, for clothes" in run("report", "clothes", "--folder", tmp_path / "report")
+    assert (tmp_path / "report" / "classes.png").is_file()
     run("pull", named, tmp_path / "tests.npz", "--split", "heldout")
     assert len(load_labelled(str(tmp_path / "tests.npz"), "clothes")) == 16
 
