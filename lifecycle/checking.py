@@ -10,7 +10,9 @@ from lifecycle.fitting import check_trainable
 from lifecycle.found import Found
 from lifecycle.place import Place
 from lifecycle.run import Run
+from predictor.loading import load
 from registry.datasets import ALL
+from training.arrival.answers import answers_of
 from training.arrival.arrive import arrive
 from training.arrival.check import Against
 from training.arrival.part import UnreadablePartError
@@ -28,8 +30,14 @@ def check(place: Place, run: Run) -> Found:
         return Found(f"anew with all data: {run.arrival.why}", {"part": ""})
     path = place.inbox.fetch(run.arrival.part, place.folder(run.id))
     labels = _labels_of(path)
-    classes = place.card(run.model).contract.labels
-    against = Against(tests=place.datasets.open(tests, ALL), classes=classes)
+    live = place.pulled(run.model, place.live(run.model))
+    classes = live.card.contract.labels
+    against = Against(
+        tests=place.datasets.open(tests, ALL),
+        classes=classes,
+        ask=answers_of(load(live)),
+        name=live.card.identity,
+    )
     try:
         arrival = arrive(place.datasets, run.model, path, against, labels, why=f"run {run.id}")
         if arrival.version is None:

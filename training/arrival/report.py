@@ -52,8 +52,8 @@ def _text(
             (name, *(str(f.get(key, "")) for key in ("before", "now", "distance")), f"{f['p']:.2g}")
             for name, f in drift.items()
         ]
-        head = ("", "before", "now", "distance", "p")
-        lines += ["## Beside the version before", "", *_table(head, figures), ""]
+        named = ("", "before", "now", "distance", "p")
+        lines += ["## Beside the version before", "", *_table(named, figures), ""]
     if found := report.figures.get("mislabelled"):
         share = "not known" if found["share"] is None else f"{found['share']:.1%}"
         lines += [
@@ -65,9 +65,9 @@ def _text(
             "",
         ]
     if doubtful:
-        named = [(part.names[place], part.labels[place], why) for place, _, why in doubtful]
+        doubts = [(part.names[place], part.labels[place], why) for place, _, why in doubtful]
         lines += ["## Left out, or doubtful", "", "![Pictures](doubtful.png)", ""]
-        lines += [*_table(("picture", "label", "why"), named), ""]
+        lines += [*_table(("picture", "label", "why"), doubts), ""]
     return "\n".join(lines)
 
 
