@@ -32,7 +32,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 .DEFAULT_GOAL := help
 .PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster overlay pack cards \
-  registry data watch lifecycle backup restore canary status promote rollback history rollout
+  registry data watch lifecycle backup restore drill canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -154,6 +154,9 @@ backup:  ## registry, accounts and NAMESPACE's objects to VISION_BACKUPS; ARGS=l
 
 restore:  ## the newest backup, or BACKUP=id, where nothing is
 	@$(call vision,disaster) restore $(call option,namespace,$(NAMESPACE)) $(BACKUP) $(ARGS)
+
+drill:  ## destroy, restore and compare on this machine: RPO and RTO; ARGS=--all
+	@$(call vision,training,transformer predictor) drill $(ARGS)
 
 canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
 	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)
