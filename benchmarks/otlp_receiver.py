@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, BinaryIO
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -104,6 +104,14 @@ def _values(attributes: Sequence[Any]) -> dict[str, Any]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in attributes}
 
 
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The parts of a chunked body (RFC 9112, section 7.1)."""
+    while size := int(stream.readline(), 16):
+        yield stream.read(size)
+        stream.readline()
+    stream.readline()
+
+
 @contextmanager
 def receiver() -> Iterator[tuple[str, Received]]:
     """Listen on a free port; gives the URL for ``OTEL_EXPORTER_OTLP_ENDPOINT``, and what comes."""
@@ -111,7 +119,10 @@ def receiver() -> Iterator[tuple[str, Received]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = self.headers.get("content-length")
+            # Envoy says no length: it sends chunks.
+            parts = [self.rfile.read(int(length))] if length else list(_chunks(self.rfile))
+            body = b"".join(parts)
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             traces = self.path == "/v1/traces"

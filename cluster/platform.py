@@ -43,6 +43,10 @@ NETWORK = {
 }
 """config-network: the way in, and that pods are reached directly."""
 
+OBSERVABILITY = {"metrics-protocol": "prometheus", "request-metrics-protocol": "prometheus"}
+"""config-observability: metrics of Knative itself, and of requests in every queue-proxy, which are
+off from 1.19 on."""
+
 CONTAINER_DRIVERS = ("docker", "podman")
 MACHINE_DRIVERS = {"kvm2": "virsh", "qemu2": "qemu-system-x86_64", "vfkit": "vfkit"}
 
@@ -190,6 +194,7 @@ def configure_knative() -> None:
         ("config-network", NETWORK),
         ("config-domain", {DOMAIN: ""}),
         ("config-features", FEATURES),
+        ("config-observability", OBSERVABILITY),
     ):
         patch_configmap("knative-serving", name, data)
 

@@ -8,12 +8,14 @@ import os
 import sys
 
 import uvloop
+from prometheus_client import start_http_server
 
 from accounts.database import Database, open_database
 from accounts.house import open_house
 from accounts.mirror import MirrorError, open_mirror
 from accounts.settings import EdgeSettings
 from common.logs import configure_logging
+from common.otlp import MetricPush, is_switched_on
 from common.settings import SettingError, read_settings
 from edge.server import serve
 from edge.tries import TryLimits
@@ -24,6 +26,9 @@ MAX_DAYS_OF_MONTH = 31
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__)
     parser.add_argument("--address", default="0.0.0.0:9000", help="where Envoy asks")
+    parser.add_argument(
+        "--metrics-address", default="", help="where Prometheus asks, host:port; empty: nowhere"
+    )
     options = parser.parse_args()
     configure_logging()
     try:
@@ -44,8 +49,31 @@ def main() -> int:
     if tries.per_address:
         with Database(engine, mirror).write() as session:
             open_house(session, tries.in_all * MAX_DAYS_OF_MONTH)
-    uvloop.run(serve(engine, options.address, settings.account_in_flight, tries, mirror))
+    try:
+        listen_for_metrics(options.metrics_address)
+    except (OSError, ValueError) as error:
+        logging.getLogger("edge").error("--metrics-address=%s: %s", options.metrics_address, error)
+        return 1
+    push = None
+    if is_switched_on("metrics", os.environ):
+        push = MetricPush("vision-edge", os.environ)
+    try:
+        uvloop.run(serve(engine, options.address, settings.account_in_flight, tries, mirror))
+    finally:
+        if push is not None:
+            push.stop()
     return 0
+
+
+def listen_for_metrics(address: str) -> None:
+    """Answer ``GET /metrics`` there, in a thread; nowhere where the address is empty.
+
+    Raises:
+        OSError, ValueError: the address is taken, or is none.
+    """
+    if address:
+        host, _, port = address.rpartition(":")
+        start_http_server(int(port), host)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from edge.directory import Directory
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, Metered
+from edge.metrics import ALLOWED, TALLY
 from edge.records import Admitted, Intent, KeyRecord
 from edge.route import Route, find_route
 from edge.tries import MAX_AT_ONCE, Tries, Try, TryLimits
@@ -77,19 +78,24 @@ class Check:
         attributes = pb.CheckRequest.FromString(data).attributes
         http = attributes.request.http
         peer = attributes.source.address.socket_address.address
+        started = time.perf_counter()
+        outcome = ALLOWED
         try:
             return await self._decide(http.method, http.path, http.headers, peer)
         except DeniedError as denied:
+            outcome = denied.code
             return _denied(denied)
         except LedgerDownError:
+            outcome = "unavailable"
             return _denied(
-                DeniedError(
-                    503, "unavailable", "accounts do not answer; try again", {"retry-after": "1"}
-                )
+                DeniedError(503, outcome, "accounts do not answer; try again", {"retry-after": "1"})
             )
         except Exception:
             logger.exception("unexpected error")
-            return _denied(DeniedError(500, "internal", "internal error"))
+            outcome = "internal"
+            return _denied(DeniedError(500, outcome, "internal error"))
+        finally:
+            TALLY.count_check(outcome, time.perf_counter() - started)
 
     async def _decide(self, method: str, path: str, headers: Mapping[str, str], peer: str) -> bytes:
         # A protobuf map gives "" for what is not there.

@@ -17,6 +17,7 @@ from edge.directory import Directory
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
+from edge.metrics import TALLY
 from edge.records import Abandonment, Outcome
 
 CLIENT_GONE = 499
@@ -62,7 +63,9 @@ class Endings:
         allowance = self._directory.allowance(metered.family)
         if allowance is not None:
             allowance.closed(metered.request_id, metered.attempt_id, False)
-        ending = Abandonment(_outcome(metered, entry), metered.attempt_id, known is not None)
+        outcome = _outcome(metered, entry)
+        TALLY.count_outcome(metered, outcome, outcome.status)
+        ending = Abandonment(outcome, metered.attempt_id, known is not None)
         try:
             await self._ledger.abandon(ending)
         except LedgerDownError:

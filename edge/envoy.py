@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from common.origins import ALL
+from common.otlp import is_switched_on
 from common.ports import LOCAL_HOST
 
 CONFIGURATION = (
     Path(__file__).parent.parent / "manifests" / "components" / "accounts" / "envoy.yaml"
 )
 CORS = "envoy.filters.http.cors"
+OTLP = "otlp"
+"""The cluster of the collector of spans."""
 
 
 @dataclass(frozen=True)
 class EdgePorts:
-    """TCP ports on the loopback address; ``models`` is the transformer's."""
+    """TCP ports on the loopback address; ``models`` is the transformer's, ``metrics`` the check's,
+    and 0 for none.
+    """
 
     edge: int
     admin: int
     check: int
     console: int
     models: int
+    metrics: int = 0
 
 
 def local_configuration(
@@ -34,12 +41,14 @@ def local_configuration(
     host: str = LOCAL_HOST,
     path: Path = CONFIGURATION,
     origins: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The configuration at ``path`` with the edge on ``host`` and everything else on loopback.
 
     Args:
         host: the address that the edge listens on.
         origins: web origins whose pages may read the models' answers.
+        environment: whose ``OTEL_*`` may ask for spans of Envoy's.
     """
     document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     document["admin"]["address"] = _address(LOCAL_HOST, ports.admin)
@@ -58,7 +67,52 @@ def local_configuration(
         policy = route.get("typed_per_filter_config", {}).get(CORS)
         if policy is not None:
             policy["allow_origin_string_match"] = [_matcher(origin) for origin in origins]
+    if is_switched_on("traces", environment or {}):
+        _trace(listener, resources["clusters"], environment or {})
     return document
+
+
+def _trace(
+    listener: dict[str, Any], clusters: list[dict[str, Any]], environment: Mapping[str, str]
+) -> None:
+    """Have Envoy send spans to where the servers send theirs."""
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4318"
+    collector = urlsplit(
+        environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{endpoint.rstrip('/')}/v1/traces"
+    )
+    (chain,) = listener["filter_chains"]
+    (manager,) = chain["filters"]
+    manager["typed_config"]["tracing"] = {
+        "provider": {
+            "name": "envoy.tracers.opentelemetry",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+                "service_name": "vision-edge",
+                "http_service": {
+                    "http_uri": {"uri": collector.geturl(), "cluster": OTLP, "timeout": "1s"}
+                },
+            },
+        },
+        "random_sampling": {"value": _sampled_percent(environment)},
+    }
+    address = _address(collector.hostname or LOCAL_HOST, collector.port or 4318)
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    clusters.append(
+        {
+            "name": OTLP,
+            "type": "STRICT_DNS",
+            "connect_timeout": "1s",
+            "load_assignment": {"cluster_name": OTLP, "endpoints": endpoints},
+        }
+    )
+
+
+def _sampled_percent(environment: Mapping[str, str]) -> float:
+    """Of requests whose callers say nothing of traces."""
+    sampler = environment.get("OTEL_TRACES_SAMPLER", "parentbased_always_on")
+    if sampler.endswith("traceidratio"):
+        return 100 * float(environment.get("OTEL_TRACES_SAMPLER_ARG") or 1)
+    return 0.0 if sampler.endswith("always_off") else 100.0
 
 
 def _matcher(origin: str) -> dict[str, Any]:

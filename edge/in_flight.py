@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.metrics import TALLY
+
 LOST_SECONDS = 150.0
 """A request whose end is not heard of by then has ended: no route lets one last that long."""
 
@@ -52,6 +54,12 @@ class InFlight:
         self.max_per_account = max_per_account
         self._attempts: dict[int, Attempt] = {}
         self._shares: dict[str, Share] = {}
+        TALLY.watch_shares(self)
+
+    @property
+    def count(self) -> int:
+        """Requests under way."""
+        return len(self._attempts)
 
     def begin(
         self, account_id: str, attempt_id: int, now: float, others: Mapping[str, int] | None = None

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Engine
 from accounts.clock import now_ms
 from accounts.mirror import Mirror
 from edge.bookkeeping import admit, changed_rows, complete, find_keys
+from edge.metrics import TALLY
 from edge.records import (
     Abandonment,
     Admission,
@@ -71,6 +72,20 @@ class Ledger:
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
         self._connection: Connection | None = None
         self._waits_for_disk = True
+        self._asked: dict[asyncio.Future[Any], float] = {}
+        TALLY.watch_ledger(self)
+
+    @property
+    def waiting(self) -> int:
+        """Operations that have been asked for and are not done."""
+        return len(self._asked)
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago the oldest of them was asked for."""
+        for asked in list(self._asked.values()):
+            return time.monotonic() - asked
+        return 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -103,8 +118,16 @@ class Ledger:
     async def _ask(self, operation: Operation) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
+        self._asked[future] = asked = time.monotonic()
         self._queue.put((operation, future, loop))
-        return await future
+        outcome = "failed"
+        try:
+            answer = await future
+            outcome = "done"
+            return answer
+        finally:
+            del self._asked[future]
+            TALLY.ledger_seconds.labels(outcome).observe(time.monotonic() - asked)
 
     def _work(self) -> None:
         busy = False

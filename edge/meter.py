@@ -16,6 +16,7 @@ from edge.directory import Directory
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
+from edge.metrics import TALLY
 from edge.records import Completed, Outcome
 
 OWN_HEADERS = (
@@ -63,17 +64,22 @@ class Meter:
             metered = read_metered(text)
             outcome = _outcome(metered, headers)
             if outcome is None:
+                # Of no revision: what it is was not said.
+                TALLY.count_unclear(metered, 502)
                 logger.error("an answer of model %s does not say what it is", metered.model)
                 return _replaced(502, "bad_answer", "the model's answer is incomplete")
             try:
                 completed = await self._ledger.complete(outcome)
             except LedgerDownError:
+                TALLY.count_unclear(metered, 503)
                 return _replaced(503, "unavailable", "accounts do not answer; repeat the request")
             allowance = self._directory.allowance(metered.family)
             if allowance is not None:
                 billed = completed is Completed.BILLED
                 allowance.closed(metered.request_id, metered.attempt_id, billed)
-            if completed is Completed.WITHHELD:
+            withheld = completed is Completed.WITHHELD
+            TALLY.count_outcome(metered, outcome, 409 if withheld else outcome.status)
+            if withheld:
                 return _replaced(409, REUSED_CODE, REUSED_MESSAGE)
         return _passed(headers)
 

@@ -37,7 +37,9 @@ class Edge:
         self._environment = environment
         self._configuration = folder / "envoy.json"
         folder.mkdir(parents=True, exist_ok=True)
-        document = local_configuration(ports, host, origins=origins)
+        document = local_configuration(
+            ports, host, origins=origins, environment={**os.environ, **environment}
+        )
         self._configuration.write_text(json.dumps(document), encoding="utf-8")
 
     def start(self, name: str) -> None:
@@ -45,6 +47,8 @@ class Edge:
         if name == "check":
             address = f"{LOCAL_HOST}:{self._ports.check}"
             command = [sys.executable, "-m", "edge", "--address", address]
+            if self._ports.metrics:
+                command += ["--metrics-address", f"{LOCAL_HOST}:{self._ports.metrics}"]
             self._processes.start(name, command, self._environment)
             self._processes.wait_for_port(name, self._ports.check)
         else:
@@ -83,8 +87,8 @@ def envoy_program(folder: Path = ROOT) -> Path:
 def free_edge_ports(models: int, edge: int = 0) -> EdgePorts:
     """Ports that are free now, beside those that are given."""
     while True:
-        first, *rest = free_row(4)
+        first, *rest = free_row(5)
         # The predictor takes the port after the transformer's.
         if not {edge, models, models + 1, models + 2}.intersection(rest):
-            admin, check, console = rest
-            return EdgePorts(edge or first, admin, check, console, models)
+            admin, check, console, metrics = rest
+            return EdgePorts(edge or first, admin, check, console, models, metrics)

@@ -160,13 +160,16 @@ class Tally:
                 self._sent.labels(model, revision),
                 self._pixels.labels(model, revision),
             )
-        found.requests.add()
-        found.seconds.observe(seconds, trace_id)
-        found.instances.add(sizes.instances)
-        found.received.observe(sizes.received_bytes)
-        found.sent.observe(sizes.sent_bytes)
-        if sizes.pixels:
-            found.pixels.observe(sizes.pixels)
+        # Unpacked: by name, each would be looked up.
+        requests, durations, answered, received, sent, pictures = found
+        instances, received_bytes, sent_bytes, pixels = sizes
+        requests.value += 1
+        durations.observe(seconds, trace_id)
+        answered.value += instances
+        received.observe(received_bytes)
+        sent.observe(sent_bytes)
+        if pixels:
+            pictures.observe(pixels)
 
     def count_failure(self, model: str, protocol: str, route: str, code: str, reason: str) -> None:
         """One that was not."""
@@ -247,10 +250,11 @@ class BatchMeter(NamedTuple):
             waits: seconds that each of its requests has waited.
             instances: of all of them.
         """
+        queue, requests, size = self
         for seconds in waits:
-            self.seconds.observe(seconds)
-        self.requests.observe(len(waits))
-        self.instances.observe(instances)
+            queue.observe(seconds)
+        requests.observe(len(waits))
+        size.observe(instances)
 
 
 TALLY = Tally()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from common.metrics import Counts, Distributions
+from common.metrics import Count, Counts, Distribution, Distributions
 from serving.metrics import OTHER
 
 OK = "ok"
@@ -49,11 +49,19 @@ class TransformerTally:
             registry,
         )
         self._outcomes = {OK}
+        self._answered: dict[tuple[str, str], tuple[Count, Distribution]] = {}
 
     def count_call(self, model: str, revision: str, seconds: float, trace_id: str = "") -> None:
         """One call to the predictor that was answered."""
-        self._hop_calls.labels(model, OK).add()
-        self._hop_seconds.labels(model, revision).observe(seconds, trace_id)
+        found = self._answered.get((model, revision))
+        if found is None:
+            found = self._answered[model, revision] = (
+                self._hop_calls.labels(model, OK),
+                self._hop_seconds.labels(model, revision),
+            )
+        calls, durations = found
+        calls.value += 1
+        durations.observe(seconds, trace_id)
 
     def count_failed_call(self, model: str, code: str) -> None:
         """One that was not.

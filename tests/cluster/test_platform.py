@@ -68,6 +68,7 @@ def test_from_nothing_in_this_order(machine: Tools, capsys: pytest.CaptureFixtur
         'patch configmap config-network .*"ingress-class": "kourier.*"mesh-comp.*: "disabled',
         "patch configmap config-domain",
         "patch configmap config-features",
+        'patch configmap config-observability .*"request-metrics-protocol": "prometheus"',
         "apply --server-side .*kserve/releases/download/v0.21.0/kserve.yaml",
         "scale --replicas=0 deployment/llmisvc-controller-manager",
         "patch configmap inferenceservice-config",

@@ -25,6 +25,24 @@ def test_only_addresses_differ_from_the_cluster():
     assert places <= {"address", "port_value", "type", "host_rewrite_literal"}
 
 
+def test_spans_are_sent_where_the_servers_send_theirs():
+    environment = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.05",
+    }
+    document = local_configuration(EdgePorts(1, 2, 3, 4, 5), environment=environment)
+    (listener,) = document["static_resources"]["listeners"]
+    tracing = listener["filter_chains"][0]["filters"][0]["typed_config"]["tracing"]
+    assert tracing["random_sampling"] == {"value": 5}
+    service = tracing["provider"]["typed_config"]["http_service"]["http_uri"]
+    assert service["uri"] == "http://collector:4318/v1/traces"
+    clusters = {item["name"]: item for item in document["static_resources"]["clusters"]}
+    (endpoints,) = clusters[service["cluster"]]["load_assignment"]["endpoints"]
+    address = endpoints["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    assert address == {"address": "collector", "port_value": 4318}
+
+
 def test_origins_are_those_of_the_models_alone():
     document = local_configuration(EdgePorts(1, 2, 3, 4, 5), origins=["https://a.example", "*"])
     (listener,) = document["static_resources"]["listeners"]

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from common.metrics import Family, Levels
+from edge.metrics import EdgeTally
 from predictor.metrics import PredictorTally
 from serving.metrics import BatchTally, Tally
 from tests.conftest import ROOT
@@ -64,8 +65,9 @@ def _described(registry: Listing) -> Iterator[tuple[str, tuple[str, tuple[str, .
     [
         (("both", "transformer"), (Tally, BatchTally, TransformerTally)),
         (("both", "predictor"), (Tally, BatchTally, PredictorTally)),
+        (("edge",), (EdgeTally,)),
     ],
-    ids=("transformer", "predictor"),
+    ids=("transformer", "predictor", "edge"),
 )
 def test_the_page_lists_what_is_exposed(
     of: tuple[str, ...], tallies: tuple[Callable[[CollectorRegistry], object], ...]
@@ -74,7 +76,7 @@ def test_the_page_lists_what_is_exposed(
 
 
 def test_names_follow_the_conventions() -> None:
-    every = listed("both", "transformer", "predictor")
+    every = listed("both", "transformer", "predictor", "edge")
     for name, (kind, _) in every.items():
         assert name.startswith("vision_"), name
         assert name.endswith("_total") == (kind == "counter"), name
