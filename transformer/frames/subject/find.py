@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,12 @@ SIDE = 400
 
 NOISE = 5.0
 """Standard deviations of the noise that a subject stands out by."""
+
+VISIBLE = 6.0
+"""Levels of 255 that a stroke differs by at least: in the dark, less is a large share of light."""
+
+DARKEST = 16.0
+"""Light that a ground has at least: of less, a share is mostly the camera's noise."""
 
 STROKE_EDGE, SOLID_EDGE = 0.35, 0.15
 """Share of the strongest contrast from which on a point is part of strokes, or of a solid."""
@@ -50,9 +57,12 @@ def find_strokes(grey: Image.Image, least: float, dark: bool | None = None) -> l
         least: contrast that a subject has.
         dark: whether ink is darker than its ground; None to find out.
     """
-    light = paper_under(grey)
-    difference = (light - _smooth(grey)) / light
-    threshold = max(least, NOISE * _deviation(difference))
+    paper = paper_under(grey)
+    levels = paper.light - _smooth(grey)
+    ground: Plane = np.maximum(paper.light, DARKEST)
+    difference: Plane = levels / ground
+    threshold = max(least, NOISE * _deviation(difference, paper.bare))
+    difference[np.abs(levels) < VISIBLE] = 0
     if dark is None:
         dark = _is_dark(difference, threshold)
     contrast = difference if dark else -difference
@@ -103,10 +113,15 @@ def _smooth(grey: Image.Image) -> Plane:
     return np.asarray(grey.filter(ImageFilter.GaussianBlur(0.7)), np.float32)
 
 
-def _deviation(difference: Plane) -> float:
-    """Standard deviation of noise, by the median: of a few thousand points."""
+def _deviation(difference: Plane, bare: float = 0.5) -> float:
+    """Standard deviation of noise, by a quantile of a few thousand points.
+
+    Args:
+        bare: which one: the share of the picture that is surely noise alone.
+    """
     some = difference.ravel()[:: max(1, difference.size // 20_000)]
-    return 1.4826 * float(np.median(np.abs(some))) if some.size else 0.0
+    usual = NormalDist().inv_cdf((1 + bare) / 2)
+    return float(np.quantile(np.abs(some), bare)) / usual if some.size else 0.0
 
 
 def _is_dark(difference: Plane, threshold: float) -> bool:

@@ -16,6 +16,10 @@ ENOUGH = 360
 """Pixels of the shorter side of a JPEG that is decoded at a part of its size: a photograph of 12
 megapixels at an eighth, where a subject of a tenth of it still has more than the network's box."""
 
+TINY, LONGEST = 112, 1024
+"""Pixels of the shorter side up to which a picture is enlarged, and of the longer one that it has
+then at most."""
+
 SOME = (4, 2)
 """Columns and rows of a block of 8 × 8 pixels and more whose mean stands for all of it: to read
 every one of 12 megapixels takes as long as all that follows."""
@@ -72,8 +76,7 @@ class SubjectFraming:
             dark: whether subjects are darker than what surrounds them; None to find out.
         """
         frame = self._frame
-        # Sides of a few pixels have no background.
-        small = averaged(image, min(image.size) // SIDE)
+        small = _enlarged(averaged(image, min(image.size) // SIDE))
         find = find_solids if frame.stroke is None else find_strokes
         across, down = image.width / small.width, image.height / small.height
         found = []
@@ -94,3 +97,12 @@ class SubjectFraming:
     def background(self) -> Image.Image:
         """What the network is shown where there is no subject."""
         return Image.new("L", self._size, 255 if self._inverted else 0)
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    """A picture of a few pixels with enough of them for an edge to be soft; others as they are."""
+    factor = min(-(-TINY // min(image.size)), LONGEST // max(image.size))
+    if factor < 2:
+        return image
+    size = (factor * image.width, factor * image.height)
+    return image.resize(size, Image.Resampling.BICUBIC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -21,12 +23,33 @@ NEAR = 0.06
 MOST = 0.6
 """Share of points that are near a plain background where it is one."""
 
+APART = 0.75
+"""Share of the variance that lies between two tones where a picture has two."""
+
+FILLED, AT_EDGE = (0.15, 0.65), 0.6
+"""Shares of a picture that strokes cover where they nearly fill it; of its edge they cover less."""
+
+LEAST_POINTS = 24
+"""That a surface is fitted through."""
+
 BETWEEN = 0.08
 """Share of points up to which neither background nor subject may be."""
 
 
-def paper_under(grey: Image.Image) -> Plane:
-    """The light on what strokes were drawn on, ``(h, w)`` of ``grey``, at least 1.
+class Paper(NamedTuple):
+    """What strokes were drawn on.
+
+    Attributes:
+        light: on it, ``(h, w)``, at least 1.
+        bare: share of the picture in which there are surely no strokes.
+    """
+
+    light: Plane
+    bare: float = 0.5
+
+
+def paper_under(grey: Image.Image) -> Paper:
+    """The paper, as large as ``grey``.
 
     A smooth surface where one explains the picture, however thick the strokes. Else, as where a
     shadow falls, a median that no stroke can fill, then the mean of what is near it.
@@ -38,7 +61,10 @@ def paper_under(grey: Image.Image) -> Plane:
     near = distance <= NEAR
     between = ~near & (distance < 0.4 * float(distance.max()))
     if near.mean() >= MOST and between.mean() <= BETWEEN:
-        return _enlarged(surface, grey.size)
+        return Paper(_enlarged(surface, grey.size))
+    if (ground := _around_what_fills(seen)) is not None:
+        light = _through(seen, ground, _terms(seen.shape)[..., :3])
+        return Paper(_enlarged(light, grey.size), float(ground.mean()) / 2)
     window = int(MEDIAN_SHARE * min(small.size)) // 2 * 2 + 1
     reach = window // 2
     light = seen
@@ -49,19 +75,61 @@ def paper_under(grey: Image.Image) -> Plane:
     for spread in (2.5, 1.5):
         away = np.abs(seen - light) > np.maximum(NEAR * light, 3)
         light = _mean_of(seen, ~_grown(away), light, spread)
-    return _enlarged(light, grey.size)
+    return Paper(_enlarged(light, grey.size))
 
 
 def plain_behind(grey: Image.Image) -> Plane:
-    """The light on a plain background whose edge shows around the subject, as ``paper_under``."""
+    """The light on a plain background whose edge shows around the subject.
+
+    ``(h, w)`` of ``grey``, at least 1.
+    """
     return _enlarged(_surface(np.asarray(_small(grey), np.float32)), grey.size)
+
+
+def _around_what_fills(seen: Plane) -> Mask | None:
+    """The ground of a picture that its strokes nearly fill, where a median would take them for it.
+
+    Of two tones that are far apart, one is seldom at the picture's edge. A shadow's edge parts a
+    picture, too, but reaches its edge as often as its inside.
+    """
+    levels = np.arange(256)
+    shares = np.bincount(seen.astype(np.intp).ravel(), minlength=256) / seen.size
+    below, sums = np.cumsum(shares), np.cumsum(shares * levels)
+    spread = (sums[-1] * below - sums) ** 2 / np.maximum(below * (1 - below), 1e-9)  # Otsu, 1979
+    variance = float(shares @ (levels - sums[-1]) ** 2)
+    level = int(spread.argmax())
+    if spread[level] < APART * variance:
+        return None
+    dark = seen <= level
+    edge = np.ones(seen.shape, bool)
+    edge[1:-1, 1:-1] = False
+    subject = dark if dark[edge].mean() < 0.5 else ~dark
+    area = float(subject.mean())
+    fills = FILLED[0] <= area <= FILLED[1] and subject[edge].mean() <= AT_EDGE * area
+    ground = ~_grown(subject)
+    return ground if fills and ground.sum() >= LEAST_POINTS else None
+
+
+def _terms(shape: tuple[int, ...]) -> Plane:
+    """``(h, w, 6)``: of a surface of second order."""
+    height, width = shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+
+
+def _through(seen: Plane, near: Mask, terms: Plane) -> Plane:
+    # By their products: of thousands of rows lstsq starts a thread a processor, which spins.
+    chosen = terms[near].astype(np.float64)
+    products, values = chosen.T @ chosen, chosen.T @ seen[near].astype(np.float64)
+    factors = np.linalg.lstsq(products, values, rcond=None)[0]
+    # Under a subject that reaches over the edge it is a guess: kept within what is seen.
+    low, high = float(seen[near].min()), float(seen[near].max())
+    return np.clip(terms @ factors, low, high).astype(np.float32)
 
 
 def _surface(seen: Plane) -> Plane:
     """Of second order, through the frame's edge, then through all that is near it."""
-    height, width = seen.shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    terms = _terms(seen.shape)
     margin = max(1, round(0.04 * min(seen.shape)))
     edge = np.ones(seen.shape, bool)
     edge[margin:-margin, margin:-margin] = False
@@ -74,20 +142,14 @@ def _surface(seen: Plane) -> Plane:
         near = difference <= max(3.0, usual, NEAR * mean)
         if step < 4:
             near &= edge
-        if near.sum() < 24:
+        if near.sum() < LEAST_POINTS:
             break
         if before is not None and (near == before).all():
             if step > 4:
                 break
             continue
         before = near
-        # By their products: of thousands of rows lstsq starts a thread a processor, which spins.
-        chosen = terms[near].astype(np.float64)
-        products, values = chosen.T @ chosen, chosen.T @ seen[near].astype(np.float64)
-        factors = np.linalg.lstsq(products, values, rcond=None)[0]
-        # Under a subject that reaches over the edge it is a guess: kept within what is seen.
-        low, high = float(seen[near].min()), float(seen[near].max())
-        light = np.clip(terms @ factors, low, high).astype(np.float32)
+        light = _through(seen, near, terms)
     return light
 
 

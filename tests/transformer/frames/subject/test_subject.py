@@ -202,3 +202,32 @@ def test_of_a_large_picture_some_pixels_of_each_block_are_enough(mode: str) -> N
     assert np.abs(np.asarray(shrunk.convert("L")) - every).mean() < 2
     left, top, right, bottom = prepare(large, DIGITS).box or (0, 0, 0, 0)
     assert np.allclose((left, top, right, bottom), np.array((195, 85, 350, 333)) * 6.67, atol=40)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("side", [8, 160])
+def test_a_digit_that_fills_its_picture_is_found_on_its_own_ground(
+    side: int, inverted: bool
+) -> None:
+    # As scikit-learn's digits are: eight pixels, of which the strokes cover half.
+    picture = Image.new("L", (80, 80), 255 * inverted)
+    ImageDraw.Draw(picture).ellipse((16, 4, 64, 76), outline=255 * (not inverted), width=18)
+    found = prepare_subjects(picture.resize((side, side), Image.Resampling.BOX), DIGITS)
+    assert [item.polarity for item in found] == [
+        Polarity.DARK_ON_LIGHT if inverted else Polarity.LIGHT_ON_DARK
+    ]
+    levels = to_pixels(found[0].tensor[np.newaxis], DIGITS)[0, :, :, 0]
+    assert levels[14, 14] < 30 and levels[14].max() > 200
+
+
+def test_a_gradient_alone_has_no_subject() -> None:
+    slope = np.linspace(0, 255, 400).astype(np.uint8)[np.newaxis].repeat(300, 0)
+    assert prepare(Image.fromarray(slope), DIGITS).subjects == 0
+
+
+def test_a_garment_s_tones_reach_full_and_what_is_faint_is_not_made_bright() -> None:
+    cloth = Image.new("L", (300, 300), 240)
+    ImageDraw.Draw(cloth).rectangle((90, 60, 210, 240), fill=110)
+    assert shown(cloth, GARMENTS).max() == 255
+    ImageDraw.Draw(cloth).rectangle((90, 60, 210, 240), fill=218)
+    assert 40 < shown(cloth, GARMENTS).max() < 130
