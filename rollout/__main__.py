@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,16 @@ from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
 from common.table import table
 from rollout.arguments import parser, plan_of, rules_of
 from rollout.canary import Wish, canary, plan_canary
-from rollout.cards import Cards
+from rollout.cards import Cards, nowhere_else
 from rollout.clock import Clock
-from rollout.deployment import check_deployment, force_deployment
+from rollout.deployment import Asked, check_deployment, force_deployment
 from rollout.errors import NotFoundError, RefusedError, RolloutError, UnreachableError
+from rollout.inferenceservice import Predictor, storage_uri
 from rollout.inventory import find_service, services_of
 from rollout.journal import Journal
 from rollout.labelled import load_labelled
 from rollout.ledger import Ledger
 from rollout.moves import Limits, Moves
-from rollout.one_pod import require_own_containers
 from rollout.promote import plan_promotion, promote
 from rollout.published import Published
 from rollout.record import Entry
@@ -52,6 +52,7 @@ from rollout.waiting import Say, Waiting
 
 INTERRUPTED = 130
 CANARY_HINT = "commit this: it is what `make deploy` will ask for"
+MANIFEST_HINT = "write that into the manifest that you apply, which would undo this"
 
 Connect = Callable[[argparse.Namespace], Cluster]
 
@@ -110,8 +111,6 @@ def main(
 def _run(command: Command) -> int:
     """The command between two looks at the registry, where there is one."""
     options, published = command.options, command.published
-    if options.command in ("canary", "rollout", "promote", "rollback"):
-        require_own_containers(command.moves.read(), options)
     if published is not None and options.command in ("canary", "rollout"):
         published.admit(command.cards, options.model, options.revision)
     try:
@@ -142,7 +141,8 @@ def _command(
     waiting = Waiting(clock, say, ledger.keep)
     moves = Moves(cluster, service, journal.save, waiting, Limits(options.timeout))
     published = Published.named(os.environ, service, by, say)
-    return Command(options, journal, moves, Cards(options.cards), waiting, published)
+    cards = Cards(options.cards, nowhere_else if published is None else published.expected)
+    return Command(options, journal, moves, cards, waiting, published)
 
 
 def _print(options: argparse.Namespace, document: Any, text: str) -> None:
@@ -154,9 +154,18 @@ def _plan(options: argparse.Namespace, steps: list[str]) -> int:
     return 0
 
 
+def _wish(command: Command, percent: int) -> Wish:
+    options, published = command.options, command.published
+    wish = Wish(options.model, options.revision, percent, options.why, options.image)
+    if published is None:
+        return wish
+    uri = published.address(command.moves.read().storage_uri, wish.model, wish.revision)
+    return replace(wish, uri=uri)
+
+
 def _canary(command: Command) -> int:
     options = command.options
-    wish = Wish(options.model, options.revision, options.traffic, options.why, options.image)
+    wish = _wish(command, options.traffic)
     parts = (command.journal, command.moves, command.cards)
     if options.dry_run:
         return _plan(options, plan_canary(*parts, wish))
@@ -174,7 +183,7 @@ def _status(command: Command) -> int:
 
 def _promote(command: Command) -> int:
     options, moves = command.options, command.moves
-    files = _revision_files(options)
+    files = _revision_files(command)
     parts = (command.journal, moves, command.cards)
     service = moves.read()
     under_way = find_operation(moves.cluster, service, command.journal.read(), command.cards)
@@ -188,7 +197,7 @@ def _promote(command: Command) -> int:
 
 def _rollback(command: Command) -> int:
     options = command.options
-    files = _revision_files(options)
+    files = _revision_files(command)
     parts = (command.journal, command.moves, command.cards)
     if options.dry_run:
         return _plan(options, plan_rollback(*parts, options.steps))
@@ -197,8 +206,8 @@ def _rollback(command: Command) -> int:
 
 def _rollout(command: Command) -> int:
     options, moves, cards = command.options, command.moves, command.cards
-    files = _revision_files(options)
-    wish = Wish(options.model, options.revision, 0, options.why, options.image)
+    files = _revision_files(command)
+    wish = _wish(command, 0)
     plan = plan_of(options)
     if options.dry_run:
         first = plan_canary(command.journal, moves, cards, wish)
@@ -212,11 +221,22 @@ def _rollout(command: Command) -> int:
     questions = labelled.sample(options.images, options.seed)
     questions.check(card.contract)
 
-    def open_traffic() -> LabelledTraffic:
-        gateway = options.gateway or find_gateway(moves.cluster)
-        return LabelledTraffic(moves.read().url, gateway, wish.model, questions, card.contract)
+    gateway = options.gateway or find_gateway(moves.cluster)
 
-    evaluation = Evaluation(questions, open_traffic, plan, rules_of(options))
+    def open_traffic() -> LabelledTraffic:
+        service, operation = moves.read(), command.journal.read().operation
+        was = operation.was if operation else service.models.get(wish.model, "")
+        old = cards.expected(wish.model, was).card
+        return LabelledTraffic(
+            service.url,
+            gateway,
+            service.served_as(wish.model),
+            questions,
+            card.contract,
+            others={} if old is None else {was: old.contract},
+        )
+
+    evaluation = Evaluation(questions, open_traffic, plan, rules_of(options), gateway)
     outcome = run(command.journal, moves, cards, command.waiting, wish, evaluation)
     if outcome is None:
         command.waiting.say(f"{wish.identity} is what {moves.service} runs already")
@@ -229,9 +249,15 @@ def _rollout(command: Command) -> int:
     return _finished(command, files, outcome.entry)
 
 
-def _revision_files(options: argparse.Namespace) -> list[RevisionFile]:
-    """Opened before anything is done: a wrong overlay is found at once."""
-    return [] if options.overlay is None else RevisionFile.open_all(options.overlay)
+def _revision_files(command: Command) -> list[RevisionFile]:
+    """Opened before anything is done: a wrong overlay is found at once.
+
+    What one pod serves stands in the manifest of its own, wherever its owner keeps that.
+    """
+    overlay = command.options.overlay
+    if overlay is None or command.moves.read().storage_uri:
+        return []
+    return RevisionFile.open_all(overlay)
 
 
 def _behind(files: list[RevisionFile], runs: dict[str, str]) -> bool:
@@ -258,6 +284,8 @@ def _finished(command: Command, files: list[RevisionFile], entry: Entry | None) 
     text = status.as_text()
     if difference:
         text += f"\n\n{difference}({CANARY_HINT})"
+    if status.storage_uri:
+        text += f"\n\nstorageUri is {status.storage_uri} now: {MANIFEST_HINT}"
     _print(options, document, text)
     return 0
 
@@ -284,6 +312,7 @@ def _history(command: Command) -> int:
 
 def _deploy_check(cluster: Cluster, options: argparse.Namespace, clock: Clock, say: Say) -> int:
     files = RevisionFile.open_all(options.overlay)
+    of_files = [Asked.by_file(file) for file in files]
     applied = None if options.rendered is None else _applied(options.rendered)
     try:
         names = [service.name for service in services_of(cluster)]
@@ -296,18 +325,24 @@ def _deploy_check(cluster: Cluster, options: argparse.Namespace, clock: Clock, s
         if options.force:
             notes += force_deployment(*parts)
         else:
-            notes += check_deployment(*parts, files)
+            predictor = {} if applied is None else applied[name]
+            of_pod = [Asked.by_pod(options.overlay, predictor)] if storage_uri(predictor) else []
+            notes += check_deployment(*parts, of_pod or of_files)
     _print(options, {"notes": notes}, "\n".join(notes) or "deploying undoes nothing")
     return 0
 
 
-def _applied(rendered: Path) -> set[str]:
-    """Names of the InferenceServices in a file of manifests."""
+def _applied(rendered: Path) -> dict[str, Predictor]:
+    """The predictors of the InferenceServices in a file of manifests, by their names."""
     try:
         documents = list(yaml.safe_load_all(rendered.read_text(encoding="utf-8")))
     except OSError as error:
         raise NotFoundError(f"{rendered} cannot be read: {error.strerror}") from None
-    return {d["metadata"]["name"] for d in documents if d and d["kind"] == "InferenceService"}
+    return {
+        document["metadata"]["name"]: document["spec"]["predictor"]
+        for document in documents
+        if document and document["kind"] == "InferenceService"
+    }
 
 
 COMMANDS: dict[str, Callable[[Command], int]] = {

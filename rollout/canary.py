@@ -1,4 +1,4 @@
-"""A canary: one model's new revision gets a share of the predictor's calls."""
+"""A canary: one model's new revision gets a share of the predictor's calls, or of one pod's."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Wish:
     Attributes:
         percent: 0 to 100; at 0 the new revision runs, can be reached by its tag, and gets nothing.
         image: of the predictor; its own where empty.
+        uri: where one pod fetches the revision; beside the one it has where empty.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Wish:
     percent: int
     why: str = ""
     image: str = ""
+    uri: str = ""
 
     @property
     def identity(self) -> str:
@@ -110,14 +112,15 @@ def _begin(
 def _draft(
     journal: Journal, cards: Cards, service: InferenceService, wish: Wish
 ) -> Operation | None:
-    after = with_revision(service.predictor, wish.model, wish.revision, wish.image)
+    after = with_revision(service.predictor, wish.model, wish.revision, wish.image, wish.uri)
     was = service.models[wish.model]
     settled = service.latest_created == service.rolled_out
     if after == service.predictor and service.percent is None and settled:
         return None
     service.require_canaries()
     require_settled(service)
-    admitted = cards.admit(wish.model, wish.revision, was)
+    admit = cards.admit_beside if service.storage_uri else cards.admit
+    admitted = admit(wish.model, wish.revision, was)
     return Operation(
         step=Step.STAGING,
         model=wish.model,

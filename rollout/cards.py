@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,14 +25,23 @@ class Expected:
         return "" if self.card is None else self.card.contract.digest
 
 
+def nowhere_else(_model: str, _revision: str) -> Expected | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Cards:
-    """A folder of ``<model>/<revision>/model.json``."""
+    """A folder of ``<model>/<revision>/model.json``.
+
+    Attributes:
+        elsewhere: what is known of a revision that is not in the folder.
+    """
 
     root: Path
+    elsewhere: Callable[[str, str], Expected | None] = nowhere_else
 
     def expected(self, model: str, revision: str) -> Expected:
-        """By the local card; without one only the revision's name is known.
+        """By the card; without one only the revision's name is known.
 
         Raises:
             RefusedError: there is a card, but it is not valid.
@@ -41,7 +51,7 @@ class Cards:
         try:
             found = open_revision(self.root, model, revision)
         except RevisionNotFoundError:
-            return Expected(model, revision, "", None)
+            return self.elsewhere(model, revision) or Expected(model, revision, "", None)
         except ArtifactError as error:
             raise RefusedError(str(error)) from None
         return Expected(model, revision, found.digest, found.card)
@@ -81,3 +91,27 @@ class Cards:
                 "takes a model name of its own"
             )
         return Expected(model, revision, new.digest, new.card)
+
+    def admit_beside(self, model: str, revision: str, running: str) -> Expected:
+        """See that a new revision may run beside another one, each in a pod of its own.
+
+        Its files lie in storage, and its contract may be another: the transformer beside it has
+        the same card. What is asked of the model stays the same.
+
+        Raises:
+            RefusedError: nobody knows its card, or that is not valid, or of another task.
+        """
+        new, old = self.expected(model, revision), self.expected(model, running)
+        if new.card is None:
+            raise RefusedError(
+                f"{model}/{revision} is refused: its card is not in {self.root}, and no registry "
+                "that VISION_REGISTRY names has it, so nobody could tell whether its pod answers "
+                "as that revision"
+            )
+        task = new.card.contract.task
+        if old.card is not None and old.card.contract.task != task:
+            raise RefusedError(
+                f"{model}/{revision} is refused: it is of {task}, {model}/{running} of "
+                f"{old.card.contract.task}; another task takes an InferenceService of its own"
+            )
+        return new

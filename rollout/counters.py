@@ -1,4 +1,8 @@
-"""The predictor's own counters, read pod by pod and added up by Knative revision."""
+"""The pods' own counters, read pod by pod and added up by Knative revision.
+
+Of two services they are the predictor's; of one pod the transformer's, which counts everybody's
+requests, and those that it refuses, too: what users send wrong is as often wrong on either side.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from common.kubernetes import Cluster, KubernetesError, ObjectNotFoundError
 from rollout.errors import UnreachableError
 from rollout.evidence import Calls
 from rollout.knative import is_ready, pods_of
-from rollout.pods import REST_PORT
+from rollout.pods import REST_PORT, has_transformer
 
-PROTOCOL = "v2"
+HOP_PROTOCOLS = ("v2",)
 """What the transformer speaks. This program asks a pod in it too, but before it counts."""
+USERS_PROTOCOLS = ("v1", "v2")
 
 REQUESTS = "vision_requests_total"
 SECONDS = "vision_request_seconds_bucket"
@@ -29,8 +34,8 @@ class Counters:
     """What pods have answered since ``start``, pods that have gone since included.
 
     Args:
+        model: whose calls are counted, by the name that it is served as.
         revisions: Knative revisions to read.
-        model: whose calls are counted.
     """
 
     cluster: Cluster
@@ -46,16 +51,16 @@ class Counters:
             UnreachableError: a pod's counters cannot be read.
         """
         for revision in self.revisions:
-            for pod in self._pods(revision):
-                self._last[pod] = self._read(pod)
+            for pod, protocols in self._pods(revision):
+                self._last[pod] = self._read(pod, protocols)
 
     def read(self) -> None:
         """Add what has been counted since the last time; a pod that is gone is left out."""
         for revision in self.revisions:
             calls = self.calls.setdefault(revision, Calls())
-            for pod in self._pods(revision):
+            for pod, protocols in self._pods(revision):
                 try:
-                    now = self._read(pod)
+                    now = self._read(pod, protocols)
                 except (UnreachableError, KubernetesError):
                     continue
                 before = self._last.get(pod, {})
@@ -64,25 +69,29 @@ class Counters:
                 self._last[pod] = now
                 _add(calls, now, {} if restarted else before)
 
-    def _pods(self, revision: str) -> list[str]:
-        pods = pods_of(self.cluster, revision)
-        return [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
+    def _pods(self, revision: str) -> list[tuple[str, tuple[str, ...]]]:
+        """Name of each pod, and the protocols of the calls that count in it."""
+        return [
+            (pod["metadata"]["name"], USERS_PROTOCOLS if has_transformer(pod) else HOP_PROTOCOLS)
+            for pod in pods_of(self.cluster, revision)
+            if is_ready(pod)
+        ]
 
-    def _read(self, pod: str) -> Sample:
+    def _read(self, pod: str, protocols: tuple[str, ...]) -> Sample:
         try:
             text = self.cluster.ask_pod(pod, REST_PORT, "/metrics")
         except ObjectNotFoundError as error:
             raise UnreachableError(f"{pod} has no counters: {error}") from None
-        return parse(text, self.model)
+        return parse(text, self.model, protocols)
 
 
-def parse(text: str, model: str) -> Sample:
+def parse(text: str, model: str, protocols: tuple[str, ...] = HOP_PROTOCOLS) -> Sample:
     """The samples of one model in Prometheus' text format."""
     found: Sample = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels: dict[str, Any] = sample.labels
-            if labels.get("model_name") != model or labels.get("protocol") != PROTOCOL:
+            if labels.get("model_name") != model or labels.get("protocol") not in protocols:
                 continue
             if sample.name == REQUESTS:
                 key = (REQUESTS, labels["code"])

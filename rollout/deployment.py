@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rollout.cards import Cards
 from rollout.errors import BusyError, RefusedError
-from rollout.inferenceservice import InferenceService, held_models
+from rollout.inferenceservice import InferenceService, Predictor, held_models
 from rollout.journal import Journal
 from rollout.moves import Moves
 from rollout.record import STABLE, Action, Operation, Record
@@ -14,9 +16,30 @@ from rollout.recovery import find_operation, running_models
 from rollout.revision_file import RevisionFile
 
 
-def check_deployment(
-    journal: Journal, moves: Moves, cards: Cards, files: list[RevisionFile]
-) -> list[str]:
+@dataclass(frozen=True)
+class Asked:
+    """What a file asks for: the revision of each model.
+
+    Attributes:
+        way: how what runs gets into the file.
+    """
+
+    path: Path
+    models: Mapping[str, str]
+    way: str
+
+    @classmethod
+    def by_file(cls, file: RevisionFile) -> Asked:
+        way = "`make promote` with no canary open writes what runs into the file"
+        return cls(file.path, file.models, way)
+
+    @classmethod
+    def by_pod(cls, overlay: Path, predictor: Predictor) -> Asked:
+        """Of one pod, whose manifest has the address of its revision."""
+        return cls(overlay, held_models(predictor), "write the storageUri that runs into it")
+
+
+def check_deployment(journal: Journal, moves: Moves, cards: Cards, files: list[Asked]) -> list[str]:
     """See that applying the overlay does no harm to what has been rolled out.
 
     Returns:
@@ -73,7 +96,7 @@ def _stand(operation: Operation) -> str:
 
 
 def _compare(
-    record: Record, service: InferenceService, running: dict[str, str], file: RevisionFile
+    record: Record, service: InferenceService, running: dict[str, str], file: Asked
 ) -> list[str]:
     notes = []
     for model, asked in file.models.items():
@@ -85,8 +108,8 @@ def _compare(
             raise RefusedError(
                 f"{file.path} asks for {model}/{asked}, but {service.name} runs {model}/{has} "
                 f"({record.current.action.value} at {record.current.at} by {record.current.by}): "
-                "deploying would undo that. `make promote` with no canary open writes what runs "
-                "into the file; `make deploy FORCE=1` deploys all the same"
+                f"deploying would undo that. {file.way[0].upper()}{file.way[1:]}; "
+                "`make deploy FORCE=1` deploys all the same"
             )
         notes.append(
             f"{model}/{asked} replaces {model}/{has} at once, without a canary: "

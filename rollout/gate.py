@@ -14,18 +14,19 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from artifact import ModelCard
+from artifact import Contract, ModelCard
 from rollout.errors import NotFoundError
 from rollout.labelled import LabelledSet
 from tasks import AnswerError, Question, Task, find_task
-from transformer.direct import DirectError, DirectModel
+from transformer.direct import DirectError, DirectModel, DirectReply
 from transformer.hop import ClientSettings, PredictorClient
 
 GATEWAY_PORT = 80
@@ -43,6 +44,21 @@ PART = "labelled."
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
+class Asked(Protocol):
+    """One revision of a model, and a way to it."""
+
+    @property
+    def contract(self) -> Contract:
+        """That its answers are of."""
+
+    async def ask(self, question: Question) -> DirectReply:
+        """Send one question.
+
+        Raises:
+            DirectError: there was no answer.
+        """
+
+
 @dataclass
 class Side:
     """One of the two, and what it gave.
@@ -54,7 +70,7 @@ class Side:
         errors: the first few, for people.
     """
 
-    model: DirectModel
+    model: Asked
     revisions: set[str] = field(default_factory=set)
     digests: set[str] = field(default_factory=set)
     seconds: list[float] = field(default_factory=list)
@@ -121,14 +137,18 @@ class Comparison:
 async def compare(
     name: str,
     questions: LabelledSet,
-    stable: DirectModel,
-    canary: DirectModel,
+    stable: Asked,
+    canary: Asked,
     wake_seconds: float,
+    keep: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Ask both the same; the order within a pair alternates, so that neither is always second.
 
+    Labels are those of the new revision's contract, whichever answers.
+
     Args:
         name: of the model.
+        keep: called before every picture.
 
     Raises:
         DirectError: one of them did not wake within ``wake_seconds``.
@@ -137,16 +157,18 @@ async def compare(
     task = find_task(contract.task)
     sides = {"stable": Side(stable), "canary": Side(canary)}
     for side in sides.values():
-        await _wake(side.model, task.question(questions.picture(0)), wake_seconds)
+        await _wake(side.model, task.question(questions.picture(0)), wake_seconds, keep)
         for number in range(min(WARM_UP, len(questions))):
             question = task.question(questions.picture(number))
-            await _ask(Side(side.model), task, question, questions.labels[number])
+            await _ask(Side(side.model), task, contract, question, questions.labels[number])
+            keep()
     agreement = stable_only = canary_only = 0
     for number in range(len(questions)):
         question = task.question(questions.picture(number))
         label = questions.labels[number]
         order = ("stable", "canary") if number % 2 else ("canary", "stable")
-        found = {side: await _ask(sides[side], task, question, label) for side in order}
+        keep()
+        found = {side: await _ask(sides[side], task, contract, question, label) for side in order}
         a, b = found["stable"], found["canary"]
         if a.answer is not None and b.answer is not None:
             agreement += task.same(contract, a.answer, b.answer)
@@ -164,7 +186,7 @@ async def compare(
     )
 
 
-async def _wake(model: DirectModel, question: Question, seconds: float) -> None:
+async def _wake(model: Asked, question: Question, seconds: float, keep: Callable[[], None]) -> None:
     """Ask until there is an answer: it may be at zero, and its gateway slow to know of it."""
     until = time.monotonic() + seconds
     while True:
@@ -174,15 +196,15 @@ async def _wake(model: DirectModel, question: Question, seconds: float) -> None:
         except DirectError:
             if time.monotonic() >= until:
                 raise
+            keep()
             await asyncio.sleep(0.5)
 
 
-async def _ask(side: Side, task: Task, question: Question, label: Any) -> Judged:
-    contract = side.model.contract
+async def _ask(side: Side, task: Task, home: Contract, question: Question, label: Any) -> Judged:
     try:
         reply = await side.model.ask(question)
-        answer = task.read_answer(contract, reply.body)
-        score = task.score(contract, answer, label)
+        answer = task.read_answer_as(home, side.model.contract, reply.body)
+        score = task.score(home, answer, label)
     except (DirectError, AnswerError) as error:
         side.failures += 1
         if len(side.errors) < TOLD:

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from artifact.address import Address
 from rollout.errors import NotFoundError, RefusedError
+
+FORMAT = "vision"
+"""The model format of the ServingRuntime that has transformer and predictor in one pod."""
 
 PERCENT = "canaryTrafficPercent"
 TAG_ROUTING = "serving.kserve.io/enable-tag-routing"
@@ -92,14 +96,17 @@ class InferenceService:
 
     @property
     def models(self) -> dict[str, str]:
-        """Revision by model, as the predictor's command line says."""
+        """Revision by model, as the predictor's command line or address says."""
         return held_models(self.document["spec"]["predictor"])
 
     @property
     def storage_uri(self) -> str:
-        """Where the revision of a serving runtime's pod lies; empty with containers of its own."""
-        model = self.document["spec"]["predictor"].get("model") or {}
-        return str(model.get("storageUri") or "")
+        """See ``storage_uri``."""
+        return storage_uri(self.document["spec"]["predictor"])
+
+    def served_as(self, model: str) -> str:
+        """What a model is called in URLs: one pod calls it as the InferenceService is called."""
+        return self.name if self.storage_uri else model
 
     @property
     def transformer_image(self) -> str:
@@ -196,16 +203,32 @@ def predictor_container(predictor: Predictor) -> dict[str, Any]:
     raise NotFoundError("the predictor has no container of its own")
 
 
-def held_models(predictor: Predictor) -> dict[str, str]:
-    """Revision by model, as the container's command line says.
+def storage_uri(predictor: Predictor) -> str:
+    """Where the revision of one pod lies; empty where a predictor is no pod of our runtime."""
+    model = predictor.get("model") or {}
+    ours = (model.get("modelFormat") or {}).get("name") == FORMAT
+    return str(model.get("storageUri") or "") if ours else ""
 
-    Empty where it says nothing: a serving runtime, a container of another program.
+
+def held_models(predictor: Predictor) -> dict[str, str]:
+    """Revision by model, as the container's command line says, or the address of one pod.
+
+    Empty where they say nothing: another serving runtime, a container of another program, an
+    address that does not end in a model and its revision.
     """
+    if uri := storage_uri(predictor):
+        return models_at(uri)
     try:
         container = predictor_container(predictor)
     except NotFoundError:
         return {}
     return models_in(command_line(container))
+
+
+def models_at(uri: str) -> dict[str, str]:
+    """The revision that an address names, by its model; empty where it names none."""
+    address = Address.read(uri)
+    return {} if address is None else {address.model: address.revision}
 
 
 def command_line(container: dict[str, Any]) -> list[str]:
@@ -220,13 +243,33 @@ def models_in(words: list[str]) -> dict[str, str]:
     return found
 
 
-def with_revision(predictor: Predictor, model: str, revision: str, image: str = "") -> Predictor:
+def with_revision(
+    predictor: Predictor, model: str, revision: str, image: str = "", uri: str = ""
+) -> Predictor:
     """The predictor with another revision of one model, and another image where one is given.
+
+    Args:
+        uri: where that revision lies, for one pod; beside the one that it has where empty.
 
     Raises:
         NotFoundError: it does not hold the model.
+        RefusedError: one pod, whose images are not its own, or whose address names no revision.
     """
     changed = copy.deepcopy(predictor)
+    if has := storage_uri(changed):
+        address = Address.read(has)
+        if address is None:
+            raise RefusedError(
+                f"storageUri {has} does not end in NAME/REVISION (NAME:REVISION of oci:// and "
+                "hf://), so there is no revision in it that could be changed"
+            )
+        if image:
+            raise RefusedError(
+                "the images of one pod are those of its ServingRuntime; leave IMAGE out"
+            )
+        if address.model == model:
+            changed["model"]["storageUri"] = uri or address.of(revision)
+            return changed
     if model not in held_models(changed):
         held = ", ".join(held_models(changed)) or "no model"
         raise NotFoundError(f"the predictor does not hold {model}; it holds: {held}")
@@ -251,4 +294,5 @@ def _selections(words: list[str]) -> Iterator[tuple[int, str, str]]:
             name, _, revision = word.partition("=")
         else:
             continue
-        yield place, name, revision
+        if "/" not in name:  # else a folder, with whatever lies in it
+            yield place, name, revision

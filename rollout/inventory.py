@@ -8,7 +8,7 @@ from rollout.inferenceservice import InferenceService
 
 
 def services_of(cluster: Cluster) -> list[InferenceService]:
-    """The InferenceServices whose predictor is told what it holds."""
+    """The InferenceServices whose predictor is told what it holds, or where that lies."""
     services = [InferenceService(item) for item in cluster.find(INFERENCE_SERVICE)]
     return [service for service in services if service.models]
 
@@ -16,7 +16,7 @@ def services_of(cluster: Cluster) -> list[InferenceService]:
 def find_service(cluster: Cluster, model: str | None) -> str:
     """The InferenceService that holds a model, or the only one that there is.
 
-    One pod of a runtime holds the model of its own name, and counts where nothing else fits.
+    One pod counts by its own name too, and whatever its address, where nothing else fits.
 
     Raises:
         NotFoundError: there is none, or there are several.
@@ -30,7 +30,7 @@ def find_service(cluster: Cluster, model: str | None) -> str:
     services = [service for service in every if service.models]
     found = [s for s in services if model is None or model in s.models]
     found = found or [s for s in every if s.storage_uri and model in (None, s.name)]
-    what = f"that holds {model}" if model else "with --model arguments"
+    what = f"that holds {model}" if model else "of this project"
     if not found:
         held = "; ".join(f"{s.name} holds {', '.join(s.models)}" for s in services)
         raise NotFoundError(

@@ -10,8 +10,10 @@ from rollout.inferenceservice import (
     Predictor,
     Target,
     held_models,
+    models_at,
     predictor_container,
     read_targets,
+    storage_uri,
 )
 
 COMPARABLE = ("args", "image", "command")
@@ -60,10 +62,18 @@ class KnativeRevision:
 
     name: str
     condition: Condition
-    models: dict[str, str]
     created: str
     spec: dict[str, Any]
     storage_uri: str
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Revision by model, as its command line says, else as its address does."""
+        return held_models(self.spec) or models_at(self.storage_uri)
+
+    def carries(self, predictor: Predictor) -> bool:
+        """Whether it was made of that predictor, whatever KServe and Knative put into it."""
+        return _carries(self.spec, self.storage_uri, predictor)
 
 
 def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
@@ -71,11 +81,15 @@ def read_revision(cluster: Cluster, name: str) -> KnativeRevision:
     return KnativeRevision(
         name,
         ready_condition(document),
-        held_models(document["spec"]),
         document["metadata"].get("creationTimestamp", ""),
         document["spec"],
-        (document["metadata"].get("annotations") or {}).get(STORAGE_URI, ""),
+        _storage_uri(document),
     )
+
+
+def _storage_uri(document: dict[str, Any]) -> str:
+    annotations = (document.get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(STORAGE_URI, ""))
 
 
 @dataclass(frozen=True)
@@ -89,16 +103,20 @@ class Configuration:
 
     current: bool
     latest_created: str
-    container: dict[str, Any]
+    spec: dict[str, Any]
+    storage_uri: str
 
     def carries(self, predictor: Predictor) -> bool:
         """Whether the template is that predictor's: its arguments, image and environment."""
-        return carries({"containers": [self.container]}, predictor)
+        return _carries(self.spec, self.storage_uri, predictor)
 
 
-def carries(spec: dict[str, Any], predictor: Predictor) -> bool:
-    """Whether a pod's spec is a predictor's, whatever else KServe and Knative put into it."""
-    has, wanted = predictor_container(spec), predictor_container(predictor)
+def _carries(spec: dict[str, Any], uri: str, predictor: Predictor) -> bool:
+    has = predictor_container(spec)
+    if wanted_uri := storage_uri(predictor):
+        # The runtime's containers, with what the predictor adds to their environment.
+        return uri == wanted_uri and _variables(predictor["model"]) <= _variables(has)
+    wanted = predictor_container(predictor)
     same = all((has.get(key) or None) == (wanted.get(key) or None) for key in COMPARABLE)
     return same and _variables(wanted) <= _variables(has)
 
@@ -113,7 +131,8 @@ def read_configuration(cluster: Cluster, service: str) -> Configuration:
     return Configuration(
         status.get("observedGeneration") == document["metadata"].get("generation"),
         status.get("latestCreatedRevisionName", ""),
-        predictor_container(document["spec"]["template"]["spec"]),
+        document["spec"]["template"]["spec"],
+        _storage_uri(document["spec"]["template"]),
     )
 
 

@@ -198,7 +198,7 @@ class Moves:
 
     def check(self, revision: str, models: list[Expected]) -> dict[str, str]:
         """See ``check_models``; says so where no pod is left to be asked."""
-        digests = check_models(self.cluster, revision, models)
+        digests = check_models(self.cluster, self.service, revision, models)
         if digests:
             self._say(
                 f"{revision} answers as "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from artifact import ArtifactError
+from artifact.address import Address
 from common.settings import SettingError, read_settings, variable
 from registry.connect import connect
 from registry.entry import Action as RegistryAction
@@ -11,10 +13,12 @@ from registry.entry import Event
 from registry.errors import NotFoundError, RegistryError
 from registry.revisions import Registry
 from registry.settings import RegistrySettings
-from rollout.cards import Cards
+from rollout.cards import Cards, Expected
 from rollout.errors import RefusedError, UnreachableError
 from rollout.record import STABLE, Entry, Record
 from rollout.waiting import Say
+
+S3 = "s3://"
 
 
 class Published:
@@ -65,6 +69,33 @@ class Published:
                 f"{model}/{revision} is refused: its card has {digest}, but it was published as "
                 f"{entry.details['digest']}"
             )
+
+    def expected(self, model: str, revision: str) -> Expected | None:
+        """A revision by its card in the registry; None where that does not have it.
+
+        Raises:
+            UnreachableError: the registry cannot be read.
+        """
+        try:
+            entry = self._registry.state().entry_of(model, revision)
+            card = self._registry.card(model, revision)
+        except NotFoundError:
+            return None
+        except (RegistryError, ArtifactError) as error:
+            raise UnreachableError(f"{model}/{revision} in the registry: {error}") from None
+        return Expected(model, revision, entry.details["digest"], card)
+
+    def address(self, has: str, model: str, revision: str) -> str:
+        """Where a revision lies, for a pod that has one from ``has``.
+
+        It is the registry's own place where both are S3; else the place beside the one it has: a
+        claim, an image or another store with copies of what the registry keeps.
+        """
+        url = self._registry.url_of(model, revision)
+        if url.startswith(S3) and has.startswith(S3):
+            return url
+        address = Address.read(has)
+        return "" if address is None else address.of(revision)
 
     def bring_up(self, record: Record) -> None:
         """Write into the registry's history what is in the record and not yet there.

@@ -18,8 +18,9 @@ from rollout.inferenceservice import (
     Predictor,
     held_models,
     predictor_container,
+    storage_uri,
 )
-from rollout.knative import COMPARABLE, KnativeRevision, carries, read_revision
+from rollout.knative import COMPARABLE, KnativeRevision, read_revision
 from rollout.record import Operation, Record, Step
 
 UNKNOWN = "unknown"
@@ -35,9 +36,8 @@ def find_operation(
     if record.operation is not None:
         return record.operation
     # Without a share a newer spec is a deployment, which KServe itself gives everything; and so is
-    # the first one, whatever share it names. What a runtime's pod holds is not in its spec's
-    # containers, and its canary is KServe's own.
-    if service.percent is None or not service.rolled_out or service.storage_uri:
+    # the first one, whatever share it names. Of what holds no model of ours nothing is known.
+    if service.percent is None or not service.rolled_out or not service.models:
         return None
     return rebuild(cluster, service, record, cards)
 
@@ -58,7 +58,7 @@ def rebuild(
         raise NotFoundError(f"InferenceService {service.name} has never been ready")
     made = _read(cluster, latest)
     # Knative may not have looked at the spec yet, or refuse it: then nothing was made of it.
-    candidate = latest if carries(made.spec, service.predictor) else ""
+    candidate = latest if made.carries(service.predictor) else ""
     if candidate == stable and service.percent is None:
         return None
     before = _before(service, record, _read(cluster, stable), made if candidate else None)
@@ -129,6 +129,9 @@ def _before(
     if current is not None and known and current.knative_revision == stable.name:
         return record.predictor_of(current)
     before = service.predictor
+    if storage_uri(before):
+        before["model"]["storageUri"] = stable.storage_uri
+        return before
     container = predictor_container(before)
     old = predictor_container(stable.spec)
     if latest is None:

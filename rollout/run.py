@@ -18,6 +18,7 @@ from rollout.moves import Moves
 from rollout.promote import promote
 from rollout.record import Action, Operation
 from rollout.rollback import restore
+from rollout.tag_gate import run_tag_gate
 from rollout.traffic import LabelledTraffic
 from rollout.waiting import Waiting
 from tasks import find_task
@@ -32,12 +33,14 @@ class Evaluation:
     Attributes:
         questions: images whose right answers are known.
         open_traffic: a way to ask them at the public URL.
+        gateway: address of the way in from outside; that of each URL itself where empty.
     """
 
     questions: LabelledSet
     open_traffic: Callable[[], LabelledTraffic]
     plan: Plan
     rules: Rules
+    gateway: str = ""
 
 
 def run(
@@ -112,9 +115,12 @@ def _pass_gate(
             )
         was = cards.expected(operation.model, operation.was).card
         stable_card = was if was and was.contract != card.contract else None
-        outcome.gate = run_gate(
-            moves.cluster, waiting, moves.read(), card, stable_card, evaluation.questions
-        )
+        service, questions = moves.read(), evaluation.questions
+        if service.storage_uri:
+            gateway = evaluation.gateway
+            outcome.gate = run_tag_gate(waiting, service, gateway, card, stable_card, questions)
+        else:
+            outcome.gate = run_gate(moves.cluster, waiting, service, card, stable_card, questions)
         # Kept before it is judged: a rollout that is interrupted does not ask twice.
         journal.save(replace(operation, progress=outcome.progress))
     found = outcome.gate
@@ -138,6 +144,7 @@ def _take_steps(
     evaluation: Evaluation,
 ) -> list[str]:
     done = [interval.percent for interval in outcome.intervals]
+    served_as = moves.read().served_as(journal.operation.model)
     for percent in evaluation.plan.steps:
         if percent in done:
             continue
@@ -147,7 +154,7 @@ def _take_steps(
         operation = moves.shift(operation, percent)
         analysis = Analysis(
             traffic,
-            Counters(moves.cluster, operation.model, [operation.stable, operation.candidate]),
+            Counters(moves.cluster, served_as, [operation.stable, operation.candidate]),
             _digests(cards, operation),
             evaluation.plan,
             evaluation.rules,

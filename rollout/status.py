@@ -10,7 +10,6 @@ from common.table import table
 from rollout.cards import Cards
 from rollout.inferenceservice import InferenceService, held_models, shares
 from rollout.knative import Route, is_ready, pods_of, read_revision, read_route
-from rollout.one_pod import revision_at
 from rollout.record import Operation, Record, spec_key
 from rollout.recovery import find_operation
 
@@ -42,7 +41,7 @@ class Status:
         settled: the split is as asked, and nothing is under way.
         changed_elsewhere: the spec is not what the record says was written last.
         operation: what is under way; ``recorded`` in it is false where the record does not know.
-        storage_uri: of one pod of a runtime, whose canary is KServe's own; else empty.
+        storage_uri: of one pod; else empty.
     """
 
     service: str
@@ -63,6 +62,7 @@ class Status:
 
     def as_text(self) -> str:
         held = ", ".join(f"{model}/{revision}" for model, revision in self.models.items())
+        held = held or self.storage_uri
         lines = [f"InferenceService {self.service} in namespace {self.namespace}: {held}"]
         if self.operation is not None:
             lines.append(self.operation["text"])
@@ -73,9 +73,6 @@ class Status:
                 )
         elif self.settled:
             lines.append("settled: nothing is under way")
-        elif self.storage_uri:
-            share = "a deployment" if self.asked is None else f"a canary of {self.asked} %"
-            lines.append(f"one pod, by KServe itself: {share} to {self.storage_uri}")
         else:
             lines.append(
                 "not settled: a deployment is starting, or does not start; `rollback` takes it back"
@@ -113,7 +110,7 @@ def read_status(cluster: Cluster, name: str, record: Record, cards: Cards) -> St
         service=service.name,
         namespace=cluster.namespace,
         url=service.url,
-        models=_models_by_uri(service, service.storage_uri) or service.models,
+        models=service.models,
         stable=service.rolled_out,
         latest=service.latest_created,
         asked=service.percent,
@@ -139,7 +136,7 @@ def _row(
     pods = pods_of(cluster, name)
     if name == service.rolled_out:
         role = "stable"
-    elif _is_canary(service, operation, name):
+    elif operation is not None and operation.target is None and name == operation.candidate:
         role = "canary"
     elif name == service.latest_created:
         role = "latest"
@@ -153,19 +150,8 @@ def _row(
         revision.condition.reason,
         sum(is_ready(pod) for pod in pods),
         len(pods),
-        _models_by_uri(service, revision.storage_uri) or revision.models,
+        revision.models,
     )
-
-
-def _is_canary(service: InferenceService, operation: Operation | None, name: str) -> bool:
-    if service.storage_uri:
-        return service.percent is not None and name == service.latest_created
-    return operation is not None and operation.target is None and name == operation.candidate
-
-
-def _models_by_uri(service: InferenceService, uri: str) -> dict[str, str]:
-    """What one pod of a runtime holds, which is called as its service; empty without an address."""
-    return {service.name: revision_at(uri)} if uri else {}
 
 
 def _settled(service: InferenceService, route: Route) -> bool:

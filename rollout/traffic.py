@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one request; ``status`` 0: nothing did.
+    """What came of one request; ``status`` 0: nothing did, or nothing that can be read.
 
     Attributes:
         revision, digest: empty where the answer does not name them.
@@ -39,7 +40,9 @@ class LabelledTraffic:
     Args:
         gateway: ``http(s)://host[:port]`` of the gateway; the URL's own host where empty.
         url: of the InferenceService; its host goes into the ``Host`` header.
-        contract: of the model; its task asks and judges.
+        model: as it is called in the URL.
+        contract: of the new revision; its task asks and judges.
+        others: of revisions that have another one.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class LabelledTraffic:
         questions: LabelledSet,
         contract: Contract,
         connections: int = 4,
+        others: Mapping[str, Contract] | None = None,
     ) -> None:
         host = urlsplit(url).netloc
         self._client = httpx.Client(
@@ -60,6 +64,7 @@ class LabelledTraffic:
         )
         self.task = find_task(contract.task)
         self._contract = contract
+        self._others = others or {}
         self._path = f"/v1/models/{model}:predict"
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="traffic")
         self._set = questions
@@ -80,17 +85,19 @@ class LabelledTraffic:
         started = time.perf_counter()
         try:
             response = self._client.post(path, content=question.body, headers=headers)
-            score = self._score(response, number) if response.is_success else 0.0
-        except (httpx.HTTPError, AnswerError):
+        except httpx.HTTPError:
             return Answer(0, "", "", 0.0, time.perf_counter() - started)
-        return Answer(
-            response.status_code,
-            response.headers.get("x-model-revision", ""),
-            response.headers.get("x-model-digest", ""),
-            score,
-            time.perf_counter() - started,
-        )
+        seconds = time.perf_counter() - started
+        revision = response.headers.get("x-model-revision", "")
+        digest = response.headers.get("x-model-digest", "")
+        try:
+            score = self._score(response, revision, number) if response.is_success else 0.0
+        except AnswerError:
+            return Answer(0, revision, digest, 0.0, seconds)
+        return Answer(response.status_code, revision, digest, score, seconds)
 
-    def _score(self, response: httpx.Response, number: int) -> float:
-        answer = self.task.read_answer(self._contract, response.content)
-        return self.task.score(self._contract, answer, self._set.labels[number])
+    def _score(self, response: httpx.Response, revision: str, number: int) -> float:
+        home = self._contract
+        contract = self._others.get(revision, home)
+        answer = self.task.read_answer_as(home, contract, response.content)
+        return self.task.score(home, answer, self._set.labels[number])

@@ -83,6 +83,20 @@ class Task(ABC):
             AnswerError: it is no such answer.
         """
 
+    def read_answer_as(self, home: Contract, contract: Contract, body: bytes) -> Any:
+        """The answer of a revision of another contract, in the labels of ``home``.
+
+        Answers name their labels, so most tasks read them as they are.
+
+        Args:
+            home: the contract that labelled sets are of, and that ``score`` and ``same`` get.
+            contract: of the revision that answered.
+
+        Raises:
+            AnswerError: it is no answer of ``contract``, or none that ``home`` has a place for.
+        """
+        return self.read_answer(home, body)
+
     @abstractmethod
     def check_labels(self, contract: Contract, images: NDArray[Any], labels: NDArray[Any]) -> None:
         """See that labels are of this task: one per image, and within the contract.

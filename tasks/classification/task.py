@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from artifact import Contract, ManyLabelsContract, Metrics, TaskMetrics
 from artifact.fields import Fields
 from tasks.errors import AnswerError, LabelsError
+from tasks.labels import every_label, indices_of
 from tasks.picture_task import prediction_of
 from tasks.task import Question, Shown, Task
 
@@ -47,16 +48,13 @@ class Classification(Task):
 
     def read_answer(self, contract: Contract, body: bytes) -> frozenset[int]:
         """The indices of the picture's labels: one, but of contracts of many."""
-        prediction = prediction_of(body)
-        try:
-            named = [prediction["label"]]
-            if isinstance(contract, ManyLabelsContract):
-                named = [item["label"] for item in prediction["labels"]]
-            return frozenset(contract.labels.index(label) for label in named)
-        except (KeyError, TypeError):
-            raise AnswerError("the answer names no labels") from None
-        except ValueError:
-            raise AnswerError(f"{named} are not of the model's labels") from None
+        return frozenset(indices_of(_named(contract, body), contract.labels))
+
+    def read_answer_as(self, home: Contract, contract: Contract, body: bytes) -> frozenset[int]:
+        """Labels that ``home`` does not have come after its own: in nothing are they right."""
+        named = _named(contract, body)
+        indices_of(named, contract.labels)
+        return frozenset(indices_of(named, every_label(home, contract)))
 
     def check_labels(self, contract: Contract, images: NDArray[Any], labels: NDArray[Any]) -> None:
         if isinstance(contract, ManyLabelsContract):
@@ -116,6 +114,17 @@ class Classification(Task):
         body = f'{{"instances": [{{"base64": "\'$(base64 -w0 {path})\'"}}]}}'
         more = f"{options} " if options else ""
         return f"echo '{body}' |\n  curl -s {more}{url} -d @-"
+
+
+def _named(contract: Contract, body: bytes) -> list[Any]:
+    """The labels that an answer names."""
+    prediction = prediction_of(body)
+    try:
+        if isinstance(contract, ManyLabelsContract):
+            return [item["label"] for item in prediction["labels"]]
+        return [prediction["label"]]
+    except (KeyError, TypeError):
+        raise AnswerError("the answer names no labels") from None
 
 
 def _body(picture: bytes, parameters: dict[str, Any] | None = None) -> bytes:

@@ -18,6 +18,7 @@ from tasks.detection.average_precision import (
 )
 from tasks.detection.boxes import Boxes, overlaps
 from tasks.errors import AnswerError, LabelsError
+from tasks.labels import every_label, indices_of
 from tasks.picture_task import PictureTask, numbers_of, prediction_of
 
 SAME_OVERLAP = 0.9
@@ -43,18 +44,13 @@ class Detection(PictureTask):
         return DetectionMetrics.read(fields)
 
     def read_answer(self, contract: Contract, body: bytes) -> Boxes:
-        try:
-            found = prediction_of(body)["detections"]
-            labels = [contract.labels.index(item["label"]) for item in found]
-            corners, scores = [item["box"] for item in found], [item["score"] for item in found]
-        except (KeyError, TypeError, ValueError):
-            raise AnswerError("the answer lists no detections of the model's labels") from None
-        count = len(labels)
-        return Boxes(
-            numbers_of(corners, (count, 4)),
-            np.array(labels, np.int64),
-            numbers_of(scores, (count,)),
-        )
+        return _boxes(contract.labels, body)
+
+    def read_answer_as(self, home: Contract, contract: Contract, body: bytes) -> Boxes:
+        """Boxes of classes that ``home`` does not have are left out: nobody annotated such."""
+        _boxes(contract.labels, body)
+        found = _boxes(every_label(home, contract), body)
+        return found.take(found.labels < len(home.labels))
 
     def check_labels(self, contract: Contract, images: NDArray[Any], labels: NDArray[Any]) -> None:
         if labels.ndim != 3 or labels.shape[2] != 5 or len(labels) != len(images):
@@ -105,6 +101,21 @@ class Detection(PictureTask):
             f"{label:<{width}}  {score:>7.2%}  " + "  ".join(f"{side:7.1f}" for side in box)
             for label, score, box in found
         )
+
+
+def _boxes(labels: Sequence[str], body: bytes) -> Boxes:
+    try:
+        found = prediction_of(body)["detections"]
+        classes = indices_of([item["label"] for item in found], labels)
+        corners, scores = [item["box"] for item in found], [item["score"] for item in found]
+    except (KeyError, TypeError, AnswerError):
+        raise AnswerError("the answer lists no detections of the model's labels") from None
+    count = len(classes)
+    return Boxes(
+        numbers_of(corners, (count, 4)),
+        np.array(classes, np.int64),
+        numbers_of(scores, (count,)),
+    )
 
 
 def annotated(label: NDArray[Any]) -> Boxes:

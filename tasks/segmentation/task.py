@@ -68,6 +68,13 @@ class Segmentation(Task):
             raise AnswerError("the numpy file holds no mask (height, width) of bytes")
         return mask
 
+    def read_answer_as(self, home: Contract, contract: Contract, body: bytes) -> NDArray[np.uint8]:
+        """What is no label of ``home`` becomes ``UNLABELLED``."""
+        places = [home.labels.index(x) if x in home.labels else UNLABELLED for x in contract.labels]
+        table = np.full(256, UNLABELLED, np.uint8)
+        table[: len(places)] = places
+        return table[self.read_answer(contract, body)]
+
     def check_labels(self, contract: Contract, images: NDArray[Any], labels: NDArray[Any]) -> None:
         if labels.ndim != 3 or labels.shape != images.shape[:3]:
             raise LabelsError("labels must be masks (n, h, w), one per image and of its size")

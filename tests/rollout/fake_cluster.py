@@ -8,6 +8,8 @@ The controllers are state machines written after the Go code (KServe master aaac
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import pickle
 import threading
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from PIL import Image
+
 from artifact import open_revision
 from tests.rollout.loopback import QuietHandler, served
 
@@ -28,6 +32,7 @@ Key = tuple[str, str]
 NAMESPACE = "vision"
 SERVICE = "vision"
 PREDICTOR = "vision-predictor"
+STORAGE_URI = "internal.serving.kserve.io/storage-initializer-sourceuri"
 
 
 @dataclass
@@ -92,6 +97,9 @@ class Store:
 class FakeCluster:
     """The store, the controllers and what tests turn.
 
+    Args:
+        uri: of one pod that serves what lies there, in place of two services of ``models``.
+
     Attributes:
         route_first: Knative reconciles the Route before the Configuration, as it may.
         behaviours: by predictor argument such as ``--model=mnist=2``, or by image.
@@ -101,7 +109,7 @@ class FakeCluster:
         before_write: called with method, plural, name before a write is looked at.
     """
 
-    def __init__(self, models: dict[str, str], cards: Path) -> None:
+    def __init__(self, models: dict[str, str], cards: Path, uri: str = "") -> None:
         self.store = Store()
         self.cards = cards
         self.route_first = False
@@ -116,7 +124,7 @@ class FakeCluster:
         self.ages: dict[str, int] = {}
         self.splits: list[dict[str, int]] = []
         self.lock = threading.RLock()
-        self.store.put("inferenceservices", inference_service(models))
+        self.store.put("inferenceservices", one_pod(uri) if uri else inference_service(models))
         for _ in range(10):
             self.tick()
 
@@ -143,7 +151,15 @@ class FakeCluster:
     def models_of(self, revision: str) -> dict[str, str]:
         found = self.store.get("knative/revisions", revision)
         assert found is not None
-        return _models(found["spec"]["containers"][0]["args"])
+        return _held(found)
+
+    def tagged(self, host: str) -> str:
+        """The Knative revision that a host leads to by its tag; empty for a host without."""
+        route = self.store.get("knative/routes", PREDICTOR) or {}
+        for target in route.get("status", {}).get("traffic", []):
+            if target.get("url") == f"http://{host}":
+                return str(target["revisionName"])
+        return ""
 
     def served(self) -> dict[tuple[str, ...], int]:
         """Per cent by what the predictor's pods hold, for all that has traffic."""
@@ -224,7 +240,8 @@ class FakeCluster:
         status["components"]["predictor"] = _propagate(component, seen)
         # KServe copies the Knative Service's, which says nothing of its own spec.
         status["observedGeneration"] = seen.get("observedGeneration")
-        status["url"] = f"http://{SERVICE}-transformer.{NAMESPACE}.example.com"
+        component = "transformer" if "transformer" in service["spec"] else "predictor"
+        status["url"] = f"http://{SERVICE}-{component}.{NAMESPACE}.example.com"
         status["deploymentMode"] = "Knative"
         self.store.put("inferenceservices", {**service, "status": status}, status=True)
 
@@ -317,20 +334,24 @@ class FakeCluster:
         status["conditions"] = [_condition("True" if same else "Unknown")]
         self.store.put("knative/routes", {**route, "status": status}, status=True)
 
-    def behaviour_of(self, spec: Document) -> Behaviour:
-        container = spec["containers"][0]
-        for key in (container["image"], *container["args"]):
+    def behaviour_of(self, document: Document) -> Behaviour:
+        """Of a pod, or of a Knative revision."""
+        container = document["spec"]["containers"][0]
+        uri = (document["metadata"].get("annotations") or {}).get(STORAGE_URI, "")
+        for key in (container["image"], *container["args"], uri):
             if key in self.behaviours:
                 return self.behaviours[key]
         return Behaviour()
 
     def _revision(self, revision: Document) -> None:
         name = revision["metadata"]["name"]
-        behaviour = self.behaviour_of(revision["spec"])
+        behaviour = self.behaviour_of(revision)
         age = self.ages[name] = self.ages.get(name, 0) + 1
         pod = self.store.get("pods", f"{name}-pod")
         if pod is None and age == 1:
-            pod = self.store.put("pods", _pod(name, revision["spec"]["containers"]))
+            pod = _pod(name, revision["spec"]["containers"])
+            pod["metadata"]["annotations"] = revision["metadata"].get("annotations") or {}
+            pod = self.store.put("pods", pod)
         if pod is not None and age <= behaviour.ticks + 1:
             pod["status"] = _pod_status(behaviour, age >= behaviour.ticks)
             self.store.put("pods", pod, status=True)
@@ -468,7 +489,7 @@ class FakeCluster:
         found = self.store.get("pods", pod)
         if found is None:
             return 404, _status(f'pods "{pod}" not found')
-        behaviour = self.behaviour_of(found["spec"])
+        behaviour = self.behaviour_of(found)
         if behaviour.kind == "pull":
             return 400, _status("container is waiting to start: image can't be pulled")
         lines = behaviour.log.splitlines()[-int(query["tailLines"]) :]
@@ -478,20 +499,31 @@ class FakeCluster:
         found = self.store.get("pods", pod)
         if found is None:
             return 404, _status(f'pods "{pod}" not found')
-        behaviour = self.behaviour_of(found["spec"])
+        behaviour = self.behaviour_of(found)
         if path == "metrics":
             return 200, self.metrics.get(
                 found["metadata"]["labels"]["serving.knative.dev/revision"], ""
             )
         model = path.split("/")[2]
-        held = _models(found["spec"]["containers"][0]["args"])
-        if model not in held:
+        held = _held(found)
+        one_pod = len(found["spec"]["containers"]) == 2
+        if model not in ([SERVICE] if one_pod else held):
             return 404, {"error": f"there is no model {model!r} here"}
         if method == "GET":
             return 200, {"name": model, "ready": True}
+        (tensor,) = body["inputs"]
+        if one_pod:
+            # A transformer: pictures in, and no word of its contract out.
+            ((name, number),) = held.items()
+            revision = open_revision(self.cards, name, number)
+            Image.open(io.BytesIO(base64.b64decode(tensor["data"][0]))).load()
+            return 200, {
+                "model_name": model,
+                "model_version": behaviour.revision or number,
+                "parameters": {"model_digest": behaviour.digest or revision.digest},
+            }
         revision = open_revision(self.cards, model, held[model])
         spec = revision.card.contract.input
-        (tensor,) = body["inputs"]
         shape = tuple(tensor["shape"])
         if shape[0] != 1 or not spec.accepts(shape[1:]) or len(tensor["data"]) != prod(shape):
             return 422, {"error": f"inputs[0].shape {list(shape)} is not {spec.wanted_shape}"}
@@ -545,6 +577,14 @@ def inference_service(models: dict[str, str]) -> Document:
     }
 
 
+def one_pod(uri: str) -> Document:
+    """Of the ServingRuntime, by where its revision lies."""
+    document = inference_service({})
+    runtime = {"modelFormat": {"name": "vision"}, "storageUri": uri}
+    document["spec"] = {"predictor": {"minReplicas": 0, "model": runtime}}
+    return document
+
+
 def template_of(predictor: Document) -> Document:
     """Of a pod: a predictor's own containers, or those of the runtime of its model."""
     if "model" not in predictor:
@@ -554,9 +594,7 @@ def template_of(predictor: Document) -> Document:
     arguments = ["--model=/mnt/models"]
     containers = [{"name": name, "image": "vision:dev", "args": arguments} for name in names]
     return {
-        "metadata": {
-            "annotations": {"internal.serving.kserve.io/storage-initializer-sourceuri": source}
-        },
+        "metadata": {"annotations": {STORAGE_URI: source}},
         "spec": {"containers": copied(containers)},
     }
 
@@ -593,6 +631,15 @@ def _shares(traffic: list[Document]) -> dict[str, int]:
         name = target["revisionName"]
         found[name] = found.get(name, 0) + target["percent"]
     return found
+
+
+def _held(document: Document) -> dict[str, str]:
+    """Revision by model of a pod or of a Knative revision, by its arguments or its address."""
+    uri = (document["metadata"].get("annotations") or {}).get(STORAGE_URI, "")
+    if not uri:
+        return _models(document["spec"]["containers"][0]["args"])
+    *_, model, revision = uri.rstrip("/").split("/")
+    return {model: revision}
 
 
 def _models(arguments: list[str]) -> dict[str, str]:

@@ -51,27 +51,30 @@ class FakeGateway:
 
     Attributes:
         render: the body of a 200 by request body, contract, and whether it is to be wrong.
+        counted_as: model and protocol in the pods' metrics; the predictor's where None.
     """
 
     fake: FakeCluster
     model: str
     render: Callable[[bytes, Contract, bool], bytes] = classified
+    counted_as: tuple[str, str] | None = None
     qualities: dict[str, Quality] = field(default_factory=dict)
     others_rate: int = 0
     hosts: set[str] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
     calls: dict[str, int] = field(default_factory=dict)
     counted: dict[str, dict[str, int]] = field(default_factory=dict)
     debts: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, body: bytes, host: str = "") -> tuple[int, dict[str, str], bytes]:
         with self.lock, self.fake.lock:
             for _ in range(self.others_rate):
                 self._call(None)
-            return self._call(body)
+            return self._call(body, host)
 
-    def _call(self, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
-        knative = self._choose()
+    def _call(self, body: bytes | None, host: str = "") -> tuple[int, dict[str, str], bytes]:
+        knative = self.fake.tagged(host) or self._choose()
         revision = self.fake.models_of(knative)[self.model]
         number = self.calls[revision] = self.calls.get(revision, 0) + 1
         quality = self.qualities.get(revision, Quality())
@@ -99,7 +102,9 @@ class FakeGateway:
         return name
 
     def _metrics(self, revision: str, counts: dict[str, int]) -> str:
-        labels = f'model_name="{self.model}",protocol="v2"'
+        model, protocol = self.counted_as or (self.model, "v2")
+        uncounted = "v1" if protocol == "v2" else "grpc"
+        labels = f'model_name="{model}",protocol="{protocol}"'
         lines = ["# TYPE vision_requests counter"]
         for code, count in counts.items():
             owner = revision if code == "200" else ""
@@ -107,7 +112,7 @@ class FakeGateway:
                 f'vision_requests_total{{{labels},revision="{owner}",code="{code}"}} {count}.0'
             )
         lines.append(
-            f'vision_requests_total{{model_name="{self.model}",protocol="v1",'
+            f'vision_requests_total{{model_name="{model}",protocol="{uncounted}",'
             f'revision="{revision}",code="200"}} 7.0'
         )
         lines.append("# TYPE vision_request_seconds histogram")
@@ -131,7 +136,8 @@ def gateway_server(gateway: FakeGateway) -> Iterator[str]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             gateway.hosts.add(self.headers["Host"])
-            status, headers, data = gateway.answer(body)
+            gateway.paths.add(self.path)
+            status, headers, data = gateway.answer(body, self.headers["Host"])
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(data))}.items():
                 self.send_header(name, value)

@@ -47,7 +47,7 @@ def test_a_revision_is_changed_where_it_stands(containers: list[dict[str, Any]])
     "predictor",
     [
         {},
-        {"model": {"modelFormat": {"name": "vision"}, "storageUri": "s3://models/flowers/3"}},
+        {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": "s3://bucket/flowers/3"}},
         {"containers": [{"name": "kserve-container", "image": "x"}]},
         {"containers": [{"name": "one"}, {"name": "other", "args": ["--model=a=1"]}]},
         {"containers": [{"name": "kserve-container", "args": [8080, "--model"]}]},

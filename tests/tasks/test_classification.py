@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,3 +99,13 @@ def test_the_sample_is_named_after_a_label_where_one_is() -> None:
     assert TASK.sample(CONTRACT, names) == "seven.png"
     with pytest.raises(LookupError):
         TASK.sample(CONTRACT, ["aerial.tif"])
+
+
+def test_labels_of_another_contract_are_read_by_their_names() -> None:
+    other = replace(CONTRACT, labels=("ten", *reversed(CONTRACT.labels)))
+    named = [
+        TASK.read_answer_as(CONTRACT, other, answer({"label": label})) for label in ("7", "ten")
+    ]
+    assert named == [{7}, {len(CONTRACT.labels)}]
+    with pytest.raises(AnswerError):
+        TASK.read_answer_as(other, CONTRACT, answer({"label": "ten"}))

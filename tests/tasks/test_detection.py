@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,3 +93,14 @@ def test_it_is_shown_as_a_table() -> None:
     assert TASK.show(answer()).text == "nothing found"
     with pytest.raises(AnswerError):
         TASK.show(b'{"predictions": [{"label": "7"}]}')
+
+
+def test_boxes_of_other_labels_are_read_by_their_names() -> None:
+    """A class that the labelled set cannot know is left out."""
+    other = replace(CONTRACT, labels=("unheard of", *reversed(CONTRACT.labels)))
+    right, strange = detection("red", 0, 0, 8, 8), detection("unheard of", 0, 0, 8, 8)
+    found = TASK.read_answer_as(CONTRACT, other, answer(right, strange))
+    assert found.labels.tolist() == [CONTRACT.labels.index("red")]
+    assert TASK.score(CONTRACT, found, np.array([[0, 0, 8, 8, found.labels[0]]])) == 1.0
+    with pytest.raises(AnswerError):
+        TASK.read_answer_as(CONTRACT, CONTRACT, answer(strange))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,3 +104,10 @@ def test_the_sample_and_how_it_is_sent() -> None:
         "curl -s -H 'Host: y' -F file=@'samples/a b.tif' "
         "'http://x/v1/models/m:predict?output=png' -o m.png"
     )
+
+
+def test_masks_of_other_labels_are_read_by_their_names() -> None:
+    other = replace(CONTRACT, labels=("none", "blue", "red", "sea"))
+    mask = np.array([[0, 1], [2, 3]], np.uint8)
+    found = TASK.read_answer_as(CONTRACT, other, npy(mask))
+    assert found.tolist() == [[0, 3], [1, 255]]  # blue, red, and what CONTRACT does not have
