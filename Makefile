@@ -128,8 +128,8 @@ predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY
 chart:  ## write charts/vision's templates anew from the manifests
 	@$(call vision,transformer) cluster chart
 
-overlay:  ## write the overlay NAME with MODELS="flowers mnist=1", else as OVERLAY
-	@$(call vision,transformer) overlay --base $(OVERLAY) $(call option,models,$(MODEL_ROOT)) '$(NAME)' $(MODELS)
+overlay:  ## write the overlay NAME with MODELS="flowers mnist=1", else as OVERLAY; one pod each from STORAGE=s3://…
+	@$(call vision,transformer) overlay --base $(OVERLAY) $(call option,models,$(MODEL_ROOT)) $(call option,storage,$(STORAGE)) '$(NAME)' $(MODELS)
 
 pack:  ## an OCI image of REVISION of MODEL, for storageUri: oci://…; BASE=busybox.tar
 	@$(call vision,transformer) pack '$(or $(MODEL_ROOT),models)/$(MODEL)/$(REVISION)' $(call option,base,$(BASE))

@@ -62,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     own.add_argument("served", nargs="+", metavar="MODEL[=REVISION]")
     own.add_argument("--base", default="minikube", help="overlay whose settings it has")
     own.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
+    own.add_argument("--storage", default="", help="one pod a model, from s3://bucket/models, …")
     verbs.add_parser("chart", help="write the Helm chart's templates from the manifests")
     options = parser.parse_args(arguments)
     try:
@@ -110,7 +111,11 @@ def _deploy(options: argparse.Namespace) -> None:
 
 def _own_overlay(options: argparse.Namespace) -> None:
     revisions = own_overlay.revisions_to_serve(options.models, options.served)
-    folder = own_overlay.write_overlay(options.name, overlay.Overlay(options.base), revisions)
+    base = overlay.Overlay(options.base)
+    if options.storage:
+        folder = own_overlay.write_pods_overlay(options.name, base, revisions, options.storage)
+    else:
+        folder = own_overlay.write_overlay(options.name, base, revisions)
     print(f"wrote {folder.relative_to(ROOT)}; deploy it: make images deploy OVERLAY={options.name}")
 
 

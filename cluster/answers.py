@@ -115,13 +115,13 @@ class Answers:
         """By way of Knative's activator, which starts a transformer that is scaled to zero."""
         for pod in self._cluster.find(POD, {"component": EDGE}) if behind_accounts(isvc) else []:
             self._cluster.ask_pod(pod["metadata"]["name"], SERVER_PORT, "/-/ready")
+        parts = isvc["status"]["components"]
+        asked = parts.get("transformer") or parts["predictor"]
         headers = {
             "Content-Type": question.media_type,
             "Accept": question.accept,
             "Knative-Serving-Namespace": self._cluster.namespace,
-            "Knative-Serving-Revision": isvc["status"]["components"]["transformer"][
-                "latestReadyRevision"
-            ],
+            "Knative-Serving-Revision": asked["latestReadyRevision"],
         }
         path = f"/v1/models/{model}:predict"
         if question.query:

@@ -17,6 +17,9 @@ from tasks import find_task
 SHOWN = 3
 """Entries of a list that an answer shows."""
 
+FORMAT = "vision"
+"""The model format of the ServingRuntime."""
+
 VISIBILITY = "networking.knative.dev/visibility"
 EDGE = "edge"
 """Component ``accounts``'s Service, which takes requests where the gateway does not."""
@@ -79,7 +82,13 @@ def holder(cluster: Cluster, model: str) -> dict[str, Any]:
 
 
 def models_of(isvc: dict[str, Any]) -> list[str]:
-    """The models that an InferenceService's transformer answers for."""
+    """The models that an InferenceService's transformer answers for.
+
+    One pod of the ServingRuntime calls its model as it is called itself.
+    """
+    runtime = (isvc["spec"].get("predictor") or {}).get("model") or {}
+    if (runtime.get("modelFormat") or {}).get("name") == FORMAT:
+        return [isvc["metadata"]["name"]]
     containers = (isvc["spec"].get("transformer") or {}).get("containers") or []
     words = [str(word) for container in containers for word in container.get("args") or []]
     return [

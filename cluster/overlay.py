@@ -18,6 +18,9 @@ OVERLAYS = ROOT / "manifests" / "overlays"
 BUILD = ROOT / "build"
 NAMESPACE = "vision"
 
+RUNTIME_IMAGES = ROOT / "manifests" / "runtime" / "cluster" / "images.yaml"
+"""Where kustomize finds the images of a ServingRuntime, which it does not know."""
+
 PERCENT = "canaryTrafficPercent"
 
 
@@ -63,7 +66,7 @@ def _with_images(overlay: Overlay) -> Path:
     images = [
         {
             "name": image.get("newName", image["name"]),
-            "newName": f"{overlay.repository}/{image['name']}"
+            "newName": f"{overlay.repository}/{image['name'].rpartition('/')[2]}"
             if overlay.repository
             else image.get("newName", image["name"]),
             "newTag": overlay.tag or image["newTag"],
@@ -75,7 +78,9 @@ def _with_images(overlay: Overlay) -> Path:
         "kind": "Kustomization",
         "resources": [f"{relative}/{overlay.folder.relative_to(ROOT)}"],
         "images": images,
+        "configurations": [RUNTIME_IMAGES.name],
     }
+    (folder / RUNTIME_IMAGES.name).write_bytes(RUNTIME_IMAGES.read_bytes())
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     return folder
 

@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 
 from artifact import open_revision, revisions_of
+from artifact.address import Address
 from cluster.commands import ClusterError, run
-from cluster.overlay import OVERLAYS, Overlay
+from cluster.gateway import FORMAT
+from cluster.overlay import NAMESPACE, OVERLAYS, RUNTIME_IMAGES, Overlay
 
 SERVICE = "vision"
 MODEL = "--model="
@@ -23,6 +25,17 @@ KUSTOMIZATION = """\
 REVISIONS = """\
 # Written by `make overlay`, then by `make promote` and `make rollback`: the revision of each model.
 """
+
+
+PODS = "services.yaml"
+POD_KUSTOMIZATION = """\
+# Written by `make overlay`: one pod a model, each with its revision from {store}.
+"""
+POD_SERVICES = """\
+# Written by `make overlay`. `make promote` and `make rollback` say what storageUri is to become.
+"""
+STORES = ("s3://", "gs://", "pvc://", "hf://", "oci://", "oci+native://")
+"""What KServe fetches from."""
 
 
 def revisions_to_serve(root: Path, names: list[str]) -> dict[str, str]:
@@ -76,6 +89,83 @@ def write_overlay(name: str, base: Overlay, revisions: Mapping[str, str]) -> Pat
     _write(folder / "kustomization.yaml", head, document)
     _write(folder / FILE, REVISIONS, listed)
     return folder
+
+
+def write_pods_overlay(name: str, base: Overlay, revisions: Mapping[str, str], store: str) -> Path:
+    """Write ``manifests/overlays/<name>``: an InferenceService of one pod for each model.
+
+    Args:
+        base: whose images it has.
+        store: where ``<model>/<revision>`` (``<model>:<revision>`` of images) lie.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ClusterError: it is there, or KServe fetches nothing from such a store.
+    """
+    if not store.startswith(STORES):
+        raise ClusterError(f"STORAGE={store}: KServe fetches from {', '.join(STORES)}")
+    folder = OVERLAYS / name
+    if folder.exists():
+        raise ClusterError(f"overlay {name!r} is there already, in {folder}")
+    own = yaml.safe_load((base.folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    document = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": NAMESPACE,
+        "resources": ["../../runtime/namespaced", PODS],
+        "images": _of_the_runtime(own["images"]),
+        "configurations": [RUNTIME_IMAGES.name],
+    }
+    services = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": SERVICE},
+            "automountServiceAccountToken": False,
+        },
+        *(_pod(model, Address.within(store, model, revisions[model])) for model in revisions),
+    ]
+    folder.mkdir(parents=True)
+    head = POD_KUSTOMIZATION.format(store=store)
+    _write(folder / "kustomization.yaml", head, document)
+    (folder / RUNTIME_IMAGES.name).write_bytes(RUNTIME_IMAGES.read_bytes())
+    text = yaml.safe_dump_all(services, sort_keys=False, width=100)
+    (folder / PODS).write_text(POD_SERVICES + text, encoding="utf-8")
+    return folder
+
+
+def _pod(model: str, uri: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": model,
+            "annotations": {
+                "serving.kserve.io/deploymentMode": "Knative",
+                "serving.kserve.io/enable-tag-routing": "true",
+            },
+        },
+        "spec": {
+            "predictor": {
+                "minReplicas": 0,
+                # The network policies of manifests/base let this one in, and out to names.
+                "labels": {"component": "transformer"},
+                "serviceAccountName": SERVICE,
+                "model": {"modelFormat": {"name": FORMAT}, "storageUri": uri},
+            }
+        },
+    }
+
+
+def _of_the_runtime(images: list[dict[str, str]]) -> list[dict[str, str]]:
+    """An overlay's images, by the names that the ServingRuntime's own kustomization gives them."""
+    path = RUNTIME_IMAGES.parent / "kustomization.yaml"
+    named = yaml.safe_load(path.read_text(encoding="utf-8"))["images"]
+    names = {image["name"]: image["newName"] for image in named}
+    return [{**image, "name": names[image["name"]]} for image in images if image["name"] in names]
 
 
 def _arguments(base: Overlay, revisions: Mapping[str, str]) -> dict[str, Any]:
