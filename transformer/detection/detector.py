@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artifact import CardError, Contract, DetectionContract
+from artifact import DetectionContract
 from transformer.detection.heads import Candidates, decode
 from transformer.detection.options import DetectionOptions
 from transformer.detection.suppression import select
 from transformer.drawing import Canvas, label_colour
-from transformer.frames.placement import Placement, placing_for
-from transformer.hop import PredictorClient
+from transformer.frames.placement import Placement
 from transformer.pictures.drawn import PIXEL_DIGITS, SCORE_DIGITS, DrawnModel, named_points
 from transformer.pictures.model import Answer, Tensors
-from transformer.settings import TransformerSettings
 
 
 class Found(NamedTuple):
@@ -39,24 +36,11 @@ class Found(NamedTuple):
     certainties: NDArray[np.float32]
 
 
-class DetectionModel(DrawnModel):
+class DetectionModel(DrawnModel[DetectionContract]):
     """Makes boxes of a head's outputs, leaves out all but the best, and puts them in place."""
 
     options = DetectionOptions
-
-    def __init__(
-        self,
-        name: str,
-        contract: Contract,
-        hop: PredictorClient,
-        executor: Executor,
-        settings: TransformerSettings,
-    ) -> None:
-        super().__init__(name, contract, hop, executor, settings)
-        if not isinstance(contract, DetectionContract):
-            raise CardError("contract", "is not one of detection")
-        self._detection = contract
-        self._placing = placing_for(contract.image)
+    kind = DetectionContract
 
     def get_output_types(self) -> list[dict[str, Any]]:
         types = [
@@ -66,14 +50,14 @@ class DetectionModel(DrawnModel):
             {"name": "class_id", "datatype": "INT64", "shape": [-1]},
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ]
-        if points := len(self._detection.keypoints):
+        if points := len(self._contract.keypoints):
             types.append({"name": "keypoints", "datatype": "FP32", "shape": [-1, points, 3]})
         return types
 
     def read(self, answer: Answer) -> list[Found]:
         options = answer.batch.payload.options
         assert isinstance(options, DetectionOptions)
-        contract = self._detection
+        contract = self._contract
         selection = options.selection(contract.selection)
         found = []
         for index, sizes in enumerate(answer.batch.sizes):
@@ -97,7 +81,7 @@ class DetectionModel(DrawnModel):
         return predictions
 
     def _named(self, found: Found, row: int) -> dict[str, Any]:
-        contract = self._detection
+        contract = self._contract
         label = int(found.labels[row])
         detection: dict[str, Any] = {
             "label": contract.labels[label],
@@ -122,9 +106,9 @@ class DetectionModel(DrawnModel):
             "box": np.concatenate([found.corners for found in every]).astype(np.float32),
             "score": np.concatenate([found.scores for found in every]),
             "class_id": labels,
-            "label": [self._detection.labels[label] for label in labels],
+            "label": [self._contract.labels[label] for label in labels],
         }
-        if self._detection.keypoints:
+        if self._contract.keypoints:
             points = [
                 np.concatenate([found.keypoints, found.certainties[..., np.newaxis]], axis=2)
                 for found in every
@@ -139,7 +123,7 @@ class DetectionModel(DrawnModel):
         for row in reversed(range(len(found.scores))):
             label = int(found.labels[row])
             colour = label_colour(label)
-            name = f"{self._detection.labels[label]} {found.scores[row]:.0%}"
+            name = f"{self._contract.labels[label]} {found.scores[row]:.0%}"
             canvas.box((found.corners[row] * (*scale, *scale)).tolist(), colour, name)
             for place in (found.keypoints[row] * scale).tolist():
                 canvas.point(place, colour)

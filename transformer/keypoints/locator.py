@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artifact import CardError, Contract, ImageInput, KeypointsContract
+from artifact import ImageInput, KeypointsContract
 from transformer.drawing import Canvas, label_colour
-from transformer.frames.placement import placing_for
-from transformer.hop import PredictorClient
 from transformer.pictures.drawn import DrawnModel, named_points
 from transformer.pictures.model import Answer, Tensors
-from transformer.settings import TransformerSettings
 
 
 class Found(NamedTuple):
@@ -31,32 +27,20 @@ class Found(NamedTuple):
     certainties: NDArray[np.float32]
 
 
-class KeypointsModel(DrawnModel):
+class KeypointsModel(DrawnModel[KeypointsContract]):
     """Puts a network's points in place."""
 
-    def __init__(
-        self,
-        name: str,
-        contract: Contract,
-        hop: PredictorClient,
-        executor: Executor,
-        settings: TransformerSettings,
-    ) -> None:
-        super().__init__(name, contract, hop, executor, settings)
-        if not isinstance(contract, KeypointsContract):
-            raise CardError("contract", "is not one of keypoints")
-        self._points = contract
-        self._placing = placing_for(contract.input_as(ImageInput))
+    kind = KeypointsContract
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        count = len(self._points.labels)
+        count = len(self._contract.labels)
         return [
             {"name": "keypoints", "datatype": "FP32", "shape": [-1, count, 2]},
             {"name": "certainty", "datatype": "FP32", "shape": [-1, count]},
         ]
 
     def read(self, answer: Answer) -> list[Found]:
-        pixels, certainties = pixels_of(answer.outputs[0], self._points)
+        pixels, certainties = pixels_of(answer.outputs[0], self._contract)
         found = []
         for row, sizes in enumerate(answer.batch.sizes):
             placement = self._placing(*sizes)
@@ -70,9 +54,9 @@ class KeypointsModel(DrawnModel):
                 "width": found.size[0],
                 "height": found.size[1],
                 "keypoints": named_points(
-                    self._points.labels,
+                    self._contract.labels,
                     found.places,
-                    found.certainties if self._points.layout == "heatmaps" else None,
+                    found.certainties if self._contract.layout == "heatmaps" else None,
                 ),
                 **self.encoded(answer, index),
             }

@@ -6,22 +6,29 @@ import base64
 import io
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from artifact import CardError, Contract, ImageInput
 from serving.errors import InvalidRequestError
 from serving.model import Reply
 from transformer.colours import in_mode
+from transformer.frames.placement import placing_for
+from transformer.hop import PredictorClient
 from transformer.image import load_image
 from transformer.large_pictures import LARGE_PIXELS
 from transformer.parameters import flag
 from transformer.pictures.model import Answer, Batch, PictureModel
 from transformer.pictures.payload import JSON, Payload, PictureOptions
+from transformer.settings import TransformerSettings
+
+Kind = TypeVar("Kind", bound=Contract)
 
 PNG = "image/png"
 SCORE_DIGITS = 6
@@ -69,10 +76,32 @@ class DrawnOptions(PictureOptions):
         return {**super()._chosen(values, accept), "picture": flag(values, "picture")}
 
 
-class DrawnModel(PictureModel):
-    """Reads outputs off the event loop, and draws what was found where a request wants that."""
+class DrawnModel(PictureModel, Generic[Kind]):
+    """Reads outputs off the event loop, and draws what was found where a request wants that.
+
+    Attributes:
+        kind: of contract that the task has.
+
+    Raises:
+        CardError: the contract is of another kind.
+    """
 
     options = DrawnOptions
+    kind: type[Kind]
+    _contract: Kind
+
+    def __init__(
+        self,
+        name: str,
+        contract: Contract,
+        hop: PredictorClient,
+        executor: Executor,
+        settings: TransformerSettings,
+    ) -> None:
+        super().__init__(name, contract, hop, executor, settings)
+        if not isinstance(contract, self.kind):
+            raise CardError("contract", f"is not a {self.kind.__name__}")
+        self._placing = placing_for(contract.input_as(ImageInput))
 
     @abstractmethod
     def read(self, answer: Answer) -> list[Any]:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artifact import CardError, Contract, ImageInput, PhotographContract
+from artifact import CardError, Contract, PhotographContract
 from artifact.photographs import UNLABELLED
 from serving.errors import InvalidRequestError
 from serving.model import HttpRequest, Reply
-from transformer.frames.placement import Placement, placing_for
+from transformer.frames.placement import Placement
 from transformer.hop import PredictorClient
 from transformer.metrics import TALLY
 from transformer.parameters import choice
@@ -45,10 +45,11 @@ class PhotographOptions(DrawnOptions):
         return {**super()._chosen(values, accept), "mask": choice(values, "mask", MASKS) or "png"}
 
 
-class PhotographModel(DrawnModel):
+class PhotographModel(DrawnModel[PhotographContract]):
     """Interpolates a network's scores to a photograph's size, and answers the best label."""
 
     options = PhotographOptions
+    kind = PhotographContract
 
     def __init__(
         self,
@@ -59,21 +60,17 @@ class PhotographModel(DrawnModel):
         settings: TransformerSettings,
     ) -> None:
         super().__init__(name, contract, hop, executor, settings)
-        if not isinstance(contract, PhotographContract):
-            raise CardError("contract", "is not one of photographs")
         if self._instance_bytes > hop.max_message_bytes * 15 // 16:
             raise CardError(
                 "contract.stride",
                 f"makes scores of {self._instance_bytes} bytes, too large for messages of "
                 f"{hop.max_message_bytes} bytes to the predictor",
             )
-        self._masks = contract
-        self._placing = placing_for(contract.input_as(ImageInput))
 
     def get_output_types(self) -> list[dict[str, Any]]:
         return [
             {"name": "mask", "datatype": "UINT8", "shape": [-1, -1]},
-            {"name": "pixels", "datatype": "INT64", "shape": [len(self._masks.labels)]},
+            {"name": "pixels", "datatype": "INT64", "shape": [len(self._contract.labels)]},
         ]
 
     def read_v1(self, request: HttpRequest) -> Payload:
@@ -98,16 +95,16 @@ class PhotographModel(DrawnModel):
         return answer
 
     def _mask(self, scores: NDArray[np.float32], placement: Placement) -> Mask:
-        mask = mask_of(scores, placement, self._masks)
+        mask = mask_of(scores, placement, self._contract)
         pixels = np.bincount(mask.ravel(), minlength=256)
         nodata = UNLABELLED if pixels[UNLABELLED] else None
-        return Mask(mask, nodata, pixels[: len(self._masks.labels)].tolist())
+        return Mask(mask, nodata, pixels[: len(self._contract.labels)].tolist())
 
     def predictions(self, answer: Answer) -> list[dict[str, Any]]:
         options = answer.batch.payload.options
         assert isinstance(options, PhotographOptions)
         return [
-            {**mask_prediction(found, self._masks, options.mask), **self.encoded(answer, index)}
+            {**mask_prediction(found, self._contract, options.mask), **self.encoded(answer, index)}
             for index, found in enumerate(answer.found)
         ]
 
@@ -124,7 +121,7 @@ class PhotographModel(DrawnModel):
     def draw(self, picture: Image.Image, found: Mask) -> Image.Image:
         mask = Image.fromarray(found.mask).resize(picture.size, Image.Resampling.NEAREST)
         shares = shares_of(found.pixels)
-        return overlay(np.asarray(picture), np.asarray(mask), self._masks, shares)
+        return overlay(np.asarray(picture), np.asarray(mask), self._contract, shares)
 
 
 def mask_of(
