@@ -6,8 +6,6 @@ and then compared with it through the engine that will run it.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,10 +24,10 @@ from predictor.engines.torch_session import TorchSession
 from predictor.programs import Program
 from serving.v2 import NUMPY_TYPES
 from tasks import find_task
+from training.onnx_program import OPSET, export_onnx
 
 ONNX_FILE = "model.onnx"
 GOLDEN_FILE = "golden.safetensors"
-OPSET = 18
 TOLERANCE = 1e-5
 """Up to which two answers count as equal: a probability is shown with fewer digits."""
 
@@ -122,29 +120,13 @@ def to_onnx(program: Program, contract: Contract, half_weights: bool = False) ->
         half_weights: keep large weights in half precision, where the revision's own are; they are
             computed with in float32.
     """
-    # An example of one would be taken for a batch that is always one.
     example = torch.from_numpy(random_instances(contract, 2))
     smallest = find_task(contract.task).probe(contract).shape
     free: dict[int, Any] = {0: torch.export.Dim("batch")}
     for axis, size in enumerate(contract.input.shape, 1):
         if size == -1:
             free[axis] = smallest[axis] * torch.export.Dim(f"sides_{axis}")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of what the exporter itself uses
-        exported = torch.onnx.export(
-            program,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[contract.input.name],
-            output_names=list(contract.outputs),
-            dynamic_shapes=(free,),
-            optimize=True,
-            verbose=False,
-        )
-    assert exported is not None
-    model = exported.model_proto
+    model = export_onnx(program, contract.input.name, contract.outputs, example, free)
     # The exporter notes the sources of every node, by their paths on this machine.
     graph = model.graph
     for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.importing.errors import ImportRefusedError, first_line
+from training.onnx_program import export_onnx
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-OPSET = 18
 HALVES = (torch.bfloat16, torch.float16)
 
 DETECTOR = (
@@ -128,31 +126,11 @@ def _export(
     example: NDArray[Any] | None,
     names: Sequence[str],
 ) -> ModelProto:
-    given: dict[str, Any] = {}
-    if example is not None:
-        given = {
-            "args": (torch.from_numpy(example),),
-            "dynamic_shapes": ({0: torch.export.Dim("batch")},),
-            "opset_version": OPSET,
-        }
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    batch = None if example is None else torch.from_numpy(example)
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # of what the exporter itself uses
-            exported = torch.onnx.export(
-                program,
-                **given,
-                dynamo=True,
-                input_names=["image"],
-                output_names=list(names),
-                optimize=True,
-                verbose=False,
-            )
+        return export_onnx(program, "image", names, batch, {0: torch.export.Dim("batch")})
     except Exception as error:  # the exporter's stages have no common class of errors
         raise ImportRefusedError(export_refusal(error)) from error
-    assert exported is not None
-    found: ModelProto = exported.model_proto
-    return found
 
 
 def export_refusal(error: BaseException) -> str:
