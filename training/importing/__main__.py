@@ -81,13 +81,27 @@ def import_network(options: argparse.Namespace) -> tuple[Revision, list[str]]:
         readable += beside(source.resolve())
     if request.pictures:
         readable.append(Path(request.pictures))
-    uses_code = bool(options.code) or ":" in options.network
-    code = (options.code or Path.cwd()).resolve() if uses_code else None
+    code = options.code or code_folder(options.network, source if is_path else None)
     bounds = Bounds(options.memory_gb, options.seconds)
     with run_confined(
-        WORKER, asdict(request), readable, bounds, not options.without_sandbox, code
+        WORKER,
+        asdict(request),
+        readable,
+        bounds,
+        not options.without_sandbox,
+        code.resolve() if code else None,
     ) as (out, report):
         return write(options.models, options.name, revision, out, report), report.get("notes", [])
+
+
+def code_folder(network: str, source: Path | None) -> Path | None:
+    """Where a network's module is looked for: beside its weights, or here; None without one."""
+    if ":" not in network:
+        return None
+    module = network.partition(":")[0].partition(".")[0]
+    here = source.parent if source else Path.cwd()
+    lies_here = (here / f"{module}.py").is_file() or (here / module).is_dir()
+    return here if lies_here else Path.cwd()
 
 
 def beside(source: Path) -> list[Path]:

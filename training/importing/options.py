@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         "--network", default="", help="module:callable, torchvision:NAME, timm:NAME"
     )
     network.add_argument("--arguments", type=_mapping, default={}, help="of it, as a JSON object")
-    network.add_argument("--code", type=Path, help="folder of its module; default: this one")
+    network.add_argument(
+        "--code", type=Path, help="folder of its module; default: the source's, or this"
+    )
     network.add_argument("--pretrained", default="", help="torchvision's name of the weights")
     network.add_argument("--seed", type=int, help="random weights, for a trial")
     outputs = made.add_argument_group("what it answers")

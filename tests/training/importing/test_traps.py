@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.training.importing.conftest import SIDE, Flowers, Importer, flowers
+from training.importing.__main__ import code_folder
 from training.importing.errors import ImportRefusedError
 
 HERE = f"{__name__}:"
@@ -178,6 +179,22 @@ def test_a_network_that_is_not_there(
 ) -> None:
     with pytest.raises(ImportRefusedError, match=message):
         importer(weights, network=network)
+
+
+def test_a_network_is_looked_for_beside_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, beside = tmp_path / "here", tmp_path / "mine"
+    here.mkdir()
+    beside.mkdir()
+    monkeypatch.chdir(here)
+    source = beside / "flowers.pt"
+    assert code_folder("torchvision:resnet18", source) == here
+    assert code_folder("nets.flowers:Flowers", source) == here
+    (beside / "nets").mkdir()
+    assert code_folder("nets.flowers:Flowers", source) == beside
+    assert code_folder("nets.flowers:Flowers", None) == here
+    assert code_folder("", source) is None
 
 
 @pytest.mark.parametrize(
