@@ -295,6 +295,21 @@ def test_the_download_gets_its_secret_by_reference(tmp_path: Path) -> None:
     assert environment["VISION_MODEL_ROOT"] == "/mnt/models"
 
 
+def test_the_readme_says_how_another_bucket_is_named(tmp_path: Path) -> None:
+    readme = (MANIFESTS / "components" / "object-storage" / "README.md").read_text()
+    (patch,) = (block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL))
+    folder = combination(tmp_path, "overlays/minikube", ("object-storage",))
+    file = folder / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text())
+    kustomization["patches"] = [{"target": {"kind": "InferenceService"}, "patch": patch}]
+    file.write_text(yaml.safe_dump(kustomization))
+    (isvc,) = of_kind(render(folder), "InferenceService")
+    (container,) = isvc["spec"]["predictor"]["containers"]
+    given = {item["name"]: item["value"] for item in container["env"]}
+    assert given["STORAGE_URI"] == "s3://other/models"
+    assert given["MALLOC_MMAP_THRESHOLD_"].isdigit()
+
+
 def test_the_rollout_account_reads_no_secrets_and_changes_little(tmp_path: Path) -> None:
     documents = render(combination(tmp_path, "overlays/minikube", ("rollout",)))
     (role,) = of_kind(documents, "Role")

@@ -47,6 +47,8 @@ NAMESPACE = os.environ.get("NAMESPACE") or "vision-test"
 OVERLAY = ROOT / "manifests" / "overlays" / (os.environ.get("OVERLAY") or "minikube")
 KEEP = bool(os.environ.get("KEEP"))
 READY_SECONDS = 300.0
+SLACK = "5"
+"""Seconds that a canary may be slower: a node that is shared says nothing about a revision."""
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +164,6 @@ def config_map(revision: Revision) -> dict[str, Any]:
         "metadata": {"name": f"revision-{revision.card.revision}", "namespace": NAMESPACE},
         "data": {"model.json": (revision.folder / "model.json").read_text(encoding="utf-8")},
         "binaryData": {revision.card.weights.file: packed},
-        "immutable": True,
     }
 
 

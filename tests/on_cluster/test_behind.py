@@ -13,7 +13,7 @@ import pytest
 from common.kubernetes import CONFIG_MAP
 from rollout.__main__ import main
 from rollout.inferenceservice import with_revision
-from tests.on_cluster.conftest import MODEL, NAMESPACE, Deployment, Load, Shell
+from tests.on_cluster.conftest import MODEL, NAMESPACE, SLACK, Deployment, Load, Shell
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -100,6 +100,7 @@ def test_rollback_stops_a_rollout_at_work(
     common = ["--namespace", NAMESPACE, "--service", "vision", "--cards", str(shell.cards)]
     analysis = ["--data", str(data), "--images", "20", "--gateway", deployment.gateway]
     analysis += ["--interval-seconds", "3000", "--steps", "50,100", "--report", str(tmp_path)]
+    analysis += ["--latency-slack-seconds", SLACK]
 
     def rollout() -> None:
         first.append(main(["rollout", MODEL, "2", *analysis, "--by", "first", *common]))

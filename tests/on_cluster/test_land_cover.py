@@ -13,7 +13,7 @@ import yaml
 
 from artifact import open_revision, write_revision
 from tests.conftest import ROOT
-from tests.on_cluster.conftest import KEEP, NAMESPACE, Deployment, Shell, kubectl, wait_ready
+from tests.on_cluster.conftest import KEEP, NAMESPACE, SLACK, Deployment, Shell, kubectl, wait_ready
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -89,6 +89,7 @@ def test_a_canary_of_land_cover_passes(
     arguments = ["--data", str(data), "--images", "8", "--rate", "1", "--steps", "50,100"]
     arguments += ["--interval-seconds", "10", "--interval-requests", "5", "--min-labelled", "5"]
     arguments += ["--gateway", segmentation.gateway, "--report", str(tmp_path)]
+    arguments += ["--latency-slack-seconds", SLACK]
     assert shell("rollout", MODEL, NEW, *arguments) == 0, shell.err
     (report,) = tmp_path.glob("*/report.json")
     found = json.loads(report.read_text())

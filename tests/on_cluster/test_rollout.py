@@ -15,7 +15,7 @@ import pytest
 from artifact import open_revision
 from rollout.labelled import LabelledSet
 from rollout.traffic import Answer, LabelledTraffic
-from tests.on_cluster.conftest import BROKEN, MODEL, RUINED, Deployment, Load, Shell
+from tests.on_cluster.conftest import BROKEN, MODEL, RUINED, SLACK, Deployment, Load, Shell
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -170,6 +170,7 @@ def auto(shell: Shell, load: Load, revision: str, data: Path, report: Path) -> i
         revision,
         *("--data", str(data), "--images", "300", "--gateway", load.deployment.gateway),
         *("--interval-seconds", "15", "--interval-requests", "30", "--report", str(report)),
+        *("--latency-slack-seconds", SLACK),
     )
 
 
