@@ -27,12 +27,12 @@ where = $(call option,namespace,$(NAMESPACE)) $(call option,service,$(SERVICE)) 
 why = $(call option,why,$(WHY))
 written = $(call option,overlay,manifests/overlays/$(OVERLAY)) $(why)
 test_environments = predictor transformer edge
-QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_helm or needs_kubectl or needs_mariadb)
+QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_helm or needs_kubectl or needs_mariadb or needs_prometheus)
 
 .DEFAULT_GOAL := help
-.PHONY: help run import up predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
+.PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete images render deploy undeploy predict-cluster overlay pack cards \
-  registry data watch lifecycle backup restore drill canary status promote rollback history rollout
+  registry data watch lifecycle backup restore canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ import:  ## a revision of NAME from SOURCE (weights, program, folder, torchvisio
 
 up:  ## start models, accounts, page and edge on localhost:$PORT
 	@$(call vision,accounts,edge predictor transformer) up --port $(PORT) $(ARGS)
+
+monitor:  ## Prometheus, Alertmanager and panels of what runs on localhost:$PORT, on MONITOR_PORT=9090
+	@$(call vision,transformer) monitor up --transformer localhost:$(PORT) $(call option,port,$(MONITOR_PORT)) $(ARGS)
+
+monitor-manifests:  ## write component monitoring's rules and dashboards anew from monitoring/
+	@$(call vision,transformer) monitor manifests
 
 predict:  ## classify IMAGE=path with MODEL=name, as a table
 	@$(call vision,transformer) predict --port $(PORT) --model $(MODEL) '$(IMAGE)'
@@ -154,9 +160,6 @@ backup:  ## registry, accounts and NAMESPACE's objects to VISION_BACKUPS; ARGS=l
 
 restore:  ## the newest backup, or BACKUP=id, where nothing is
 	@$(call vision,disaster) restore $(call option,namespace,$(NAMESPACE)) $(BACKUP) $(ARGS)
-
-drill:  ## destroy, restore and compare on this machine: RPO and RTO; ARGS=--all
-	@$(call vision,training,transformer predictor) drill $(ARGS)
 
 canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
 	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)

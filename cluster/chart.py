@@ -101,6 +101,7 @@ PARTS = {
         "and .Values.accounts.enabled .Values.accounts.database.enabled",
         only=DATABASE,
     ),
+    "monitoring": Part("components/monitoring", ".Values.monitoring.enabled"),
     "runtime": Part("runtime/cluster", ".Values.runtime.enabled"),
 }
 

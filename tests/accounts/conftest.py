@@ -21,8 +21,7 @@ from accounts.secret_tokens import new_id
 from accounts.settings import AccountsSettings
 from accounts.tables import Account, Base, MirrorPosition
 from common.mail import Mail
-from disaster.mariadb import MariaDb
-from tests.accounts.mariadb import running
+from tests.accounts.mariadb import MariaDb, running
 
 
 class Mailbox:

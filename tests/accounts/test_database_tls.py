@@ -17,8 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from accounts.__main__ import main
 from accounts.database import open_database
-from disaster.mariadb import MariaDb
-from tests.accounts.mariadb import running
+from tests.accounts.mariadb import MariaDb, running
 
 
 def self_signed(folder: Path, name: str, address: str) -> Path:

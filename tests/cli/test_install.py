@@ -155,8 +155,10 @@ def test_torch_is_pinned_once() -> None:
     assert pins == project()["optional-dependencies"]["torch"]
 
 
-def test_every_lock_of_the_project_belongs_to_an_environment() -> None:
+def test_every_lock_of_the_project_belongs_to_an_environment_or_an_image() -> None:
     used = {file for environment in ENVIRONMENTS.values() for file in environment.files}
+    for path in ROOT.glob("Dockerfile.*"):
+        used |= set(re.findall(r"requirements/[a-z-]+\.txt", path.read_text()))
     there = {
         str(path.relative_to(ROOT))
         for folder in ("requirements", "benchmarks/requirements")

@@ -34,6 +34,10 @@ KINDS = {
 
 UNTYPED = {
     ("eventing.knative.dev/v1", "Trigger"): ("broker", "filter", "filters", "subscriber"),
+    ("monitoring.coreos.com/v1", "PodMonitor"): (
+        *("namespaceSelector", "podMetricsEndpoints", "podTargetLabels", "selector"),
+    ),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): ("groups",),
 }
 """Kinds that neither client knows: the fields that their spec may have."""
 

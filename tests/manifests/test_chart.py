@@ -26,6 +26,7 @@ SWITCHES = {
     "grpc": "grpc",
     "object-storage": "objectStorage",
     "rollout": "rollout",
+    "monitoring": "monitoring",
     "accounts": "accounts",
 }
 """A component of the manifests, and what switches it on in the chart."""

@@ -41,6 +41,7 @@ COMPONENTS = (
     "lifecycle",
     "lifecycle-events",
     "lifecycle-trainer",
+    "monitoring",
     "object-storage",
     "rollout",
 )

@@ -44,6 +44,7 @@ def mirror(tmp_path: Path) -> Failing:
 
 def opened(store: ObjectStore, mirror: ObjectStore) -> Registry:
     mirrored = MirroredStore(store, mirror)
+    mirrored.bring_up()
     return Registry(mirrored, History(mirrored), "ada@example.com")
 
 
@@ -98,7 +99,7 @@ def test_one_that_is_named_later_is_brought_up(
     settings = RegistrySettings(
         registry=str(tmp_path / "store"), registry_mirror=str(tmp_path / "mirror")
     )
-    connect(settings, "ada").state()
+    connect(settings, "ada")
     copy = alone(FolderStore(tmp_path / "mirror"))
     assert copy.history.entries() == alone(folder).history.entries()
     assert copy.verify("mnist", "1") == 2

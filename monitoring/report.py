@@ -1,0 +1,69 @@
+"""``vision monitor report``: what is left of each error budget."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from monitoring.objectives import DAYS
+from monitoring.rules import INTERVAL_SECONDS
+
+TIMEOUT_SECONDS = 10
+HEAD = ("model", "objective", "requests", "missed", "budget left")
+"""Of ``budget_rows``."""
+
+
+class PrometheusError(Exception):
+    """Prometheus cannot be asked; says why."""
+
+
+def budget_rows(url: str) -> list[tuple[str, ...]]:
+    """A row for each model and objective.
+
+    Raises:
+        PrometheusError: it does not answer, or refuses the question.
+    """
+    left = _by_model(url, "vision:error_budget_left:ratio")
+    rates = _by_model(url, f"sum_over_time(vision:requests:rate5m[{DAYS}d])")
+    missed = _by_model(url, f"sum_over_time(vision:errors:rate5m[{DAYS}d])")
+    return [
+        (
+            *key,
+            # A rate a second, every INTERVAL_SECONDS
+            f"{rates[key] * INTERVAL_SECONDS:,.0f}",
+            f"{missed[key] / rates[key] if rates[key] else 0:.3%}",
+            f"{left[key]:.1%}",
+        )
+        for key in sorted(left)
+    ]
+
+
+def _by_model(url: str, query: str) -> dict[tuple[str, str], float]:
+    found = {}
+    for series in ask(url, query):
+        labels = series["metric"]
+        found[labels["model_name"], labels["objective"]] = float(series["value"][1])
+    return found
+
+
+def ask(url: str, query: str) -> list[dict[str, Any]]:
+    """The series of an instant query.
+
+    Raises:
+        PrometheusError: as above.
+    """
+    where = f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    if not where.startswith(("http://", "https://")):
+        raise PrometheusError(f"{url} is not the address of a Prometheus: http://host:port")
+    try:
+        with urllib.request.urlopen(where, timeout=TIMEOUT_SECONDS) as answer:
+            document = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise PrometheusError(f"{url} answers {error.code}") from None
+    except (OSError, ValueError) as error:
+        raise PrometheusError(f"{url} does not answer: {error}") from None
+    result: list[dict[str, Any]] = document["data"]["result"]
+    return result

@@ -1,0 +1,72 @@
+"""Rules, panels, runbooks and the component hang together."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.component import FOLDER, write_component
+from monitoring.dashboards import grafana_dashboards, panels
+from monitoring.objectives import read_objectives
+from monitoring.rules import rule_groups
+from tests.conftest import ROOT
+
+RULES: list[dict[str, Any]] = [
+    rule for group in rule_groups(read_objectives())["groups"] for rule in group["rules"]
+]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+QUERIES = [panel["query"] for dashboard in panels() for panel in dashboard["panels"]]
+
+
+def known_metrics() -> set[str]:
+    """Names in docs/metrics.md, which a test compares with what the servers expose."""
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    found = set(re.findall(r"^\| `(vision_\w+)`", text, re.MULTILINE))
+    return found | {f"{name}_{part}" for name in found for part in ("bucket", "count", "sum")}
+
+
+@pytest.mark.parametrize("query", [*QUERIES, *(rule["expr"] for rule in RULES)])
+def test_every_metric_that_is_asked_for_is_exposed(query: str) -> None:
+    assert set(re.findall(r"\bvision_\w+", query)) <= known_metrics()
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    assert set(re.findall(r"\bvision:[\w:]+", query)) <= recorded
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text()
+    headed = set(re.findall(r"^## (\w+)$", text, re.MULTILINE))
+    assert headed == {rule["alert"] for rule in ALERTS}
+    for rule in ALERTS:
+        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_no_two_rules_are_one_to_prometheus() -> None:
+    keys = [(r.get("alert", r.get("record")), json.dumps(r.get("labels", {}))) for r in RULES]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_component_is_written_from_the_objectives(tmp_path: Any) -> None:
+    for path in write_component(read_objectives(), tmp_path):
+        assert path.read_text() == (FOLDER / path.name).read_text(), "run `make monitor-manifests`"
+
+
+def test_grafana_gets_every_panel_with_its_own_window() -> None:
+    dashboards = [json.loads(text) for text in grafana_dashboards().values()]
+    given = [p["targets"][0]["expr"] for d in dashboards for p in d["panels"]]
+    assert [q.replace("$window", "$__rate_interval") for q in QUERIES] == given
+    places = [
+        (d["uid"], p["gridPos"]["x"], p["gridPos"]["y"]) for d in dashboards for p in d["panels"]
+    ]
+    assert len(places) == len(set(places))
+
+
+def test_the_rules_are_yaml_without_references() -> None:
+    assert "&id" not in (FOLDER / "prometheusrule.yaml").read_text()
+    document = yaml.safe_load((FOLDER / "prometheusrule.yaml").read_text())
+    assert document["spec"] == rule_groups(read_objectives())
