@@ -31,8 +31,8 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
-  cluster cluster-delete images render deploy undeploy predict-cluster overlay pack cards \
-  registry data watch lifecycle backup restore canary status promote rollback history rollout
+  cluster cluster-delete lock-platform images render deploy undeploy predict-cluster overlay pack cards \
+  registry data watch lifecycle backup restore drill canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ cluster:  ## minikube PROFILE with Knative and KServe; CPUS=2, MEMORY=…, DRIVE
 
 cluster-delete:  ## the minikube PROFILE, with everything in it
 	@$(call vision,transformer) cluster delete --profile $(PROFILE)
+
+lock-platform:  ## pin the manifests that `make cluster` applies by their sha256, in cluster/platform.lock
+	@$(call vision,transformer) lock-platform
 
 images:  ## build all or COMPONENTS="lifecycle …", load them into minikube; BUILDER=…, TAG=…, IMAGE_REPOSITORY=…, BUILD_ARGS=…
 	@$(call vision,transformer) images --profile $(PROFILE) $(named) $(call option,builder,$(BUILDER)) \

@@ -75,6 +75,7 @@ COMMANDS = {
         "accounts",
     ),
     "cluster": _cluster("create or delete a minikube with Knative and KServe"),
+    "lock-platform": _cluster("pin the platform's manifests by checksum", "lock-platform"),
     "images": _cluster("build all images, load them into minikube", "images"),
     "render": _cluster("write an overlay's manifests to build/", "render"),
     "deploy": Command(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artifact import ArtifactError
-from cluster import cards, chart, gateway, images, overlay, own_overlay, platform
+from cluster import cards, chart, gateway, images, overlay, own_overlay, pinned, platform, versions
 from cluster.commands import ROOT, ClusterError
 from common.kubernetes import Cluster, KubernetesError
 
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     built.add_argument("--builder", default="", choices=("", *images.BUILDERS))
     built.add_argument("--torch-index", default="", help="in place of PyTorch's for CPUs")
     built.add_argument("--arguments", default="", help="more of the builder's own, as one text")
+    verbs.add_parser("lock-platform", help="pin the platform's manifests by checksum")
     for verb, about in (
         ("render", "write build/<overlay>.yaml"),
         ("deploy", "apply it and wait"),
@@ -128,6 +129,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "create": lambda options: platform.create(_profile(options)),
     "delete": lambda options: platform.delete(_profile(options)),
     "images": _images,
+    "lock-platform": lambda _: print("\n".join(pinned.write_lock(versions.manifests()))),
     "render": lambda options: print(overlay.render(_overlay(options)).relative_to(ROOT)),
     "deploy": _deploy,
     "undeploy": lambda options: overlay.undeploy(_overlay(options)),

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from cluster.commands import ClusterError, dotted, installed, read, run, run_again, version
+from cluster.pinned import manifest
 from cluster.requests import PLATFORM, SMALL_NODE_CPUS, platform_millicpu
 from cluster.versions import (
     CERT_MANAGER,
@@ -144,15 +145,18 @@ def start(profile: Profile) -> None:
 
 
 def install(release: Release) -> None:
-    """Apply a release's manifests and wait until its deployments are available."""
+    """Apply a release's manifests, as they are pinned, and wait until it is available."""
     step(f"{release.name} {release.version}")
     if not run("kubectl", "get", "namespace", release.namespace, "--ignore-not-found"):
         run("kubectl", "create", "namespace", release.namespace)
     for url in release.manifests:
+        path, note = manifest(url)
+        if note:
+            print(f"    {path.name}: {note}", flush=True)
         # Server-side: KServe's definitions are too large for the annotation of the other way.
-        run_again("kubectl", "apply", "--server-side", "--force-conflicts", "-f", url)
+        run_again("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(path))
         if url.endswith("-crds.yaml"):
-            run("kubectl", "wait", "--for=condition=Established", "--timeout=60s", "-f", url)
+            run("kubectl", "wait", "--for=condition=Established", "--timeout=60s", "-f", str(path))
     if release is KSERVE:
         for name in UNUSED_CONTROLLERS:
             scale = ("kubectl", "-n", release.namespace, "scale", "--replicas=0")

@@ -54,3 +54,8 @@ KSERVE = Release(
     "kserve",
     ("https://github.com/kserve/kserve/releases/download/v0.21.0/kserve.yaml",),
 )
+
+
+def manifests() -> list[str]:
+    """URLs of everything that `make cluster` applies, in order."""
+    return [url for r in (CERT_MANAGER, KNATIVE, KOURIER, KSERVE) for url in r.manifests]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from cluster.commands import ClusterError
+from cluster.pinned import manifest
 from cluster.platform import (
     FEATURES,
     Profile,
@@ -42,8 +44,12 @@ SETTINGS = json.dumps(
 
 
 @pytest.fixture
-def machine(tools: Tools) -> Tools:
+def machine(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """Everything is there and works."""
+    monkeypatch.setattr("cluster.pinned.download", lambda url: url.encode())
+    monkeypatch.setattr(
+        "cluster.platform.manifest", lambda url: manifest(url, tmp_path / "lock", tmp_path)
+    )
     tools.add("minikube", ("^version", "v1.38.1"))
     tools.add(
         "kubectl",
@@ -151,6 +157,15 @@ def test_what_fails_while_a_webhook_starts_is_tried_again(
         install(CERT_MANAGER)
     assert len([call for call in machine.calls if " apply " in call]) == 6
     assert "not yet (failed calling webhook: connection refused)" in capsys.readouterr().out
+
+
+def test_a_manifest_that_is_not_as_pinned_reaches_no_cluster(
+    machine: Tools, tmp_path: Path
+) -> None:
+    (tmp_path / "lock").write_text(f"{'0' * 64}  {CERT_MANAGER.manifests[0]}\n")
+    with pytest.raises(ClusterError, match="Nothing of it was applied"):
+        install(CERT_MANAGER)
+    assert not [call for call in machine.calls if " apply " in call]
 
 
 def test_waiting_ends_with_the_pods_that_do_not_run(machine: Tools) -> None:
