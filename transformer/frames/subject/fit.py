@@ -16,8 +16,8 @@ CLEARLY_LESS = 0.93
 """Share of its box's area below which a solid is taken to lie askew."""
 
 SHARPENED = ImageFilter.UnsharpMask(radius=0.5, percent=50, threshold=0)
-LEAST_FULL = 60
-"""The brightest tone of a solid below which it is not brought up to full: it is noise by then."""
+MOST_GAIN = 1.2
+"""Of a solid's tones, up to full: what light and shade took. A grey garment stays grey."""
 
 INK_FROM, INK_TO = 0.2, 0.9
 """Shares of a line's usual contrast that become black and full ink: noise and soft edges go."""
@@ -84,9 +84,9 @@ def _even(contrast: Plane) -> Plane:
 
 
 def _crisp(solid: Image.Image) -> Image.Image:
-    """A solid as FashionMNIST has them: sharpened after it was made small, its tones up to full."""
+    """A solid as FashionMNIST has them: sharpened after it was made small, its tones brought up."""
     sharp = np.asarray(solid.filter(SHARPENED), np.float32)
-    gain = 255 / max(float(sharp.max()), LEAST_FULL)
+    gain = min(255 / max(float(sharp.max()), 1), MOST_GAIN)
     inside = np.asarray(solid) > 0
     return Image.fromarray((np.maximum(sharp * gain, 5) * inside + 0.5).astype(np.uint8))
 
