@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,8 @@ from registry.comparison import differences
 from registry.connect import connect
 from registry.entry import Entry
 from registry.errors import RegistryError
+from registry.mlflow_folder import write_folder
+from registry.mlflow_server import register
 from registry.opening import check_conditions
 from registry.revisions import Registry
 from registry.settings import RegistrySettings
@@ -108,6 +111,19 @@ def _diff(registry: Registry, options: argparse.Namespace) -> Shown:
 def _pull(registry: Registry, options: argparse.Namespace) -> Shown:
     model, selector = _parts(options.revision)
     folder = registry.pull(model, selector, options.models)
+    return {"folder": str(folder)}, str(folder)
+
+
+def _export(registry: Registry, options: argparse.Namespace) -> Shown:
+    model, selector = _resolved(registry, options.revision)
+    with tempfile.TemporaryDirectory() as root:
+        registry.pull(model, selector, Path(root))
+        revision = open_revision(Path(root), model, selector)
+        if "://" in options.mlflow:
+            found = register(revision, options.mlflow)
+            text = found.uri if found.is_new else f"{found.uri} is it already: nothing changed"
+            return found._asdict(), text
+        folder = write_folder(revision, Path(options.mlflow))
     return {"folder": str(folder)}, str(folder)
 
 
@@ -240,6 +256,10 @@ def _parser() -> argparse.ArgumentParser:
     add("show", "a revision's model card", "revision")
     add("diff", "what two revisions differ in", "one", "other")
     add("pull", "fetch a revision, or what an alias stands for", "revision", models=True)
+    export = add("export", "write a revision as MLflow's model, or register it there", "revision")
+    export.add_argument(
+        "--mlflow", required=True, metavar="FOLDER|URI", help="a new folder, or http://, sqlite://"
+    )
     verify = add("verify", "compare the history's chain, and every byte, with what was published")
     verify.add_argument("revision", nargs="?", type=_identity, metavar="NAME/REVISION")
     add("alias", "give a revision a name that may move", "revision").add_argument("alias")
@@ -259,6 +279,7 @@ COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
     "show": _show,
     "diff": _diff,
     "pull": _pull,
+    "export": _export,
     "verify": _verify,
     "alias": _alias,
     "retire": _retire,

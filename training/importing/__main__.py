@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from artifact import ArtifactError, Revision, next_revision
 from artifact.fields import NAME
 from common.processes import ROOT
+from registry.errors import RegistryError
+from registry.mlflow_server import download
 from training.importing.errors import ImportRefusedError, SandboxError
 from training.importing.labels import read_labels
 from training.importing.options import parser, read_object, recipe_of
@@ -21,6 +24,8 @@ from training.importing.sandbox import Bounds, run_confined
 from training.importing.sandbox.process import printable
 
 WORKER = "training.importing.worker:import_network"
+MLFLOW = ("models:/", "runs:/")
+"""Beginnings of the addresses of a registry of MLflow's, which MLFLOW_TRACKING_URI names."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -39,7 +44,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def import_network(options: argparse.Namespace) -> tuple[Revision, list[str]]:
-    """Import what the options say.
+    """Import what the options say, fetched first where a registry of MLflow's has it.
+
+    Returns and raises as ``import_local``.
+    """
+    if not options.source.startswith(MLFLOW):
+        return import_local(options)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fetched = download(options.source, Path(folder))
+        except RegistryError as error:
+            raise ImportRefusedError(str(error)) from None
+        return import_local(argparse.Namespace(**{**vars(options), "source": str(fetched)}))
+
+
+def import_local(options: argparse.Namespace) -> tuple[Revision, list[str]]:
+    """Import what lies here, or a network by name.
 
     Returns:
         The revision, and what the user should know of it.

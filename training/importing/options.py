@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "source",
         help="weights (.pt, .pth, .safetensors), a torch.export program (.pt2), TorchScript, an "
-        "ONNX file, a Hugging Face or MLflow folder, torchvision:NAME or timm:NAME",
+        "ONNX file, a Hugging Face or MLflow folder, models:/NAME/VERSION of MLflow's registry, "
+        "torchvision:NAME or timm:NAME",
     )
     made.add_argument("--revision", default="", help="default: the next number")
     made.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")

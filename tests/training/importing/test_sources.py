@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from artifact import Contract
+from artifact import Contract, open_revision
 from artifact.card import read_contract
 from artifact.fields import Fields
 from predictor.engines.onnx_runtime import OnnxSession
+from registry.mlflow_folder import write_folder
+from tests.conftest import SHIPPED
 from tests.training.importing.conftest import LABELS, SIDE, Flowers, Importer, flowers
 from training.importing.archive import EXPORTED, PICKLED, TORCHSCRIPT, kind_of
 from training.importing.errors import ImportRefusedError
@@ -332,6 +335,15 @@ def test_mlflow_with_onnx(tmp_path: Path, importer: Importer) -> None:
     folder = mlflow(tmp_path / "model", {"onnx": {"data": "model.onnx"}})
     as_onnx(folder / "model.onnx")
     check(importer(folder), tmp_path / "out")
+
+
+def test_mlflow_with_a_card_of_ours(tmp_path: Path, importer: Importer) -> None:
+    shipped = open_revision(SHIPPED, "fashion-mnist", "2")
+    report = importer(write_folder(shipped, tmp_path / "model"), labels=(), recipe={})
+    contract = shipped.card.contract
+    assert report["contract"]["labels"] == list(contract.labels)
+    found = contract_of(report).input
+    assert found == replace(contract.input, name=found.name)
 
 
 def test_mlflow_with_a_pickle(tmp_path: Path, importer: Importer) -> None:

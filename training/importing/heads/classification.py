@@ -99,6 +99,8 @@ class ClassificationHead:
 
         from training.importing import graph
 
+        # A program that was exported from here has an output of that name already.
+        graph.rename(model, {contract.outputs[0]: "vision_scores"})
         scores = _flat(answers[0])
         last, nodes = model.graph.output[0].name, []
 

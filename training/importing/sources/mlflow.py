@@ -5,6 +5,7 @@ https://mlflow.org/docs/latest/model/; MLflow itself is not needed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from artifact import ArtifactError, ImageInput, ModelCard
 from training.importing.archive import EXPORTED, kind_of
 from training.importing.errors import ImportRefusedError
 from training.importing.request import Request
@@ -21,6 +23,8 @@ from training.importing.sources.hugging_face import SOURCE as HUGGING_FACE
 from training.importing.sources.onnx_file import SOURCE as ONNX
 
 FILE = "MLmodel"
+CARD = "vision/model.json"
+"""Where `vision registry export` puts the card of a revision."""
 PICKLED = (
     "MLflow has kept it as a pickled module, which runs code when it is opened and needs the code "
     "that wrote it. Log it as a program, mlflow.pytorch.log_model(…, serialization_format='pt2'), "
@@ -42,6 +46,8 @@ class MlflowSource:
         except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
             raise ImportRefusedError(f"{FILE} cannot be read: {error}") from None
         opened = self._open(folder, flavours, request)
+        if (folder / CARD).is_file():
+            opened = _as_its_card_says(opened, folder / CARD)
         facts = {**opened.facts, "kind": f"mlflow, {opened.facts['kind']}"}
         if run := described.get("run_id"):
             facts["run"] = str(run)
@@ -66,6 +72,21 @@ class MlflowSource:
             f"its flavours are {', '.join(sorted(flavours))}; one of onnx, transformers and "
             "pytorch is needed"
         )
+
+
+def _as_its_card_says(opened: Opened, path: Path) -> Opened:
+    """With the labels and the recipe of a revision that was exported from here."""
+    try:
+        contract = ModelCard.from_json(path.read_bytes()).contract
+    except (OSError, ArtifactError) as error:
+        raise ImportRefusedError(f"{CARD} is no model card: {error}") from None
+    if not isinstance(contract.input, ImageInput):
+        return opened
+    described = json.loads(path.read_bytes())["contract"]["input"]
+    recipe = {name: value for name, value in described.items() if name not in ("name", "dtype")}
+    recipe.setdefault("polarity", contract.input.polarity)
+    recipe.setdefault("frame", {"kind": contract.input.frame.kind})
+    return replace(opened, recipe=recipe, labels=contract.labels)
 
 
 def _inside(folder: Path, name: str) -> Path:
