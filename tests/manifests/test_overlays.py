@@ -311,6 +311,21 @@ def test_the_readme_says_how_another_bucket_is_named(tmp_path: Path) -> None:
     assert given["MALLOC_MMAP_THRESHOLD_"].isdigit()
 
 
+def test_what_makes_the_jobs_may_read_their_templates_by_name(
+    tmp_path: Path,
+) -> None:
+    parts = ("object-storage", "rollout", "lifecycle")
+    documents = render(combination(tmp_path, "overlays/minikube", parts))
+    templates = {d["metadata"]["name"] for d in of_kind(documents, "CronJob") if suspended(d)}
+    (role,) = (d for d in of_kind(documents, "Role") if d["metadata"]["name"] == "lifecycle")
+    (rule,) = (rule for rule in role["rules"] if "cronjobs" in rule["resources"])
+    assert set(rule["resourceNames"]) == templates
+
+
+def suspended(cron_job: Document) -> bool:
+    return bool(cron_job["spec"].get("suspend"))
+
+
 def test_the_rollout_account_reads_no_secrets_and_changes_little(tmp_path: Path) -> None:
     documents = render(combination(tmp_path, "overlays/minikube", ("rollout",)))
     (role,) = of_kind(documents, "Role")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from artifact import open_revision, write_revision
+from artifact import Revision, open_revision, write_revision
 from tests.conftest import ROOT
 from tests.on_cluster.conftest import KEEP, NAMESPACE, SLACK, Deployment, Shell, kubectl, wait_ready
 
@@ -33,9 +33,7 @@ os.execv(sys.executable, [sys.executable, "-m", "predictor", *sys.argv[1:]])
 @pytest.fixture(scope="module")
 def segmentation(deployment: Deployment, cards: Path) -> Iterator[Deployment]:
     """Overlay land-cover's own InferenceService, beside the deployment, with a second revision."""
-    old = open_revision(cards, MODEL, "1")
-    card = replace(old.card, revision=NEW, created="2026-01-02T03:04:05Z")
-    new = write_revision(cards, card, old.read_weights())
+    new = another(cards)
     config_map = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -56,6 +54,16 @@ def segmentation(deployment: Deployment, cards: Path) -> Iterator[Deployment]:
     yield deployment
     if not KEEP:
         kubectl("delete", "--ignore-not-found", "-f", "-", given=documents)
+
+
+def another(cards: Path) -> Revision:
+    """The shipped revision once more, under another number."""
+    old = open_revision(cards, MODEL, "1")
+    card = replace(old.card, revision=NEW, created="2026-01-02T03:04:05Z")
+    files = {export.file: old.read_export(export) for export in card.exports}
+    if card.golden is not None:
+        files[card.golden.file] = old.read_golden()
+    return write_revision(cards, card, old.read_weights(), files)
 
 
 def prepare(spec: dict[str, Any]) -> None:
