@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] | No
         by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
         steps = [Step(name) for name in options.steps.split(",")]
         watch, place = open_watch(
-            settings, by, options.models, options.work, options.seconds, steps
+            settings, by, options.models, options.scratch, options.seconds, steps
         )
         say(f"watching {place.inbox.url}/<model>/ for parts; registry {place.registry.store.url}")
         with interruptible():
@@ -163,8 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--once", action="store_true", help="look once, and end when all is done")
     parser.add_argument("--folder", default="", help="the inbox (VISION_LIFECYCLE_INBOX; inbox)")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
+    # None may begin like one of KServe's (`--workers`), which reads the command line when imported.
     parser.add_argument(
-        "--work", type=Path, default=ROOT / "build" / "lifecycle", help="checkpoints, downloads"
+        "--scratch", type=Path, default=ROOT / "build" / "lifecycle", help="checkpoints, downloads"
     )
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"between two looks ({SECONDS:g})"

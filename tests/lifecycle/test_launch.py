@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from kserve.model_server import parser as kserve_options
 
 from common.kubernetes import INFERENCE_SERVICE, JOB, Document, Kind, ObjectConflictError
 from lifecycle.launch import (
@@ -172,6 +173,13 @@ def test_what_trains_has_no_token_and_both_do_all_steps() -> None:
         steps += said.removeprefix("--steps=").split(",")
     assert steps == [step.value for step in Step][1:]
     assert all(t["spec"]["suspend"] for t in TEMPLATES.values())
+
+
+def test_what_the_jobs_are_told_is_not_taken_for_options_of_kserve() -> None:
+    """KServe reads the command line when it is imported, as the evaluation does, and ends there."""
+    for template in TEMPLATES.values():
+        (container,) = template["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        assert kserve_options.parse_known_args(container["args"])[1] == container["args"]
 
 
 def test_events_are_one_look_and_nothing_in_them_is_believed() -> None:
