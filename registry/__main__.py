@@ -24,6 +24,7 @@ from registry.comparison import differences
 from registry.connect import connect
 from registry.entry import Entry
 from registry.errors import RegistryError
+from registry.manifests import as_list, objects
 from registry.mlflow_folder import write_folder
 from registry.mlflow_server import register
 from registry.opening import check_conditions
@@ -106,6 +107,16 @@ def _diff(registry: Registry, options: argparse.Namespace) -> Shown:
     return [{"field": path, "before": old, "after": new} for path, old, new in found], table(
         head, rows
     )
+
+
+def _render(registry: Registry, options: argparse.Namespace) -> Shown:
+    found = objects(
+        registry,
+        *_resolved(registry, options.revision),
+        options.local_cache,
+        options.service_account,
+    )
+    return found, as_list(found)
 
 
 def _pull(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -260,6 +271,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--mlflow", required=True, metavar="FOLDER|URI", help="a new folder, or http://, sqlite://"
     )
+    rendered = add("render", "Kubernetes objects that serve a revision, for kubectl", "revision")
+    rendered.add_argument(
+        "--local-cache", default="", metavar="NODES", help="kept on a LocalModelNodeGroup, too"
+    )
+    rendered.add_argument("--service-account", default="", help="with the bucket's secret")
     verify = add("verify", "compare the history's chain, and every byte, with what was published")
     verify.add_argument("revision", nargs="?", type=_identity, metavar="NAME/REVISION")
     add("alias", "give a revision a name that may move", "revision").add_argument("alias")
@@ -280,6 +296,7 @@ COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
     "diff": _diff,
     "pull": _pull,
     "export": _export,
+    "render": _render,
     "verify": _verify,
     "alias": _alias,
     "retire": _retire,

@@ -137,6 +137,10 @@ class Registry:
         """
         return len(list(self._files(self.state().entry_of(model, revision))))
 
+    def size(self, model: str, revision: str) -> int:
+        """Bytes of a revision's files, which are read and verified; raises as ``verify`` does."""
+        return sum(len(data) for _, data in self._files(self.state().entry_of(model, revision)))
+
     def card(self, model: str, revision: str) -> ModelCard:
         """Raises as ``pull`` does."""
         entry = self.state().entry_of(model, revision)
