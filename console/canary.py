@@ -15,6 +15,9 @@ from console.evidence import Evidence, read_evidence
 SECONDS = 2.0
 MAX_ENTRIES = 10
 
+STABLE = ("found", "changed elsewhere", "promoted", "rolled back")
+"""Entries of the history that tell of all that is live from there on."""
+
 logger = logging.getLogger("console.canary")
 
 
@@ -52,23 +55,48 @@ def read_canary(settings: AccountsSettings) -> Canary | None:
     if not settings.rollout_url:
         return None
     try:
-        headers = {}
-        if settings.rollout_token_file is not None:
-            token = settings.rollout_token_file.read_text(encoding="utf-8").strip()
-            headers["authorization"] = f"Bearer {token}"
-        verify: Any = True
-        if settings.rollout_ca_file is not None:
-            import ssl
-
-            verify = ssl.create_default_context(cafile=str(settings.rollout_ca_file))
-        answer = httpx.get(settings.rollout_url, headers=headers, timeout=SECONDS, verify=verify)
-        if answer.status_code == 404:
-            return Canary(problem="no rollout has been made yet")
-        answer.raise_for_status()
-        return parse_record(answer.json()["data"])
+        data = _record(settings)
+        return (
+            Canary(problem="no rollout has been made yet") if data is None else parse_record(data)
+        )
     except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError):
         logger.exception("the rollout's record cannot be read")
         return Canary(problem="the rollout's record cannot be read now")
+
+
+def read_live(settings: AccountsSettings) -> dict[str, str]:
+    """Revisions by model as the record has them live; empty where that is not known.
+
+    Nothing is woken for it. Never raises.
+    """
+    if not settings.rollout_url:
+        return {}
+    try:
+        history = json.loads((_record(settings) or {}).get("history", "[]"))
+        models = [item["models"] for item in history if item["action"] in STABLE]
+        return dict(models[-1]) if models else {}
+    except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError):
+        logger.warning("the rollout's record cannot be read")
+        return {}
+
+
+def _record(settings: AccountsSettings) -> dict[str, str] | None:
+    """The record's documents; None where there is none yet."""
+    headers = {}
+    if settings.rollout_token_file is not None:
+        token = settings.rollout_token_file.read_text(encoding="utf-8").strip()
+        headers["authorization"] = f"Bearer {token}"
+    verify: Any = True
+    if settings.rollout_ca_file is not None:
+        import ssl
+
+        verify = ssl.create_default_context(cafile=str(settings.rollout_ca_file))
+    answer = httpx.get(settings.rollout_url, headers=headers, timeout=SECONDS, verify=verify)
+    if answer.status_code == 404:
+        return None
+    answer.raise_for_status()
+    found: dict[str, str] = answer.json()["data"]
+    return found
 
 
 def parse_record(data: dict[str, str]) -> Canary:

@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, Response
 
 from accounts.errors import NotFoundError
 from accounts.service import Service
+from console.canary import read_live
 from console.cards import Cards, samples_of
 from console.pages import Pages
 from console.served import ServedCards
@@ -24,7 +25,9 @@ def front_page(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     settings = service.settings
     cards = Cards(settings.model_root)
-    served = ServedCards(cards, settings.model_revisions, service.database)
+    served = ServedCards(
+        cards, settings.model_revisions, service.database, lambda: read_live(settings)
+    )
     models = settings.model_names
     samples = sorted(path.name for path in SAMPLES.iterdir())
 

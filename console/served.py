@@ -1,9 +1,12 @@
-"""Which revision of a model is served: what the service was told, else what has lately answered."""
+"""Which revision of a model is served: what the service was told, else what has lately answered.
+
+Where nothing has, as of models that are scaled to zero, what the rollouts' record has live.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from accounts import usage
@@ -20,13 +23,21 @@ class ServedCards:
 
     Args:
         told: revisions by model, where whoever started the service knows them.
+        read_live: the record of what is live, revisions by model.
     """
 
-    def __init__(self, cards: Cards, told: Mapping[str, str], database: Database) -> None:
+    def __init__(
+        self,
+        cards: Cards,
+        told: Mapping[str, str],
+        database: Database,
+        read_live: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._cards = cards
         self._told = told
         self._database = database
         self._lock = Lock()
+        self._read_live = read_live
         self._answering: dict[str, str] = {}
         self._read_at = -FRESH_SECONDS
 
@@ -45,6 +56,7 @@ class ServedCards:
                 with self._database.read() as session:
                     rows = usage.per_revision(session, end // HOUR_MS * HOUR_MS - HOUR_MS, end)
                 by_share = sorted(rows, key=lambda row: row.share)
-                self._answering = {row.model: row.revision for row in by_share if row.requests}
+                answering = {row.model: row.revision for row in by_share if row.requests}
+                self._answering = {**self._read_live(), **answering}
                 self._read_at = time.monotonic()
             return self._answering
