@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     up = verbs.add_parser("up", help="Prometheus, Alertmanager and the page, until Ctrl-C")
     up.add_argument("--transformer", default="localhost:8080", metavar="HOST:PORT")
     up.add_argument("--predictor", default="", metavar="HOST:PORT", help="default: the next port")
+    up.add_argument("--edge", default="", metavar="HOST:PORT", help="its metrics, with make up")
     up.add_argument(
         "--port", type=int, default=9090, help="Prometheus'; Alertmanager's is the next"
     )
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _up(options: argparse.Namespace) -> int:
     predictor = options.predictor or _next_port(options.transformer)
     targets = {"transformer": options.transformer, "predictor": predictor}
+    if options.edge:
+        targets["edge"] = options.edge
     watched = local.Watched(targets, options.port, options.webhook)
     objectives = read_objectives(options.objectives)
     with interruptible(), Processes(local.FOLDER) as processes:
