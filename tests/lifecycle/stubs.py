@@ -141,7 +141,7 @@ def arrive(place: Place, part: str = "mnist/boots.npz", digest: str = "sha256:" 
 
 
 def check(place: Place, run: Run) -> Found:
-    event = Event(Action.DATA_ADDED, "ada", why=run.id, details={"data": "mnist"})
+    event = Event(Action.DATA_ADDED, "ada", why=run.id, details={"data": "nobody reads"})
     place.registry.record(event, f"data {run.id}")
     return Found("12 pictures", {"part": run.arrival.digest})
 
