@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from lifecycle.data import pinned_tests
+from artifact import ModelCard
+from lifecycle.data import PARTS, pinned_tests
 from lifecycle.errors import StoppedError
 from lifecycle.fitting import check_trainable
 from lifecycle.found import Found
@@ -12,11 +14,15 @@ from lifecycle.place import Place
 from lifecycle.run import Run
 from predictor.loading import load
 from registry.datasets import ALL
+from registry.errors import NotFoundError
 from training.arrival.answers import answers_of
 from training.arrival.arrive import arrive
 from training.arrival.check import Against
 from training.arrival.part import UnreadablePartError
 from training.arrival.reading import read_part
+
+FEWEST, SHARE = 20, 0.01
+"""Pictures of a class that a revision was trained with, below which it hardly knows it."""
 
 LABELS = ("labels.csv", "labels.json")
 """Files in a part's folder that have its pictures' labels."""
@@ -37,6 +43,7 @@ def check(place: Place, run: Run) -> Found:
         classes=classes,
         ask=answers_of(load(live)),
         name=live.card.identity,
+        unseen=_unseen(place, live.card),
     )
     try:
         arrival = arrive(place.datasets, run.model, path, against, labels, why=f"run {run.id}")
@@ -55,6 +62,26 @@ def check(place: Place, run: Run) -> Found:
     why = f"{count} pictures of {run.arrival.part}" + (f", {left_out} left out" * bool(left_out))
     details = {"part": part.digest, "version": arrival.version.digest, "warnings": warnings}
     return Found("; ".join([why, *warnings]), details)
+
+
+def _unseen(place: Place, card: ModelCard) -> frozenset[str]:
+    """Classes that a revision was hardly trained with, as far as the store knows its data."""
+    version = place.datasets.newest(card.name)
+    if version is None:
+        return frozenset()
+    taught = set(card.training.get(PARTS, ()))
+    if not taught and card.data is not None:
+        with contextlib.suppress(NotFoundError):
+            known = place.datasets.version(card.name, card.data.digest)
+            taught = {part.digest for part in known.parts}
+    if not taught:
+        return frozenset()
+    counts = {
+        name: sum(part.train.get(name, 0) for part in version.parts if part.digest in taught)
+        for name in card.contract.labels
+    }
+    least = max(FEWEST, SHARE * sum(counts.values()))
+    return frozenset(name for name, count in counts.items() if count < least)
 
 
 def _labels_of(path: Path) -> Path | None:

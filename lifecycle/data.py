@@ -20,6 +20,9 @@ from training.data import LabelledImages
 TESTS = "-test"
 """What follows a model's name in the name of its pinned test set."""
 
+PARTS, WITHOUT = "data_parts", "data_without"
+"""Of the training in a card: digests of the parts it had, and of those that were left out."""
+
 KEEPS = "keeps_part"
 """In the details of a refusal after which later runs train with the part all the same."""
 

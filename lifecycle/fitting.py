@@ -15,7 +15,7 @@ from safetensors.torch import load
 
 from artifact import Architecture, ImageInput, ModelCard, Revision, Trust, known
 from artifact.trust import FAMILIAR_FROM
-from lifecycle.data import RunData, data_of, to_train
+from lifecycle.data import PARTS, WITHOUT, RunData, data_of, to_train
 from lifecycle.errors import StoppedError
 from lifecycle.found import Found
 from lifecycle.place import Place
@@ -106,7 +106,7 @@ def _written(place: Place, run: Run, live: Revision, data: RunData, number: str)
     root = place.folder(run.id) / "candidate"
     shutil.rmtree(root, ignore_errors=True)  # of an earlier try
     written = publish(settings, images, contract, [result], root, number)
-    lineage = {"data_parts": list(data.parts), "data_without": list(data.without)}
+    lineage = {PARTS: list(data.parts), WITHOUT: list(data.without)}
     card = replace(
         written.card,
         accepts=live.card.accepts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from registry.samples import Samples, picture_digest
@@ -30,6 +30,7 @@ class Against:
         classes: the labels that there are, in order: those of the model's card.
         ask: the live revision.
         name: of it, for people.
+        unseen: classes that it has hardly been trained with: of their labels it says nothing.
     """
 
     before: Samples | None = None
@@ -37,6 +38,7 @@ class Against:
     classes: tuple[str, ...] = ()
     ask: Ask | None = None
     name: str = ""
+    unseen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,15 @@ def _labels_believed(
     if against.ask is None:
         report.warnings.append("no live revision is known: labels were not compared with answers")
         return
-    found = estimate(against.ask(part.images), part.labels, against.classes)
-    report.suspects.extend(found.suspects)
+    judged = [i for i, label in enumerate(part.labels) if label not in against.unseen]
+    if len(judged) < len(part):
+        new = ", ".join(sorted(against.unseen & set(part.labels)))
+        report.warnings.append(f"{against.name} has hardly seen {new}: labels were not compared")
+    if not judged:
+        return
+    answers = against.ask([part.images[i] for i in judged])
+    found = estimate(answers, [part.labels[i] for i in judged], against.classes)
+    report.suspects.extend(replace(s, place=judged[s.place]) for s in found.suspects)
     report.figures["mislabelled"] = {
         name: value for name, value in found.figures().items() if name != "suspects"
     }
