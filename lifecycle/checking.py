@@ -10,6 +10,7 @@ from lifecycle.data import PARTS, pinned_tests
 from lifecycle.errors import StoppedError
 from lifecycle.fitting import check_trainable
 from lifecycle.found import Found
+from lifecycle.machine import IS_WRITTEN
 from lifecycle.place import Place
 from lifecycle.run import Run
 from predictor.loading import load
@@ -49,7 +50,7 @@ def check(place: Place, run: Run) -> Found:
         arrival = arrive(place.datasets, run.model, path, against, labels, why=f"run {run.id}")
         if arrival.version is None:
             assert arrival.report is not None
-            raise StoppedError("; ".join(arrival.report.refusals))
+            raise StoppedError("; ".join(arrival.report.refusals), {IS_WRITTEN: True})
         arrived = read_part(path, labels, classes).samples().digest
     except UnreadablePartError as error:
         raise StoppedError(str(error)) from None

@@ -35,6 +35,9 @@ ACTIONS = {
 """What the machine writes into the history of a step that was done, and of one that was refused.
 What is None the step's own work has written: data, publications and promotions."""
 
+IS_WRITTEN = "is_written"
+"""In the details of a refusal that the step itself has written into the history."""
+
 
 class Machine:
     """Of one place.
@@ -120,7 +123,7 @@ class Machine:
         found.sort(key=lambda result: STEPS.index(result.step))
         for result in [*found, *([run.refusal] if run.refusal else [])]:
             action = ACTIONS[result.step][result.outcome is Outcome.REFUSED]
-            if action is None:
+            if action is None or result.details.get(IS_WRITTEN):
                 continue
             details = {"run": run.id, "step": result.step.value, "part": run.arrival.part}
             event = Event(action, result.by, run.model, run.revision, result.why, details)
