@@ -164,6 +164,9 @@ backup:  ## registry, accounts and NAMESPACE's objects to VISION_BACKUPS; ARGS=l
 restore:  ## the newest backup, or BACKUP=id, where nothing is
 	@$(call vision,disaster) restore $(call option,namespace,$(NAMESPACE)) $(BACKUP) $(ARGS)
 
+drill:  ## destroy, restore and compare on this machine: RPO and RTO; ARGS=--all
+	@$(call vision,training,transformer predictor) drill $(ARGS)
+
 canary:  ## give REVISION of MODEL its TRAFFIC (10) per cent; IMAGE=…, ARGS=--dry-run
 	@$(call vision,rollout) canary $(MODEL) $(REVISION) --traffic $(TRAFFIC) $(call option,image,$(IMAGE)) $(why) $(where)
 

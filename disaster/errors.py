@@ -5,7 +5,8 @@ DisasterError (RuntimeError)
 ├── DamagedBackupError     bytes are missing, or are not those that the backup names
 ├── NotEmptyError          something else is where a backup was to be restored to
 ├── SealError              a key is missing, is none, or is another one
-└── DrillError             what was restored is not what was there
+├── DrillError             what was restored is not what was there
+└── NotInstalledError      a drill needs a server that is not there
 """
 
 from __future__ import annotations
@@ -41,3 +42,7 @@ class SealError(DisasterError):
 
 class DrillError(DisasterError):
     status = 7
+
+
+class NotInstalledError(DisasterError):
+    status = 1

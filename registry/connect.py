@@ -12,15 +12,10 @@ from registry.verified import VerifiedPoint
 
 
 def connect(settings: RegistrySettings, by: str) -> Registry:
-    """The registry, and its mirror brought up to it.
-
-    Raises:
-        StoreError: the store, the mirror or a key cannot be opened.
-    """
+    """Raises StoreError: the store, its mirror or a key cannot be opened."""
     store = open_store(settings.registry)
     if settings.registry_mirror:
         store = MirroredStore(store, open_store(settings.registry_mirror))
-        store.bring_up()
     signer = None if settings.registry_key is None else Signer.read(settings.registry_key)
     trusted = settings.trusted_keys
     verifier = Verifier.read(trusted) if trusted else None

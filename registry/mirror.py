@@ -30,9 +30,12 @@ class MirroredStore(ObjectStore):
         self.url = store.url
         self._store = store
         self._mirror = mirror
-        self._behind = False
+        self._behind = True
+        """Perhaps: nobody has looked yet, or it has not answered."""
+        self._failed = False
 
     def create(self, key: str, data: bytes) -> None:
+        self._bring_up()
         try:
             self._store.create(key, data)
         except ExistsError:
@@ -41,6 +44,7 @@ class MirroredStore(ObjectStore):
         self._copy(key, data)
 
     def replace(self, key: str, data: bytes, etag: str) -> None:
+        self._bring_up()
         self._store.replace(key, data, etag)
         if key.startswith(PROBES):
             return
@@ -52,9 +56,7 @@ class MirroredStore(ObjectStore):
                 self._mirror.create(key, data)
 
     def read(self, key: str) -> Stored:
-        if self._behind:
-            # What the mirror has not is not to be seen as done.
-            self._catch_up()
+        self._bring_up()  # what the mirror has not is not to be seen as done
         return self._store.read(key)
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -69,11 +71,18 @@ class MirroredStore(ObjectStore):
     def set_up(self) -> list[str]:
         return [*self._store.set_up(), *self._mirror.set_up()]
 
-    def bring_up(self) -> None:
-        """Write what the mirror lacks, where the history says that there may be something."""
+    def _bring_up(self) -> None:
+        """Write what the mirror may lack: once, and after it has not answered."""
+        if not self._behind:
+            return
         number = _number(self._store)
-        if _number(self._mirror) < number or _has(self._store, entry_key(number + 1)):
+        if (
+            self._failed
+            or _number(self._mirror) < number
+            or _has(self._store, entry_key(number + 1))
+        ):
             self._catch_up()
+        self._behind = self._failed = False
 
     def _catch_up(self) -> None:
         copy_missing(self._store, self._mirror)
@@ -83,7 +92,6 @@ class MirroredStore(ObjectStore):
                 self._mirror.replace(HEAD, head, self._mirror.read(HEAD).etag)
             except NotFoundError:
                 self._mirror.create(HEAD, head)
-        self._behind = False
 
     def _copy(self, key: str, data: bytes) -> None:
         if key.startswith(PROBES):
@@ -91,7 +99,7 @@ class MirroredStore(ObjectStore):
         try:
             self._mirror.create(key, data)
         except StoreError:
-            self._behind = True
+            self._behind = self._failed = True
             raise
         except ExistsError:
             if key != HEAD and self._mirror.read(key).data != data:

@@ -21,7 +21,8 @@ from accounts.secret_tokens import new_id
 from accounts.settings import AccountsSettings
 from accounts.tables import Account, Base, MirrorPosition
 from common.mail import Mail
-from tests.accounts.mariadb import MariaDb, running
+from disaster.mariadb import MariaDb
+from tests.accounts.mariadb import running
 
 
 class Mailbox:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 
 from accounts.__main__ import main
 from accounts.database import open_database
-from tests.accounts.mariadb import MariaDb, running
+from disaster.mariadb import MariaDb
+from tests.accounts.mariadb import running
 
 
 def self_signed(folder: Path, name: str, address: str) -> Path:

@@ -12,10 +12,10 @@ from accounts.migration import migrate
 from accounts.tables import Account, Base, Event
 from disaster import accounts_part
 from disaster.errors import DisasterError, NotEmptyError, SealError
+from disaster.mariadb import MariaDb
 from disaster.vault import Vault
 from edge.ledger import Ledger
 from tests.accounts.conftest import add_account
-from tests.accounts.mariadb import MariaDb
 from tests.edge.conftest import intent, outcome
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import select
 from accounts.answers import read_answers, reconcile_answers
 from accounts.events import reconcile
 from accounts.tables import Event
-from tests.accounts.mariadb import MariaDb
+from disaster.mariadb import MariaDb
 from tests.conftest import ROOT
 from tests.edge.stack import Client, Stack, with_models, with_stub
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from artifact import Revision
+from disaster.seaweed import ACCESS, running
 from registry.bucket import BucketStore
 from registry.folder import FolderStore
 from registry.history import History
 from registry.objects import ObjectStore
 from registry.revisions import Registry
 from tests.conftest import write_small
-from tests.registry.seaweed import ACCESS, running
 
 
 @pytest.fixture(scope="session")

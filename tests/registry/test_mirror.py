@@ -44,7 +44,6 @@ def mirror(tmp_path: Path) -> Failing:
 
 def opened(store: ObjectStore, mirror: ObjectStore) -> Registry:
     mirrored = MirroredStore(store, mirror)
-    mirrored.bring_up()
     return Registry(mirrored, History(mirrored), "ada@example.com")
 
 
@@ -99,7 +98,7 @@ def test_one_that_is_named_later_is_brought_up(
     settings = RegistrySettings(
         registry=str(tmp_path / "store"), registry_mirror=str(tmp_path / "mirror")
     )
-    connect(settings, "ada")
+    connect(settings, "ada").state()
     copy = alone(FolderStore(tmp_path / "mirror"))
     assert copy.history.entries() == alone(folder).history.entries()
     assert copy.verify("mnist", "1") == 2

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from common.ports import free_row
 
+PROGRAM = Path(sys.prefix) / "bin" / "weed"
 SECONDS = 60
 ACCESS = {"accessKey": "registry", "secretKey": "registry-secret"}
 
@@ -30,7 +31,7 @@ def running(folder: Path) -> Iterator[str]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     s3, master, volume, filer, *remote = free_row(8)
-    command = [Path(sys.prefix) / "bin" / "weed", "server", f"-dir={folder / 'data'}", "-s3"]
+    command = [str(PROGRAM), "server", f"-dir={folder / 'data'}", "-s3"]
     command += ["-filer", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}"]
     command += [f"-s3.config={folder / 's3.json'}", f"-master.port={master}"]
     command += [f"-volume.port={volume}", f"-filer.port={filer}"]
