@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def look(folder: Path, *options: str) -> int:
-    where = [f"--models={folder / 'models'}", f"--work={folder / 'work'}", "--seconds=0.01"]
+    where = [f"--models={folder / 'models'}", f"--scratch={folder / 'work'}", "--seconds=0.01"]
     return watch(["--once", "--by=ada", *where, *options])
 
 
