@@ -68,8 +68,8 @@ test:  ## all tests that need no cluster
 test-quick:  ## what needs no program, no data and no second: under a minute
 	@$(call python,training) pytest -m '$(QUICK)' $(ARGS)
 
-test-kills:  ## kill every process 20 times and reconcile the bills
-	@export KILLS=20; $(call python,training,$(test_environments)) pytest tests/edge/test_kill.py
+test-kills:  ## kill every process 20 times: bills agree, runs from data to revisions end in one of two states
+	@export KILLS=20; $(call python,training,$(test_environments)) pytest tests/edge/test_kill.py tests/lifecycle/test_kill.py
 
 test-hostile:  ## HOSTILE=100000 hostile requests, and what a neighbour of their sender notices
 	@export HOSTILE=$(or $(HOSTILE),100000); $(call python,training,$(test_environments)) pytest tests/hostile

@@ -24,6 +24,7 @@ from lifecycle.run import Arrival, Run, run_id
 from lifecycle.runs import Runs
 from lifecycle.settings import LifecycleSettings
 from lifecycle.step import APPROVABLE, Decision, Step, Verdict
+from local.following import LOCAL
 from registry.connect import connect
 from registry.datasets import Datasets
 from registry.entry import Action, Event
@@ -122,6 +123,24 @@ def _reject(registry: Registry, options: argparse.Namespace) -> Shown:
     return _decide(registry, options, Verdict.REJECTED)
 
 
+def _rollback(registry: Registry, options: argparse.Namespace) -> Shown:
+    """`vision serve` takes what was live before; on a cluster that is `vision rollback`'s."""
+    if options.service != LOCAL:
+        raise DecisionError(f"{options.service} is rolled back by `vision rollback`")
+    times = [
+        time
+        for time in registry.state().live
+        if (time.service, time.model) == (LOCAL, options.model)
+    ]
+    before = [time.revision for time in times if time.revision != times[-1].revision]
+    if not before:
+        raise DecisionError(f"{options.model} has no revision to go back to")
+    details = {"service": LOCAL}
+    event = Event(Action.ROLLED_BACK, registry.by, options.model, before[-1], options.why, details)
+    entry = registry.history.append(event)
+    return entry.as_json(), f"{entry.identity} is live again"
+
+
 def _decide(registry: Registry, options: argparse.Namespace, verdict: Verdict) -> Shown:
     runs = Runs(registry.store)
     run = runs.read(options.run)
@@ -164,6 +183,9 @@ def _parser() -> argparse.ArgumentParser:
     start = add("start", "train a model anew with the data there are")
     start.add_argument("model")
     start.add_argument("--because", required=True, help="the reason, such as drift")
+    back = add("rollback", "have `vision serve` go back to the revision that was live before")
+    back.add_argument("model")
+    back.add_argument("--why", required=True, help="the reason")
     for name, about in (
         ("approve", "let a run go on that waits for a person"),
         ("reject", "end a run that waits for a person"),
@@ -180,6 +202,7 @@ COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
     "list": _list,
     "show": _show,
     "start": _start,
+    "rollback": _rollback,
     "approve": _approve,
     "reject": _reject,
 }

@@ -31,7 +31,11 @@ def learning_curves(runs: dict[int, list[Epoch]], title: str) -> bytes:
             label=f"seed {seed}",
         )
     left.set(xlabel="epoch", ylabel="loss", title="loss (dotted: training, augmented)")
-    left.set_yscale("log")
+    losses = [
+        loss for h in runs.values() for row in h for loss in (row.train_loss, row.validation_loss)
+    ]
+    # What is learnt to the last bit has a loss of nought.
+    left.set_yscale("log" if min(losses) > 0 else "linear")
     right.set(xlabel="epoch", ylabel="%", title="validation accuracy")
     right.legend()
     figure.suptitle(title)

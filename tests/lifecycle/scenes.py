@@ -9,19 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors.torch import save
 
-from artifact import Architecture, Contract
+from artifact import Architecture, Contract, DataSource, write_revision
 from lifecycle.place import Place
 from lifecycle.run import Run
 from lifecycle.settings import LifecycleSettings
 from lifecycle.watch import Watch, open_watch
 from registry.samples import Samples
+from tests.conftest import make_card, make_contract
+from tests.training.synthetic import images
 from training.data import ImageData, LabelledImages
 from training.fit import fit
-from training.publish import publish
 from training.settings import TrainingSettings
 
 SEED = 5
+SMALL = Architecture("two-convolutions", {"classes": 10})
+"""Learns the synthetic pictures in seconds."""
+
+LATE = (8, 9)
+"""Classes that the synthetic live revision has hardly seen."""
+
+SETTINGS = "epochs: 4\nbatch_size: 32\nlr: 0.05\naverage: 0.8\nkeep: last\nprecision: fp32\n"
 
 
 @dataclass
@@ -84,8 +93,35 @@ def scene(
     )
     data = ImageData(model, train, tests, classes, version.digest)
     result = fit(own, data, contract, None, None, None, SEED, folder)
-    publish(own, data, contract, [result], folder / "models", "1")
+    card = make_card(
+        model,
+        "1",
+        contract=contract,
+        architecture=architecture,
+        temperature=1.0,
+        data=DataSource(model, version.digest, len(train), own.validation, len(tests)),
+    )
+    write_revision(folder / "models", card, save(result.weights))
     return Scene(model, classes, place, watch, folder)
+
+
+def synthetic(folder: Path) -> Scene:
+    """Of pictures with a bar whose row tells the class."""
+    (folder / "settings.yaml").write_text(SETTINGS)
+    live = without(images(500), LATE, but=2)
+    settings = folder / "settings.yaml"
+    return scene(folder, "mnist", make_contract(), live, images(150, 1), SMALL, settings, epochs=4)
+
+
+def good_part() -> LabelledImages:
+    """Of the late classes."""
+    return only(images(600, 3), *LATE)
+
+
+def bad_part() -> LabelledImages:
+    """Pictures of other classes that are called one of the late ones."""
+    others = only(images(1200, 4), 0, 1, 2, 3, 4)
+    return LabelledImages(others.images, np.full_like(others.labels, LATE[0]))
 
 
 def without(data: LabelledImages, classes: tuple[int, ...], but: int) -> LabelledImages:

@@ -13,7 +13,7 @@ from tests.lifecycle.scenes import SEED, Scene, only, scene, shifted, without
 from training.classification import contract_for
 from training.data import LabelledImages, load_data
 
-BAG, BOOT, PULLOVER = 8, 9, 2
+PULLOVER, BAG, BOOT = 2, 8, 9
 SETTINGS = "epochs: 6\nbatch_size: 64\nlr: 0.05\naverage: 0.9\nkeep: last\nprecision: fp32\n"
 
 
@@ -23,8 +23,8 @@ def test_four_parts_arrive(data: Path, tmp_path: Path, capsys: pytest.CaptureFix
     full = load_data("FashionMNIST", data)
     random = np.random.default_rng(SEED)
     order = random.permutation(len(full.train))
-    first, second, third = (full.train.subset(order[i : i + 2500]) for i in (0, 2500, 5000))
-    tests = full.test.subset(random.permutation(len(full.test))[:600])
+    first, second = (full.train.subset(order[i : i + 1500]) for i in (0, 1500))
+    tests = full.test.subset(random.permutation(len(full.test))[:800])
     (tmp_path / "settings.yaml").write_text(SETTINGS)
     shop = scene(
         tmp_path,
@@ -36,30 +36,28 @@ def test_four_parts_arrive(data: Path, tmp_path: Path, capsys: pytest.CaptureFix
         tmp_path / "settings.yaml",
         epochs=6,
     )
+    # Nobody can say that these are no bags: the live revision has hardly seen any.
+    pullovers = only(second, PULLOVER)
+    bags = LabelledImages(pullovers.images, np.full_like(pullovers.labels, BAG))
+    tell(capsys, shop, "pullovers called bags", bags, "refused")
+    last = shop.place.registry.history.entries()[-1]
+    assert (last.action, shop.place.live("fashion-mnist")) == (Action.REFUSED, "1")
+
     tell(capsys, shop, "bags and boots", only(first, BAG, BOOT), "rolled-out")
     assert shop.place.live("fashion-mnist") == "2"
     entries = shop.place.registry.history.entries()
     assert entries[-1].action is Action.PROMOTED
     assert "the new data's held-out part" in entries[-1].why
+    card = shop.place.card("fashion-mnist")
+    assert len(card.training["data_parts"]) == 2
+    assert len(card.training["data_without"]) == 1
 
     tell(capsys, shop, "again", only(first, BAG, BOOT), "rolled-out")
     assert shop.place.registry.history.entries() == entries
 
     tell(capsys, shop, "mislabelled", shifted(second), "refused")
     last = shop.place.registry.history.entries()[-1]
-    assert last.action is Action.DATA_REFUSED
-
-    pullovers = only(full.train.subset(order[8000:]), PULLOVER)
-    many = LabelledImages(pullovers.images[:2000], pullovers.labels[:2000])
-    tell(capsys, shop, "pullovers", many, "refused")
-    last = shop.place.registry.history.entries()[-1]
-    assert (last.action, shop.place.live("fashion-mnist")) == (Action.REFUSED, "2")
-
-    tell(capsys, shop, "more of everything", third, "rolled-out")
-    assert shop.place.live("fashion-mnist") == "3"
-    card = shop.place.card("fashion-mnist")
-    assert len(card.training["data_parts"]) == 3
-    assert len(card.training["data_without"]) == 1
+    assert (last.action, shop.place.live("fashion-mnist")) == (Action.DATA_REFUSED, "2")
 
 
 def tell(

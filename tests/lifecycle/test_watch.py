@@ -73,6 +73,16 @@ def test_a_part_becomes_a_revision_and_again_nothing(
     assert live[0]["why"].endswith("mnist/2: 10 of 10 right, the live one 5")
 
 
+def test_one_can_go_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lifecycle(["rollback", "mnist", "--why=odd answers"]) == 3
+    assert "mnist has no revision to go back to" in capsys.readouterr().err
+    drop(folder, "boots.npy")
+    assert look(folder) == 0
+    said(capsys, lifecycle, "rollback", "mnist", "--why=odd answers")
+    (live,) = said(capsys, registry, "history", "--at", "2999-01-01T00:00:00Z")
+    assert (live["revision"], live["why"]) == ("1", "odd answers")
+
+
 def test_every_part_has_a_run_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     drop(folder, "one.npy", 1)
     drop(folder, "two.npy", 2)
