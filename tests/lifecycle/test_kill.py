@@ -42,7 +42,7 @@ def start(shop: Scene) -> subprocess.Popen[bytes]:
         "VISION_LIFECYCLE_SETTINGS": str(folder / "settings.yaml"),
         "VISION_LIFECYCLE_THREADS": "1",
     }
-    where = [f"--models={folder / 'models'}", f"--work={folder / 'work'}", "--seconds=0.1"]
+    where = [f"--models={folder / 'models'}", f"--scratch={folder / 'work'}", "--seconds=0.1"]
     with (folder / "watch.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "lifecycle.watch", "--by=ada", *where],
