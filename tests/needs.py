@@ -72,7 +72,11 @@ SLOW = (
         "tests/rollout/test_rights",
         "tests/predictor/engines/test_choice",
     ),
-    *("tests/accounts/test_database_tls", "tests/front_door/test_needs"),
+    *(
+        "tests/accounts/test_database_tls",
+        "tests/front_door/test_needs",
+        "tests/lifecycle/test_machine",
+    ),
 )
 """Files whose tests take seconds: processes, timers, training; not in `make test-quick`."""
 
