@@ -13,13 +13,14 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from benchmarks.candidate import Candidate, CandidateError, Running
 from benchmarks.generator import LoadResult
 from benchmarks.load import ROOT, closed_loop
 from benchmarks.measure import USERS
 from benchmarks.networks import SHIPPED, Network, prepare_networks
+from benchmarks.otlp_receiver import receiver
 from benchmarks.peers.registry import peers
 from benchmarks.pictures import load_pictures
 from benchmarks.processes import PROC, memory, tree
@@ -65,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turns", description=__doc__)
     parser.add_argument("--against", metavar="COMMIT", help="another commit of this repository")
     parser.add_argument("--peers", default="", metavar="NAMES", help="peers to include, by comma")
+    parser.add_argument(
+        "--traced", type=float, metavar="SHARE", help="also with traces of that share of requests"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, USERS])
@@ -83,6 +87,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> list[Turn]:
     """All rounds; the table needs every candidate in every round, so an error ends the run."""
+    with receiver() as (collector, _):
+        return _rounds(options, collector)
+
+
+def _rounds(options: argparse.Namespace, collector: str) -> list[Turn]:
     pictures = load_pictures(data_folder(options.data), TRAINED_ON, 1500)
     network = prepare_networks(ROOT / "models", WORK / "models", pictures)[SHIPPED]
     known = Reference(network).known(pictures.test, 500)
@@ -91,6 +100,9 @@ def run(options: argparse.Namespace) -> list[Turn]:
         folder = checkout(options.against, WORK / "commits")
         older = at_commit("before", f"this service at {options.against}", folder)
         candidates.append((older, Network(folder / "models", SHIPPED)))
+    if options.traced is not None:
+        own = Network(ROOT / "models", SHIPPED)
+        candidates.append((traced(candidates[0][0], options.traced, collector), own))
     wanted = [name for name in options.peers.split(",") if name]
     found = {peer.candidate.name: peer for peer in peers(WORK)}
     for name in wanted:
@@ -105,6 +117,23 @@ def run(options: argparse.Namespace) -> list[Turn]:
             print(f"round {number + 1}: {summary(turn)}", file=sys.stderr, flush=True)
             turns.append(turn)
     return turns
+
+
+def traced(service: Candidate, share: float, collector: str) -> Candidate:
+    """The service with traces of a share of the requests."""
+    switched_on = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": str(share),
+    }
+    return replace(
+        service,
+        name="traced",
+        programs=lambda network, question: [
+            replace(program, environment={**program.environment, **switched_on})
+            for program in service.programs(network, question)
+        ],
+    )
 
 
 def take(

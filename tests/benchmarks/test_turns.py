@@ -7,6 +7,9 @@ import pytest
 from benchmarks import turns
 from benchmarks.candidate import CandidateError
 from benchmarks.generator import LoadResult
+from benchmarks.load import ROOT, Question
+from benchmarks.networks import SHIPPED, Network
+from benchmarks.service import at_commit
 from benchmarks.turns import Turn, resident, table
 
 
@@ -51,3 +54,17 @@ def test_a_peer_that_is_not_installed_is_named(
     monkeypatch.setattr(turns, "run", refuse)
     assert turns.main(["--peers", "nobody"]) == 1
     assert "nobody" in capsys.readouterr().err
+
+
+def test_the_traced_candidate_is_the_service_with_opentelemetry_switched_on() -> None:
+    service = at_commit("service", "this service", ROOT)
+    found = turns.traced(service, 0.05, "http://collector:4318")
+    assert found.name == "traced"
+    network, question = Network(ROOT / "models", SHIPPED), Question(b"{}", ())
+    (plain,), (traced,) = service.programs(network, question), found.programs(network, question)
+    more = dict(traced.environment.items() - plain.environment.items())
+    assert more == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.05",
+    }

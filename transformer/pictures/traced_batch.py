@@ -38,17 +38,17 @@ class TracedBatch:
         self._began = time.perf_counter()
         # Whoever's turn it was when the batch began, it is no part of that request alone.
         CURRENT.set(None)
-        spans = []
-        for call in calls:
-            if call.span is not None:
-                TRACING.record("queue", call.span, self._began - call.arrived)
-                spans.append(call.span)
+        spans = [call.span for call in calls if call.span is not None]
         self._others = spans[1:]
         self._size = {"vision.requests": len(calls), "vision.instances": instances}
         self._batch: Span | None = None
         if spans:
             self._batch = TRACING.open("batch", spans[0], self._size, spans)
             CURRENT.set(self._batch)
+        for call in calls:
+            if call.span is not None:
+                waited, ago = self._began - call.arrived, time.perf_counter() - self._began
+                TRACING.record("queue", call.span, waited, ago_seconds=ago)
 
     def end(self) -> None:
         """The batch has been answered, or has failed."""
