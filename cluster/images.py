@@ -17,6 +17,17 @@ OPTIONAL = ("lifecycle",)
 WITH_TORCH = ("predictor", "lifecycle")
 BUILDERS = ("docker", "podman", "buildah", "minikube")
 
+BASE = "BASE_IMAGE"
+DIGEST = {
+    "docker": (("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}"),),
+    "podman": (("pull", "--quiet"), ("image", "inspect", "--format", "{{.Digest}}")),
+    "buildah": (
+        ("pull", "--quiet"),
+        ("inspect", "--type", "image", "--format", "{{.FromImageDigest}}"),
+    ),
+}
+"""What asks a builder for the digest of an image by tag, whose last answer it is."""
+
 REPOSITORY = "dev.local"
 """Knative asks no registry about images of this name."""
 
@@ -51,10 +62,16 @@ def build_all(build: Build) -> None:
         raise ClusterError("TAG=latest would say nothing about what runs; name a version")
     builder = build.builder or find_builder()
     commit = _commit()
+    bases: dict[str, str] = {}
     for component in build.components:
         name = reference(build.repository, component, build.tag)
         step(f"{builder} builds {name}")
         values = {"VERSION": build.tag, "COMMIT": commit}
+        if not any(BASE in argument for argument in build.arguments):
+            base = base_image(component)
+            if base not in bases:
+                bases[base] = _by_digest(builder, base)
+            values[BASE] = bases[base]
         if component in WITH_TORCH and build.torch_index:
             values["TORCH_INDEX"] = build.torch_index
         run(*build_command(builder, component, name, values, build), quiet=False)
@@ -76,6 +93,30 @@ def build_command(
         options = [part for pair in pairs for part in ("--build-arg", pair)]
         command = [builder, *verb, *options]
     return [*command, *build.arguments, "-t", name, "-f", dockerfile, str(ROOT)]
+
+
+def base_image(component: str) -> str:
+    """What a component's image is built on, as its Dockerfile says."""
+    text = (ROOT / f"Dockerfile.{component}").read_text(encoding="utf-8")
+    found = re.search(rf"^ARG {BASE}=(\S+)$", text, re.MULTILINE)
+    assert found, f"Dockerfile.{component} names no {BASE}"
+    return found[1]
+
+
+def _by_digest(builder: str, base: str) -> str:
+    """The base with the digest that its tag has now, which is said; by tag where it has none."""
+    digest = ""
+    try:
+        for command in DIGEST.get(builder, ()):
+            digest = run(builder, *command, base).strip()
+        if not digest.startswith("sha256:"):
+            raise ClusterError(f"{builder} does not say it")
+    except ClusterError as error:
+        reason = str(error).splitlines()[-1]
+        step(f"base image {base}, by its tag alone; its digest cannot be had: {reason}")
+        return base
+    step(f"base image {base}@{digest}")
+    return f"{base}@{digest}"
 
 
 def find_builder() -> str:

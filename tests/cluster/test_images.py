@@ -11,6 +11,7 @@ from cluster.images import (
     COMPONENTS,
     OPTIONAL,
     Build,
+    base_image,
     build_all,
     find_builder,
     project_version,
@@ -28,7 +29,7 @@ def test_all_are_built_and_loaded(tools: Tools) -> None:
     tools.add("minikube", ("^status", "Running"))
     tools.add("git", ("rev-parse", "abc123"))
     build_all(build("", "1.2", "--build-arg", "BASE_IMAGE=x"))
-    built = [call for call in tools.calls if call.startswith("docker build")]
+    built = [call for call in tools.calls if call.startswith("docker build ")]
     assert len(built) == 3
     for component, call in zip(("predictor", "transformer", "accounts"), built, strict=True):
         assert call == (
@@ -45,7 +46,7 @@ def test_all_are_built_and_loaded(tools: Tools) -> None:
 def test_another_wheel_index_is_the_predictors_alone(tools: Tools) -> None:
     tools.add("docker")
     build_all(Build("dev.local", "1.2", "", "https://wheels", (), "vision"))
-    predictor, *others = (call for call in tools.calls if call.startswith("docker build"))
+    predictor, *others = (call for call in tools.calls if call.startswith("docker build "))
     assert "--build-arg TORCH_INDEX=https://wheels " in predictor
     assert len(others) == 2
     assert "TORCH_INDEX" not in "".join(others)
@@ -61,8 +62,35 @@ def test_a_changed_tree_is_said_in_the_label(tools: Tools) -> None:
 def test_buildah_and_no_minikube(tools: Tools) -> None:
     tools.add("buildah")
     build_all(build("buildah"))
-    assert [call.split()[:3] for call in tools.calls] == [["buildah", "bud", "--layers"]] * 3
-    assert "COMMIT=unknown" in tools.calls[0]
+    built = [call for call in tools.calls if call.startswith("buildah bud --layers")]
+    assert len(built) == 3
+    assert "COMMIT=unknown" in built[0]
+
+
+@pytest.mark.parametrize(
+    ("builder", "asked"),
+    [("docker", "imagetools inspect"), ("podman", "image inspect"), ("buildah", "--type image")],
+)
+def test_the_base_is_what_its_tag_stands_for_now(
+    builder: str, asked: str, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = f"sha256:{'5' * 64}"
+    tools.add(builder, (asked, digest))
+    build_all(build(builder))
+    pinned = f"{base_image('predictor')}@{digest}"
+    assert "\n".join(tools.calls).count(f"--build-arg BASE_IMAGE={pinned} ") == 3
+    assert len([call for call in tools.calls if asked in call]) == 1
+    assert f"base image {pinned}" in capsys.readouterr().out
+
+
+def test_a_base_whose_digest_cannot_be_had_is_said(
+    tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools.add("podman", ("^pull", "no route to host", 1))
+    build_all(build("podman"))
+    told = capsys.readouterr().out
+    assert "by its tag alone; its digest cannot be had: no route to host" in told
+    assert f"--build-arg BASE_IMAGE={base_image('predictor')} " in "\n".join(tools.calls)
 
 
 def test_buildah_pushes_into_an_archive(tools: Tools) -> None:
