@@ -23,8 +23,9 @@ from registry.signing import Signer, Verifier
 from registry.verified import Point, VerifiedPoint
 
 HEAD = "history/head.json"
-PACK = 512
-"""Entries in a pack, a copy of finished ones that takes one read instead of many.
+PACK, SMALL_PACK = 512, 64
+"""Entries in a pack, a copy of finished ones that takes one read instead of many; in a small one of
+those that fill no whole pack yet.
 
 It is part of a pack's key: of another size than they were written with, packs are not found.
 """
@@ -161,11 +162,16 @@ class History:
         known = len(self._entries)
         if known >= number:
             return
-        packs = range(known // PACK, number // PACK)
-        rest = range(max(known, packs.stop * PACK) + 1, number + 1)
+        packs: list[tuple[int, int]] = []
+        start = known
+        for size in (PACK, SMALL_PACK):
+            last = number // size
+            packs += [(size, pack) for pack in range(start // size, last)]
+            start = max(start, last * size)
         with ThreadPoolExecutor(READERS) as pool:
-            found = [entry for pack in pool.map(self._read_pack, packs) for entry in pack]
-            found += pool.map(self._read, rest)
+            read = pool.map(lambda pack: self._read_pack(*pack), packs)
+            found = [entry for pack in read for entry in pack]
+            found += pool.map(self._read, range(start + 1, number + 1))
         self._take(entry for entry in found if entry.number > known)
 
     def _take(self, entries: Iterable[Entry]) -> None:
@@ -193,24 +199,25 @@ class History:
         if self._verified is not None and self._signed > before:
             self._verified.write(Point(self._signed, self._entries[-1].digest))
 
-    def _read_pack(self, pack: int) -> list[Entry]:
-        key = _pack_key(pack)
+    def _read_pack(self, size: int, pack: int) -> list[Entry]:
+        key = _pack_key(size, pack)
         try:
             lines = self._store.read(key).data.splitlines()
         except NotFoundError:
-            numbers = range(pack * PACK + 1, (pack + 1) * PACK + 1)
+            numbers = range(pack * size + 1, (pack + 1) * size + 1)
             with ThreadPoolExecutor(READERS) as pool:
                 return list(pool.map(self._read, numbers))
         return [Entry.from_json(line, key) for line in lines]
 
     def _write_pack(self, number: int) -> None:
         """Once an entry has filled one. Without it all is the same, but slower."""
-        if number % PACK:
-            return
-        pack = number // PACK - 1
-        with contextlib.suppress(RegistryError):
-            lines = [entry.to_json() for entry in self._read_pack(pack)]
-            self._store.create(_pack_key(pack), b"\n".join(lines) + b"\n")
+        for size in (SMALL_PACK, PACK):
+            if number % size:
+                continue
+            pack = number // size - 1
+            with contextlib.suppress(RegistryError):
+                lines = [entry.to_json() for entry in self._read_pack(size, pack)]
+                self._store.create(_pack_key(size, pack), b"\n".join(lines) + b"\n")
 
 
 def entry_key(number: int) -> str:
@@ -218,8 +225,8 @@ def entry_key(number: int) -> str:
     return f"history/entries/{number:012d}.json"
 
 
-def _pack_key(pack: int) -> str:
-    return f"history/packs/{PACK}/{pack:08d}.jsonl"
+def _pack_key(size: int, pack: int) -> str:
+    return f"history/packs/{size}/{pack:08d}.jsonl"
 
 
 def _now() -> str:

@@ -151,6 +151,23 @@ def test_packs_are_the_same_entries_in_fewer_reads(folder: FolderStore) -> None:
     assert History(store).entries() == found
 
 
+def test_small_packs_for_what_fills_no_large_one(
+    folder: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.history.SMALL_PACK", 4)
+    history = fill(folder, 16 + 11)
+    assert [len(list(folder.keys(f"history/packs/{size}/"))) for size in (16, 4)] == [1, 6]
+    for key in list(folder.keys("history/entries/"))[: 16 + 8]:
+        folder.delete(key)
+    found = History(folder).entries()
+    assert [entry.number for entry in found] == list(range(1, 16 + 12))
+    assert found == history.entries()
+    late = History(folder)
+    monkeypatch.setattr(late, "_head", lambda: (18, found[17].digest, ""))
+    with pytest.raises(DamagedError, match="entry 17 is missing"):
+        late.entries()
+
+
 def test_a_history_reads_what_is_new_only(folder: FolderStore) -> None:
     history = fill(folder, 16 + 5)
     assert len(history.entries()) == 16 + 5
