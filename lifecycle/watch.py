@@ -38,6 +38,10 @@ SECONDS = 2.0
 """Between two looks, and that a part must have been left alone for."""
 
 
+INTERRUPTED = 130
+"""Exit status of ``--once`` that was stopped."""
+
+
 class Watch:
     """An inbox and the runs of what arrives there."""
 
@@ -118,7 +122,8 @@ def main(arguments: list[str] | None = None, environment: Mapping[str, str] | No
         return 2
     except KeyboardInterrupt:
         say("\nstopped; the same command goes on where this one was")
-        return 0
+        # A Job whose pod is evicted must not pass for one that is done.
+        return INTERRUPTED if options.once else 0
 
 
 def open_watch(

@@ -14,7 +14,9 @@ import pytest
 
 from lifecycle import watch as watch_module
 from lifecycle.__main__ import main as lifecycle
+from lifecycle.found import Found
 from lifecycle.inbox import Inbox, digest_of
+from lifecycle.step import Step
 from lifecycle.watch import main as watch
 from registry.__main__ import main as registry
 from registry.connect import connect
@@ -151,6 +153,18 @@ def test_a_reason_starts_a_run_without_a_part_once(
     (run,) = said(capsys, lifecycle, "list")
     assert (run["what"], run["state"], run["revision"]) == ("drift", "rolled-out", "2")
     assert said(capsys, lifecycle, "start", "mnist", "--because=drift")["new"] is True
+
+
+def test_a_job_that_is_stopped_does_not_pass_for_one_that_is_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> Found:
+        raise KeyboardInterrupt
+
+    works = {**WORKS, Step.TRAINED: stopped}
+    monkeypatch.setattr(watch_module, "works_of", lambda service, steps: works)
+    drop(folder, "boots.npy")
+    assert look(folder) == 130
 
 
 def test_steps_of_others_are_left_to_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
