@@ -66,7 +66,7 @@ class Held:
     def __init__(self, loaded: LoadedRevision, pool: WorkerPool, name: str = "") -> None:
         self.loaded: LoadedRevision = loaded
         self._pool = pool
-        name = name or loaded.card.name
+        self._name = name or loaded.card.name
         self._queue = BatchQueue(
             pool,
             loaded.session.run,
@@ -74,9 +74,9 @@ class Held:
             loaded.session.stop,
             self._count,
         )
-        self._batches = BATCHES.of(name, lambda: self._queue.waiting)
-        self._pass_seconds = TALLY.pass_seconds.labels(name, loaded.card.revision)
-        TALLY.load_seconds.labels(name, loaded.card.revision).observe(loaded.load_seconds)
+        self._batches = BATCHES.of(self._name, lambda: self._queue.waiting)
+        self._pass_seconds = TALLY.pass_seconds.labels(self._name, loaded.card.revision)
+        TALLY.load_seconds.labels(self._name, loaded.card.revision).observe(loaded.load_seconds)
 
     @property
     def card(self) -> ModelCard:
@@ -112,5 +112,11 @@ class Held:
                 TRACING.record("forward pass", span, batch.seconds, size, others, after)
 
     def leave(self) -> None:
-        """Let go of the pool; nothing may wait in the queue."""
+        """Let go of the pool; nothing may wait in the queue.
+
+        And of whatever else leads here: the weights are to be gone with the last name for them, not
+        when the garbage collector next looks for cycles, which it seldom does in a server.
+        """
         self._pool.unregister(self._queue)
+        self._queue.done = None
+        BATCHES.forget(self._name)

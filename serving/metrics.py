@@ -235,6 +235,10 @@ class BatchTally:
             self._seconds.labels(model), self._requests.labels(model), self._instances.labels(model)
         )
 
+    def forget(self, model: str) -> None:
+        """Ask no more for the depth of a model's queue, which is gone; what was counted stays."""
+        self._depths.pop(model, None)
+
 
 class BatchMeter(NamedTuple):
     """One model's: how long its requests wait, and how large its batches are."""

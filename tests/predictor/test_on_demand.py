@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +101,23 @@ async def test_the_least_recently_used_leaves(
     assert len(pool._queues) == 2
     await places["bees"].run(BATCH)
     assert inside(places) == ["bees", "cats"]
+
+
+async def test_whose_place_is_taken_is_out_of_memory_at_once(places: dict[str, OnDemand]) -> None:
+    """Not when the collector looks for cycles: a server has it look seldom."""
+    await places["ants"].run(BATCH)
+    held = places["ants"].held
+    assert held is not None
+    session = weakref.ref(held.loaded.session)
+    del held
+    gc.disable()
+    try:
+        for name in ("bees", "cats"):
+            await places[name].run(BATCH)
+        assert inside(places) == ["bees", "cats"]
+        assert session() is None
+    finally:
+        gc.enable()
 
 
 async def test_who_is_being_answered_stays(places: dict[str, OnDemand]) -> None:
