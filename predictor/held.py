@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from predictor.loading import LoadedRevision
 from predictor.metrics import TALLY
 from predictor.workers import Batch, BatchQueue, WorkerPool
 from serving.metrics import BATCHES
+from serving.pixels import as_tensor
 from serving.tracing import TRACING, trace_id_of
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Held:
             loaded.max_instances_per_pass,
             loaded.session.stop,
             self._count,
+            partial(as_tensor, spec=loaded.card.contract.input),
         )
         self._batches = BATCHES.of(self._name, lambda: self._queue.waiting)
         self._pass_seconds = TALLY.pass_seconds.labels(self._name, loaded.card.revision)

@@ -30,6 +30,7 @@ from serving.model import (
     ServedModel,
     json_reply,
 )
+from serving.pixels import DATATYPES, datatypes
 from serving.v2 import NUMPY_TYPES, InferRequest, Tensor, read_infer_request, write_infer_response
 
 OTHER_VALUES = 256
@@ -70,6 +71,7 @@ class PredictorModel(ServedModel):
         self._max_instances = max_instances
         self._contract = source.card.contract
         self._contract_digest = source.card.contract.digest
+        self._datatypes = ",".join(datatypes(source.card.contract.input))
         self._accepted = (None, self._contract_digest, *source.card.accepts)
         self._json_limits = json_limits(source.card.contract.input, max_instances)
         self.on_demand = source.on_demand
@@ -151,13 +153,14 @@ class PredictorModel(ServedModel):
         if len(request.inputs) != 1:
             raise ContractRefusedError(f"there is one input, not {len(request.inputs)}")
         tensor = request.inputs[0]
-        data: bytes | list[float]
+        data: bytes | list[Any]
         if request.raw_input_contents:
             if len(request.raw_input_contents) != 1 or tensor.HasField("contents"):
                 raise InvalidRequestError("one input takes one entry of raw_input_contents")
             data = request.raw_input_contents[0]
         else:
-            data = list(tensor.contents.fp32_contents)
+            contents = tensor.contents
+            data = list(contents.fp32_contents or contents.uint_contents)
         digest = request.parameters.get(CONTRACT_DIGEST)
         return Payload(
             self._numbers(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape), data)),
@@ -180,7 +183,11 @@ class PredictorModel(ServedModel):
             answer.payload.request,
             self.name,
             answer.answered.revision,
-            {"model_digest": answer.answered.digest, CONTRACT_DIGEST: self._contract_digest},
+            {
+                "model_digest": answer.answered.digest,
+                CONTRACT_DIGEST: self._contract_digest,
+                DATATYPES: self._datatypes,
+            },
             dict(zip(self._contract.outputs, answer.outputs, strict=True)),
         )
 
@@ -193,6 +200,7 @@ class PredictorModel(ServedModel):
             parameters={
                 "model_digest": parameter(string_param=answer.answered.digest),
                 CONTRACT_DIGEST: parameter(string_param=self._contract_digest),
+                DATATYPES: parameter(string_param=self._datatypes),
             },
             outputs=[
                 pb.ModelInferResponse.InferOutputTensor(
@@ -219,8 +227,10 @@ class PredictorModel(ServedModel):
         spec = self._contract.input
         if tensor.name != spec.name:
             raise ContractRefusedError(f"the input is called {spec.name!r}, not {tensor.name!r}")
-        if tensor.datatype != spec.dtype:
-            raise ContractRefusedError(f"the datatype is {spec.dtype}, not {tensor.datatype!r}")
+        if tensor.datatype not in datatypes(spec):
+            raise ContractRefusedError(
+                f"the datatype is {' or '.join(datatypes(spec))}, not {tensor.datatype!r}"
+            )
         # Before the array is built: a shape can claim more than any machine has.
         if len(tensor.shape) != 4 or not spec.accepts(tensor.shape[1:]):
             raise ContractRefusedError(_expected_shape(spec, tensor.shape))
@@ -258,8 +268,10 @@ def check_batch(batch: NDArray[Any], spec: TensorInput, max_instances: int) -> N
     """
     if batch.ndim != 4 or not spec.accepts(batch.shape[1:]):
         raise ContractRefusedError(_expected_shape(spec, batch.shape))
-    if batch.dtype != NUMPY_TYPES[spec.dtype]:
-        raise ContractRefusedError(f"the datatype is {spec.dtype}, not {batch.dtype}")
+    if batch.dtype not in [NUMPY_TYPES[name] for name in datatypes(spec)]:
+        raise ContractRefusedError(
+            f"the datatype is {' or '.join(datatypes(spec))}, not {batch.dtype}"
+        )
     if not len(batch) >= 1:
         raise ContractRefusedError("there are no instances")
     if len(batch) > max_instances:

@@ -65,11 +65,13 @@ class Answered(NamedTuple):
         revision: of the model, as its card names it.
         digest: of the artefact (of its ``model.json``, which names the weights' digest).
         instances: how many instances were answered.
+        takes_pixels: whether who answered takes pictures as bytes, too.
     """
 
     revision: str
     digest: str
     instances: int
+    takes_pixels: bool = False
 
 
 class ServedModel(Model):

@@ -121,5 +121,5 @@ def _brought(
             f"{name}: pictures must be grey and of one size, or a revision of the model says with "
             "--parent what they are brought to"
         )
-    tensors = np.stack([prepare(Image.fromarray(image), spec).tensor for image in images])
-    return np.ascontiguousarray(to_pixels(tensors, spec)[..., 0])
+    planes = np.stack([prepare(Image.fromarray(image), spec).planes for image in images])
+    return np.ascontiguousarray(to_pixels(planes, spec)[..., 0])

@@ -39,6 +39,7 @@ from serving.errors import (
     UnavailableError,
 )
 from serving.model import CONTRACT_DIGEST, Answered
+from serving.pixels import DATATYPES, PIXELS
 from serving.tracing import CURRENT, TRACING, left_out, trace_id_of
 from serving.v2_client import InferResponse, read_infer_response, write_infer_request
 from transformer.metrics import TALLY
@@ -220,13 +221,17 @@ class PredictorClient:
     ) -> tuple[tuple[NDArray[Any], ...], Answered]:
         """Send a batch ``(n, c, h, w)``; get the contract's outputs ``(n, …)`` and who answered.
 
+        Args:
+            batch: the contract's tensor; pictures' pixels, to a predictor that takes them.
+
         Raises:
             ServingError: the class that fits the predictor's status; its text is shown only if
                 the predictor is one of ours, for anybody else's may name internal addresses.
         """
         spec = contract.input
+        datatype = PIXELS if batch.dtype == np.uint8 else spec.dtype
         sent, body = write_infer_request(
-            batch, spec.name, spec.dtype, {CONTRACT_DIGEST: contract.digest}, contract.outputs
+            batch, spec.name, datatype, {CONTRACT_DIGEST: contract.digest}, contract.outputs
         )
         rows = len(batch)
         del batch  # it may be large, and the answer takes a while
@@ -423,4 +428,5 @@ def _read(
     for output in response.outputs:
         if output.dtype.kind == "f" and not np.isfinite(output).all():
             raise BadPredictorAnswerError("the predictor's answer is not finite")
-    return response.outputs, Answered(response.model_version, digest, rows)
+    taken = str(response.parameters.get(DATATYPES, "")).split(",")
+    return response.outputs, Answered(response.model_version, digest, rows, PIXELS in taken)

@@ -3,7 +3,7 @@
 Random weights, the same in all; JPEG photographs of 451 × 300 to 1411 × 1411 pixels in base64, and
 every answer checked. In each round every candidate is started anew, measured and stopped, in an
 order that turns with the round, and the same engine with no server is measured first. What is
-compared are ratios within a round.
+compared are ratios within a round. ``--against COMMIT`` adds both servers as they were then.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from benchmarks.peers.registry import peers
 from benchmarks.photographs.files import photographs
 from benchmarks.photographs.limit import measure_limit
 from benchmarks.photographs.networks import PhotographNetwork, known_answers, prepare_network
-from benchmarks.service import SERVICE
+from benchmarks.service import BEFORE, SERVICE, checkout
 from benchmarks.turns import Turn, summary, table, take
-from local.service import free_ports
+from local.service import free_ports, interpreters
 
 WORK = ROOT / "build" / "photographs"
 NETWORKS = ("resnet50", "mobilenet_v3_large", "vit_b_16")
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=__doc__)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help="of torchvision")
     parser.add_argument("--peers", default="", help="by comma; default: those installed")
+    parser.add_argument("--against", metavar="COMMIT", help="another commit of this repository")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each load")
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
@@ -53,6 +54,9 @@ def compare(network: PhotographNetwork, options: argparse.Namespace) -> str:
     """All rounds with one network; the table, and the share of the limit."""
     known = known_answers(network, photographs())
     candidates = [service(network), *chosen_peers(options.peers)]
+    if options.against:
+        folder = checkout(options.against, WORK / "commits")
+        candidates.append(service(network, BEFORE, folder))
     turns: list[Turn] = []
     shares, limits, left_out = [], [], []
     with tempfile.TemporaryDirectory(prefix="photographs-") as name:
@@ -83,17 +87,18 @@ def compare(network: PhotographNetwork, options: argparse.Namespace) -> str:
     return "\n\n".join([table(turns), limit, *left_out])
 
 
-def service(network: PhotographNetwork) -> Candidate:
-    """Both servers as ``vision serve`` starts them."""
+def service(network: PhotographNetwork, name: str = SERVICE, folder: Path = ROOT) -> Candidate:
+    """Both servers as ``vision serve`` of a checkout starts them."""
+    venvs = str(interpreters()["predictor"].absolute().parents[2])
 
     def programs(_: Network, question: Question) -> list[Program]:
         port = free_ports().http
         command = [sys.executable, "-m", "cli", "serve", network.model, "--port", str(port)]
         command += ["--models", str(network.models.absolute())]
-        return [Program("both", command, ROOT, port, path, question)]
+        return [Program("both", command, folder, port, path, question, {"VENVS": venvs})]
 
     path = f"/v1/models/{network.model}:predict"
-    return Candidate(SERVICE, "this service", "as vision serve starts it", path, programs, ())
+    return Candidate(name, f"this {name}", "as vision serve starts it", path, programs, ())
 
 
 def chosen_peers(names: str) -> list[Candidate]:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Run = Callable[[NDArray[Any]], Arrays]
 """A batch in, each output's rows out; called in a worker's thread."""
 
+Convert = Callable[[NDArray[Any]], NDArray[Any]]
+"""Rows as they came to rows as they are computed; called in a worker's thread."""
+
 Stop = Callable[[int], bool]
 """Have the run in the thread of that identity end; False where that is not possible."""
 
@@ -73,10 +76,10 @@ class Batch:
 
     def run(self) -> None:
         """Compute in this thread, and have the event loop hand out the answers."""
-        parts = [chunk.rows for chunk in self.chunks]
         found: Arrays | Exception
         self.began = time.monotonic()
         try:
+            parts = [self.queue.convert(chunk.rows) for chunk in self.chunks]
             found = self.queue.run(parts[0] if len(parts) == 1 else np.concatenate(parts))
         except Exception as error:
             found = error
@@ -119,6 +122,7 @@ class BatchQueue:
         max_instances: of one batch. Requests with fewer share one; larger ones are cut.
         stop: see ``Stop``; None where a run cannot be stopped.
         done: told of every batch when its answers are handed out, on the event loop.
+        convert: what is done to each chunk's rows before they become a batch; by default nothing.
     """
 
     def __init__(
@@ -128,8 +132,10 @@ class BatchQueue:
         max_instances: int,
         stop: Stop | None = None,
         done: Callable[[Batch], None] | None = None,
+        convert: Convert = lambda rows: rows,
     ) -> None:
         self.run = run
+        self.convert = convert
         self.max_instances = max_instances
         self.stop = stop
         self.done = done
@@ -202,7 +208,8 @@ class BatchQueue:
         rows = size_bytes = 0
         while waiting:
             chunk = waiting[0]
-            count, size = len(chunk.rows), chunk.rows.nbytes
+            # As it is computed: what came as bytes is in float32 then.
+            count, size = len(chunk.rows), max(4, chunk.rows.itemsize) * chunk.rows.size
             wanted = _is_wanted(chunk)
             too_many = rows + count > max_rows or size_bytes + size > MAX_BATCH_BYTES
             # The first chunk is taken whatever its size: what exceeds a limit goes alone.

@@ -7,10 +7,9 @@ from tests.conftest import make_contract
 from tests.transformer.images import noise, seven
 from transformer.pictures.assembly import Plain, assemble
 from transformer.pictures.polarity import Polarity
-from transformer.pictures.preprocess import GreyTable, prepare
+from transformer.pictures.preprocess import prepare
 
 SPEC = make_contract().input
-TABLE = GreyTable(SPEC)
 
 
 def pictures(random: np.random.Generator) -> list[Image.Image]:
@@ -30,11 +29,11 @@ def test_plain_and_prepared_instances_come_out_alike_and_in_order(
         prepared = [prepare(picture, SPEC, asked) for picture in shown]
         plain = [Plain(picture.tobytes(), asked) for picture in shown]
         mixed = [a if n % 2 else b for n, (a, b) in enumerate(zip(prepared, plain, strict=True))]
-        expected, polarities = assemble(prepared, SPEC, None)
+        expected, polarities = assemble(prepared, SPEC)
         assert expected.shape == (4, 1, 28, 28)
         for items in (plain, mixed):
-            batch, found = assemble(items, SPEC, TABLE)
-            assert batch.dtype == np.float32
+            batch, found = assemble(items, SPEC)
+            assert batch.dtype == np.uint8
             assert batch.tobytes() == expected.tobytes()
             assert found == polarities
 
@@ -42,7 +41,7 @@ def test_plain_and_prepared_instances_come_out_alike_and_in_order(
 def test_each_instance_keeps_its_own_polarity() -> None:
     dark = ImageOps.invert(seven()).tobytes()
     asked = [Polarity.AUTO, Polarity.LIGHT_ON_DARK, Polarity.DARK_ON_LIGHT]
-    batch, found = assemble([Plain(dark, polarity) for polarity in asked], SPEC, TABLE)
+    batch, found = assemble([Plain(dark, polarity) for polarity in asked], SPEC)
     assert found == [Polarity.DARK_ON_LIGHT, Polarity.LIGHT_ON_DARK, Polarity.DARK_ON_LIGHT]
     assert (batch[0] == batch[2]).all()
     assert not (batch[0] == batch[1]).all()
@@ -51,6 +50,6 @@ def test_each_instance_keeps_its_own_polarity() -> None:
 def test_a_contract_on_white(random: np.random.Generator) -> None:
     spec = make_contract(background="white").input
     for picture in pictures(random):
-        batch, (found,) = assemble([Plain(picture.tobytes(), Polarity.AUTO)], spec, GreyTable(spec))
+        batch, (found,) = assemble([Plain(picture.tobytes(), Polarity.AUTO)], spec)
         expected = prepare(picture, spec)
-        assert (batch[0].tobytes(), found) == (expected.tensor.tobytes(), expected.polarity)
+        assert (batch[0].tobytes(), found) == (expected.planes.tobytes(), expected.polarity)

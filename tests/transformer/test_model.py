@@ -30,7 +30,8 @@ from transformer import remote
 from transformer.classification.classifier import ClassificationModel
 from transformer.hop import ClientSettings, PredictorClient
 from transformer.image import load_image
-from transformer.pictures.preprocess import Prepared, to_tensor
+from transformer.pictures.polarity import Polarity
+from transformer.pictures.preprocess import Prepared, prepare
 from transformer.settings import TransformerSettings
 
 CONTRACT = make_contract()
@@ -143,7 +144,9 @@ async def test_the_answer_shows_what_the_network_was_shown(
     for prediction, tensor in zip(document["predictions"], hop.calls[-1][2], strict=True):
         picture = Image.open(io.BytesIO(base64.b64decode(prediction["shown"])))
         assert (picture.size, picture.mode) == ((28, 28), "L")
-        assert np.array_equal(to_tensor(np.asarray(picture), CONTRACT.input), tensor)
+        assert np.array_equal(
+            prepare(picture, CONTRACT.input, Polarity.LIGHT_ON_DARK).tensor, tensor
+        )
     document, _ = await call_v1(model, {"instances": images})
     assert "shown" not in document["predictions"][0]
 

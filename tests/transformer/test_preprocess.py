@@ -10,13 +10,14 @@ from PIL import Image, ImageOps
 
 import training.torchvision_ops  # noqa: F401  (before torchvision)
 from artifact import ImageInput
+from serving.pixels import normalised
 from tests.conftest import make_contract
 from tests.transformer.decode import decode_image
 from tests.transformer.images import encode, noise, seven
 from transformer.image import ImageLimits
 from transformer.pictures.polarity import Polarity
 from transformer.pictures.preprocess import prepare
-from transformer.tensors import to_tensor
+from transformer.tensors import to_planes
 
 SPEC = make_contract().input
 WHITE = make_contract(background="white").input
@@ -62,7 +63,9 @@ def test_every_intensity_equals_torchvision(name: str) -> None:
     mean, std = CONSTANTS[name]
     spec = make_contract(mean=(mean,), std=(std,)).input
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert same_bits(to_tensor(values, spec), reference(Image.fromarray(values), spec))
+    assert same_bits(
+        normalised(to_planes(values, spec), spec), reference(Image.fromarray(values), spec)
+    )
 
 
 @pytest.mark.parametrize("name", CONSTANTS)

@@ -11,8 +11,10 @@ from PIL import Image
 from artifact import ImageInput
 from predictor.loading import LoadedRevision
 from registry.samples import Picture
+from serving.pixels import normalised
+from transformer.pictures.assembly import Plain, assemble, has_plain
 from transformer.pictures.polarity import Polarity
-from transformer.pictures.preprocess import GreyTable, prepare
+from transformer.pictures.preprocess import prepare
 
 Ask = Callable[[Sequence[Picture]], NDArray[np.float32]]
 """Probabilities ``(n, classes)`` for pictures as they came."""
@@ -22,12 +24,16 @@ BATCH = 256
 def answers_of(revision: LoadedRevision) -> Ask:
     """Those of a classifier: prepared by the transformer, computed by the predictor's engine."""
     spec = revision.card.contract.input_as(ImageInput)
-    table = GreyTable(spec) if GreyTable.serves(spec) else None
+    size = (spec.height, spec.width)
 
     def tensors(images: Sequence[Picture]) -> NDArray[np.float32]:
-        if table is not None and all(i.shape == (spec.height, spec.width) for i in images):
-            return table.prepare([i.tobytes() for i in images], [Polarity.AUTO] * len(images))[0]
-        return np.stack([prepare(Image.fromarray(image), spec).tensor for image in images])
+        items = [
+            Plain(image.tobytes(), Polarity.AUTO)
+            if has_plain(spec) and image.shape == size
+            else prepare(Image.fromarray(image), spec)
+            for image in images
+        ]
+        return normalised(assemble(items, spec)[0], spec)
 
     def ask(images: Sequence[Picture]) -> NDArray[np.float32]:
         rows = [

@@ -28,10 +28,11 @@ from transformer.hop import PredictorClient, headers_of_all
 from transformer.image import ImageLimits, load_image, open_image, upright_size
 from transformer.large_pictures import LARGE_PIXELS, LargePictures
 from transformer.metrics import TALLY
-from transformer.pictures.assembly import Plain, assemble
+from transformer.pictures.assembly import Plain, assemble, has_plain
 from transformer.pictures.payload import Payload, PayloadReader, PictureOptions
 from transformer.pictures.polarity import Polarity
-from transformer.pictures.preprocess import GreyTable, Prepared, prepare_subjects
+from transformer.pictures.preprocess import Prepared, prepare_subjects
+from transformer.pictures.sending import PictureSender
 from transformer.pictures.shown import shown_pictures
 from transformer.pictures.traced_batch import TracedBatch
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
@@ -148,9 +149,10 @@ class PictureModel(RemoteModel):
         self._spec = spec = contract.input_as(ImageInput)
         self._enough = framing_for(spec).enough
         self._large_pictures = LargePictures(settings.max_waiting_pixels)
-        self._table: GreyTable | None = None
-        if GreyTable.serves(spec) and spec.width * spec.height <= settings.max_image_pixels:
-            self._table = GreyTable(spec)
+        self._sender = PictureSender(hop, name, contract)
+        self._has_plain = has_plain(spec) and (
+            spec.width * spec.height <= settings.max_image_pixels
+        )
         size = (spec.width, spec.height)
         self._plain_sizes = Sizes(size, size)
         self._instance_bytes = _largest_bytes(contract)
@@ -238,7 +240,7 @@ class PictureModel(RemoteModel):
         return await while_awaited(partial(self._prepare, payload, prepared), run)
 
     def _read_plain(self, data: bytes | memoryview, polarity: Polarity) -> Plain | None:
-        if self._table is None or len(data) > self._limits.max_bytes:
+        if not self._has_plain or len(data) > self._limits.max_bytes:
             return None
         pixels = grey_png(data, self._spec.width, self._spec.height)
         return None if pixels is None else Plain(pixels, polarity)
@@ -347,16 +349,16 @@ class PictureModel(RemoteModel):
         return Answer(payload, *share, shown)
 
     def _shown(self, items: list[Prepared | Plain]) -> list[str]:
-        return shown_pictures(assemble(items, self._spec, self._table)[0], self._spec)
+        return shown_pictures(assemble(items, self._spec)[0], self._spec)
 
     async def _call(self, calls: Sequence[Call]) -> Sequence[Share]:
         """One call to the predictor for all of ``calls``; gives each its own rows."""
         items = [item for call in calls for item in call.items]
-        batch, polarities = assemble(items, self._spec, self._table)
+        pixels, polarities = assemble(items, self._spec)
         headers = headers_of_all([call.headers for call in calls])
         traced = TracedBatch(calls, len(items)) if TRACING.is_on else None
         try:
-            outputs, answered = await self._hop.infer(self.name, self._contract, batch, headers)
+            outputs, answered = await self._sender.infer(pixels, headers)
         finally:
             if traced is not None:
                 traced.end()

@@ -1,38 +1,45 @@
-"""Image to tensor, as the contract says: used by serving and by training alike."""
+"""Image to network input, as the contract says: used by serving and by training alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from artifact import ImageInput, SubjectFrame, Whole
+from artifact import ImageInput
+from serving.pixels import normalised
 from transformer.colours import in_mode
 from transformer.frames import framing_for
 from transformer.frames.subject import SubjectFraming
 from transformer.frames.subject.regions import Box
-from transformer.pictures.polarity import Polarity, find_polarity, polarities_of
-from transformer.tensors import to_tensor
+from transformer.pictures.polarity import Polarity, find_polarity
+from transformer.tensors import to_planes
 
 
 class Prepared(NamedTuple):
     """One instance ready for the network.
 
     Attributes:
-        tensor: of the contract's shape, float32, normalised.
+        planes: its pixels, in the contract's shape and order of channels.
+        spec: the contract's input.
         polarity: what the picture had; None for a contract that has none.
         box: of the subject: left, top, right and bottom in the picture's pixels; None where the
             picture was taken as it is, or as a whole, or nothing was found.
         subjects: how many the picture has, as far as they were looked for: 0 where it is empty.
     """
 
-    tensor: NDArray[np.float32]
+    planes: NDArray[np.uint8]
+    spec: ImageInput
     polarity: Polarity | None
     box: Box | None = None
     subjects: int = 1
+
+    @property
+    def tensor(self) -> NDArray[np.float32]:
+        """Of the contract's shape, normalised."""
+        return normalised(self.planes, self.spec)
 
     def scaled(self, scale: float) -> Prepared:
         """With its box in the pixels of a picture of another size."""
@@ -74,7 +81,7 @@ def prepare_subjects(
             found = find_polarity(image, spec.width, spec.height)
         if found is not wanted_polarity(spec):
             image = ImageChops.invert(image)
-    return [Prepared(to_tensor(np.asarray(framing.bring(image)), spec), found)]
+    return [Prepared(to_planes(np.asarray(framing.bring(image)), spec), spec, found)]
 
 
 def _found(
@@ -88,57 +95,18 @@ def _found(
     dark = None if polarity is Polarity.AUTO else polarity is Polarity.DARK_ON_LIGHT
     subjects = framing.subjects(image, dark)
     if not subjects:
-        empty = to_tensor(np.asarray(framing.background()), spec)
+        empty = to_planes(np.asarray(framing.background()), spec)
         seen = find_polarity(image, spec.width, spec.height) if dark is None else polarity
-        return [Prepared(empty, seen, None, 0)]
+        return [Prepared(empty, spec, seen, None, 0)]
     across, down = original[0] / image.width, original[1] / image.height
     found = []
     for subject in subjects:
         left, top, right, bottom = subject.box
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
         seen = Polarity.DARK_ON_LIGHT if subject.dark else Polarity.LIGHT_ON_DARK
-        tensor = to_tensor(np.asarray(subject.picture), spec)
-        found.append(Prepared(tensor, seen, box, len(subjects)))
+        planes = to_planes(np.asarray(subject.picture), spec)
+        found.append(Prepared(planes, spec, seen, box, len(subjects)))
     return found
-
-
-class GreyTable:
-    """``prepare`` for pictures that have a grey contract's size and mode already.
-
-    Normalisation depends on the intensity alone, so all 256 answers of ``to_tensor`` are made
-    once: the same to the last bit, in a fifth of the time.
-    """
-
-    def __init__(self, spec: ImageInput) -> None:
-        assert self.serves(spec)
-        self._spec = spec
-        self._wanted = wanted_polarity(spec)
-        self._table = to_tensor(np.arange(256, dtype=np.uint8)[np.newaxis], spec).ravel()
-
-    @staticmethod
-    def serves(spec: ImageInput) -> bool:
-        """Whether pictures of this contract's size need their polarity and normalisation only."""
-        return spec.has_polarity and isinstance(spec.frame, (Whole, SubjectFrame))
-
-    def prepare(
-        self, pictures: Sequence[bytes], polarities: Sequence[Polarity]
-    ) -> tuple[NDArray[np.float32], list[Polarity]]:
-        """Tensors ``(n, 1, height, width)`` and the polarity that each picture had.
-
-        Args:
-            pictures: ``height * width`` intensities each, row by row.
-            polarities: forced, or ``AUTO`` to find them.
-        """
-        spec = self._spec
-        pixels = np.frombuffer(b"".join(pictures), np.uint8).reshape(len(pictures), -1)
-        seen = polarities_of(pixels, spec.width, spec.height)
-        found = [
-            was if asked is Polarity.AUTO else asked
-            for asked, was in zip(polarities, seen, strict=True)
-        ]
-        inverted = [0 if polarity is self._wanted else 255 for polarity in found]
-        pixels = pixels ^ np.array(inverted, np.uint8)[:, np.newaxis]
-        return self._table.take(pixels).reshape(len(pictures), *spec.shape), found
 
 
 def wanted_polarity(spec: ImageInput) -> Polarity:

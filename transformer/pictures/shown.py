@@ -13,9 +13,9 @@ from artifact import ImageInput
 from transformer.tensors import to_pixels
 
 
-def shown_pictures(batch: NDArray[np.float32], spec: ImageInput) -> list[str]:
-    """A PNG in base64 for each instance of a batch: normalisation undone."""
-    return [_png(pixels) for pixels in to_pixels(batch, spec)]
+def shown_pictures(planes: NDArray[np.uint8], spec: ImageInput) -> list[str]:
+    """A PNG in base64 for each instance of a batch."""
+    return [_png(pixels) for pixels in to_pixels(planes, spec)]
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:

@@ -172,7 +172,7 @@ def test_channels_and_layout(picture: Image.Image) -> None:
     assert np.array_equal(prepare(picture, last).tensor, plain.transpose(1, 2, 0))
     assert prepare(picture, last).tensor.flags.c_contiguous
     shown = [
-        to_pixels(prepare(picture, described).tensor[np.newaxis], described)
+        to_pixels(prepare(picture, described).planes[np.newaxis], described)
         for described in (spec(frame, (40, 40), numbers, scale=1.0), other, last)
     ]
     assert shown[0].shape == (1, 40, 40, 3)

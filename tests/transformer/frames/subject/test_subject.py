@@ -37,7 +37,7 @@ def draw_seven(picture: Image.Image, left: int, top: int, side: int, ink: int = 
 
 
 def shown(picture: Image.Image, spec: ImageInput = DIGITS) -> np.ndarray:
-    return to_pixels(prepare(picture, spec).tensor[np.newaxis], spec)[0, :, :, 0]
+    return to_pixels(prepare(picture, spec).planes[np.newaxis], spec)[0, :, :, 0]
 
 
 @pytest.mark.parametrize("side", [40, 120, 280])
@@ -216,7 +216,7 @@ def test_a_digit_that_fills_its_picture_is_found_on_its_own_ground(
     assert [item.polarity for item in found] == [
         Polarity.DARK_ON_LIGHT if inverted else Polarity.LIGHT_ON_DARK
     ]
-    levels = to_pixels(found[0].tensor[np.newaxis], DIGITS)[0, :, :, 0]
+    levels = to_pixels(found[0].planes[np.newaxis], DIGITS)[0, :, :, 0]
     assert levels[14, 14] < 30 and levels[14].max() > 200
 
 
