@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.agreement import largest_difference
+from predictor.engines import Arrays
 from training.importing.errors import ImportRefusedError
 
 Answer = Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]
@@ -16,6 +18,9 @@ SAME = 1e-3
 """Relative difference of two answers that are the same but for rounding."""
 
 PICTURES = 2
+
+NUDGES = 4
+"""Times that an input's last bits are changed."""
 
 NOT_REPEATABLE = (
     "it answers the same pictures differently each time, by {difference:.2g}: it was exported in "
@@ -75,6 +80,33 @@ def check_network(answer: Answer, batch: NDArray[Any], names: Sequence[str]) -> 
         )
     if (difference := relative(together, alone)) > SAME:
         raise ImportRefusedError(NOT_ALONE.format(difference=difference))
+
+
+def steady_rows(
+    answer: Callable[[NDArray[Any]], Arrays],
+    batch: NDArray[Any],
+    expected: Sequence[NDArray[Any]],
+    tolerance: float,
+) -> NDArray[np.bool_]:
+    """Of which instances the answers stay as they are if the input changes by its last bit.
+
+    Of others no two ways to compute the same network agree: to noise, a network whose layers
+    amplify answers with its own roundings.
+
+    Args:
+        answer: the contract's outputs for a batch.
+        expected: what it gives for ``batch``.
+        tolerance: half of this is how far an answer may move.
+    """
+    random = np.random.default_rng(0)
+    steady = np.ones(len(batch), bool)
+    for _ in range(NUDGES):
+        towards = random.choice(np.array([-np.inf, np.inf], np.float32), batch.shape)
+        found = answer(np.nextafter(batch, towards))
+        for row in range(len(batch)):
+            one, other = ([rows[row : row + 1] for rows in rows_] for rows_ in (found, expected))
+            steady[row] &= largest_difference(tuple(one), tuple(other)) <= tolerance / 2
+    return steady
 
 
 def relative(one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]]) -> float:

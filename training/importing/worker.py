@@ -15,7 +15,7 @@ from predictor.engines import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
 from training.export import GOLDEN_FILE, GOLDEN_INSTANCES, ONNX_FILE
 from training.importing import graph
-from training.importing.checks import check_network, first_answers
+from training.importing.checks import check_network, first_answers, steady_rows
 from training.importing.errors import ImportRefusedError
 from training.importing.heads import Head, find_head, head_names
 from training.importing.labels import distinct
@@ -70,6 +70,24 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
             f"{[e.shape for e in expected]}"
         )
     difference = largest_difference(found_answers, expected)
+    if not difference <= request.tolerance:
+        judged = np.ones(len(batch), bool)
+        judged[:NOISE] = steady_rows(
+            lambda rows: head.finish(contract, _in_passes(opened, rows, names), request),
+            batch[:NOISE],
+            [rows[:NOISE] for rows in expected],
+            request.tolerance,
+        )
+        if left_out := int((~judged).sum()):
+            notes.append(
+                f"{left_out} of {NOISE} random pictures were left out: the network's own answers "
+                "to them change with the last bit of the input"
+            )
+        batch = batch[judged]
+        expected, found_answers = (
+            tuple(rows[judged] for rows in answers) for answers in (expected, found_answers)
+        )
+        difference = largest_difference(found_answers, expected) if len(batch) else np.inf
     if not difference <= request.tolerance:
         raise ImportRefusedError(
             f"the ONNX program answers otherwise than the network, by {difference:.3g} where "
