@@ -13,7 +13,8 @@ INTRODUCTION = """\
 Every network of torchvision for classification and semantic segmentation, and one of each of 40
 families of timm (drawn by seed {seed}): random weights, one `vision import` each, both servers
 started, and their answers to 8 photographs set beside those of the original's own pipeline:
-torchvision's `weights.transforms()`, timm's evaluation transform, PyTorch. Weights are scaled so
+torchvision's `weights.transforms()`, timm's evaluation transform, PyTorch; of segmentation, the
+share of a photograph's pixels with another label. Weights are scaled so
 that answers depend on the picture: *certainty* is the mean of the original's largest probability,
 *classes* how many classes its best answers have."""
 
