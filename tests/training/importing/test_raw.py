@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
@@ -158,3 +159,39 @@ def test_keypoints_and_numbers(importer: Importer, tmp_path: Path) -> None:
     path = pooled(tmp_path / "numbers.onnx", [48])
     labels = tuple(f"n{number}" for number in range(48))
     assert contract_of(importer(path, task="regression", labels=labels, recipe=SMALL)).labels
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_one_plane_of_scores_is_the_second_label_and_the_first_has_the_rest(
+    scale: float, importer: Importer, tmp_path: Path
+) -> None:
+    """Shares as they are; numbers beyond 0 to 1 through a sigmoid."""
+    number, shape = TensorProto.FLOAT, [1, 1, SIDE, SIDE]
+    nodes = [
+        helper.make_node("ReduceMean", ["image", "channels"], ["mean"], keepdims=1),
+        helper.make_node("Mul", ["mean", "scale"], ["plane"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "plane",
+        [helper.make_tensor_value_info("image", number, ["n", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("plane", number, ["n", *shape[1:]])],
+        [
+            helper.make_tensor("channels", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("scale", number, [1], [scale]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    path = tmp_path / "plane.onnx"
+    path.write_bytes(model.SerializeToString())
+    report = importer(path, task="segmentation", labels=("paper", "text"), recipe=SMALL)
+    contract = contract_of(report)
+    assert isinstance(contract, PhotographContract)
+    assert (contract.labels, contract.stride) == (("paper", "text"), 1)
+    session = OnnxSession((tmp_path / "out" / "model.onnx").read_bytes(), contract)
+    picture = np.random.default_rng(0).random((2, 3, SIDE, SIDE), np.float32)
+    (found,) = session.run(picture)
+    text = picture.mean(1) if scale == 1 else 1 / (1 + np.exp(-scale * picture.mean(1)))
+    assert found[:, 1] == pytest.approx(text, abs=1e-5)
+    assert found.sum(1) == pytest.approx(np.ones_like(text), abs=1e-6)
