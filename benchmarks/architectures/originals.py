@@ -111,17 +111,21 @@ def sharpen(original: Original, pictures: Sequence[Path]) -> None:
     """Scale and shift the last layer until the pictures' logits are ``SPREAD`` apart."""
     logits = original.logits(pictures)
     classes = logits.shape[1]
+    last = [
+        module
+        for module in original.network.modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.weight.shape[0] == classes
+    ]
+    if not logits.std() > 0:  # some libraries' last layers begin with zeros
+        for module in last:
+            nn.init.normal_(module.weight, std=0.02)
+        logits = original.logits(pictures)
     mean = logits.mean(dim=[axis for axis in range(logits.ndim) if axis != 1])
     spread = float((logits - logits.mean(0, keepdim=True)).std())
     most = float((logits - mean.reshape(-1, *[1] * (logits.ndim - 2))).abs().max())
     if not spread > 0:
         return
     scale = min(SPREAD / spread, LARGEST / most)
-    last = [
-        module
-        for module in original.network.modules()
-        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.weight.shape[0] == classes
-    ]
     with torch.no_grad():
         for module in last:
             module.weight *= scale
