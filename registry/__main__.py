@@ -22,7 +22,7 @@ from common.settings import SettingError, read_settings
 from common.table import table
 from registry.comparison import differences
 from registry.connect import connect
-from registry.entry import Entry
+from registry.entry import Action, Entry
 from registry.errors import RegistryError
 from registry.manifests import as_list, objects
 from registry.mlflow_folder import write_folder
@@ -186,9 +186,11 @@ def _lineage(registry: Registry, options: argparse.Namespace) -> Shown:
     card = registry.card(model, revision)
     told = [e for e in entries if (e.model, e.revision) == (model, revision)]
     times = [t for t in State.after(entries).live if (t.model, t.revision) == (model, revision)]
+    parts = [] if card.data is None else _parts_of(entries, card.data.digest)
     document = {
         "revision": card.identity,
         "data": None if card.data is None else asdict(card.data),
+        "parts": [e.as_json() for e in parts],
         "parent": card.parent,
         "trained": card.created,
         "training": card.training,
@@ -198,6 +200,10 @@ def _lineage(registry: Registry, options: argparse.Namespace) -> Shown:
     data = "not known" if card.data is None else f"{card.data.name}, {card.data.digest}"
     lines = [
         f"data      {data}",
+        *(
+            f"  part    {e.at} by {e.by}: {e.details['images']} pictures, {e.details['part']}"
+            for e in parts
+        ),
         f"parent    {card.parent or 'none that is known'}",
         f"trained   {card.created or 'not known'}",
         *(f"{e.at}  {e.action.value} by {e.by}{f': {e.why}' if e.why else ''}" for e in told),
@@ -206,11 +212,22 @@ def _lineage(registry: Registry, options: argparse.Namespace) -> Shown:
     return document, "\n".join(lines)
 
 
+def _parts_of(entries: list[Entry], digest: str) -> list[Entry]:
+    """What a version of a data set in the store was made of, in order."""
+    added = [e for e in entries if e.action is Action.DATA_ADDED]
+    for last in added:
+        if last.details["version"] == digest:
+            name = last.details["data"]
+            return [e for e in added if e.details["data"] == name and e.number <= last.number]
+    return []
+
+
 HISTORY_HEAD = ("number", "when", "who", "what", "revision", "where", "why")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    where = str(entry.details.get("service") or entry.details.get("alias") or "")
+    told = (entry.details.get(key) for key in ("service", "alias", "data"))
+    where = str(next((place for place in told if place), ""))
     what = entry.identity if entry.model else ""
     return (str(entry.number), entry.at, entry.by, entry.action.value, what, where, entry.why)
 

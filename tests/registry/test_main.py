@@ -3,10 +3,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from artifact import DataSource, write_revision
 from registry.__main__ import main
-from tests.conftest import write_small
+from registry.datasets import Datasets
+from registry.folder import FolderStore
+from registry.history import History
+from registry.revisions import Registry
+from registry.samples import Samples
+from tests.conftest import make_card, make_weights, write_small
 
 
 class Run:
@@ -70,6 +77,26 @@ def test_differences_are_named(run: Run) -> None:
     assert fields == ["FIELD", "revision", "weights.sha256"]
     found = json.loads(run("diff", "mnist/1", "mnist/2", "--json"))
     assert found[0] == {"field": "revision", "before": "1", "after": "2"}
+
+
+def test_lineage_leads_to_the_pictures(run: Run, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.set_up()
+    datasets = Datasets(Registry(store, History(store), "bob"))
+    for seed in (1, 2, 3):
+        picture = np.full((4, 4), seed, np.uint8)
+        version = datasets.add("clothes", Samples.of([picture], ["boot"], ["boot"]))
+        if seed == 2:
+            data = DataSource("clothes", version.digest, 2, 1, 1)
+    card = make_card("mnist", "3", data=data)
+    write_revision(run.models, card, make_weights(3))
+    run("publish", "mnist/3")
+    said = run("lineage", "mnist/3")
+    assert f"data      clothes, {data.digest}\n" in said
+    parts = [line for line in said.splitlines() if line.startswith("  part ")]
+    assert [line.rpartition(" ")[2] for line in parts] == [p.digest for p in version.parts[:2]]
+    assert all("by bob: 1 pictures" in line for line in parts)
+    assert "data added" in run("history")
 
 
 def test_lineage_names_data_and_parent(run: Run) -> None:
