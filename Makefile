@@ -101,7 +101,7 @@ PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes
 lock:  ## pin all dependencies anew (needs uv)
 	@set -e; pin() { file=$$1; shift; $(PIN) pyproject.toml $$(printf -- '--extra %s ' "$$@") -o requirements/$$file.txt; }; \
 	  pin transformer transformer; pin predictor predictor; pin accounts accounts; pin edge edge; \
-	  pin rollout transformer rollout registry; pin lifecycle transformer predictor rollout registry lifecycle; pin disaster disaster; pin training transformer predictor openvino accounts train registry test lint
+	  pin rollout transformer rollout registry; pin lifecycle transformer predictor rollout registry lifecycle; pin disaster disaster; pin mirror mirror; pin training transformer predictor openvino accounts train registry test lint
 	@$(PIN) pyproject.toml --extra openvino --constraint requirements/predictor.txt -o requirements/predictor-openvino.txt
 	@set -e; for name in $(PEERS) profile; do \
 	  $(PIN) benchmarks/requirements/$$name.in -o benchmarks/requirements/$$name.txt; done

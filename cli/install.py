@@ -67,6 +67,8 @@ ENVIRONMENTS = {
     "accounts": Environment(0.2, ("requirements/accounts.txt",)),
     "edge": Environment(0.1, ("requirements/edge.txt",)),
     "rollout": Environment(0.5, ("requirements/rollout.txt",)),
+    # What the accounts' image has besides its own: a mirror may be in a bucket.
+    "mirror": Environment(0.1, ("requirements/mirror.txt",)),
     "disaster": Environment(0.3, ("requirements/disaster.txt",)),
     "training": Environment(
         2.2,
