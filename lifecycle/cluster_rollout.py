@@ -45,6 +45,7 @@ def promote(place: Place, run: Run) -> Found:
                 f"--service={place.service}",
                 f"--namespace={os.environ.get(NAMESPACE, 'vision')}",
                 f"--cards={_cards(place, run)}",
+                f"--gateway={place.settings.lifecycle_gateway}",
                 f"--data={tests}",
                 f"--report={folder / 'rollout'}",
                 f"--by={place.registry.by}",

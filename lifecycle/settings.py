@@ -22,6 +22,10 @@ class LifecycleSettings(RegistrySettings, MailSettings):
         LOCAL,
         description="who takes new revisions: `local` for `vision serve`, or an InferenceService",
     )
+    lifecycle_gateway: str = Field(
+        "",
+        description="`http://…` of the cluster's gateway, for rollouts; empty: it is looked for",
+    )
     lifecycle_approvals: str = Field(
         "",
         description="steps that a person approves first, comma-separated: "

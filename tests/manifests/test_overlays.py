@@ -322,6 +322,19 @@ def test_what_makes_the_jobs_may_read_their_templates_by_name(
     assert set(rule["resourceNames"]) == templates
 
 
+def test_a_rollout_in_the_cluster_is_told_the_way_in_that_it_may_take(tmp_path: Path) -> None:
+    parts = ("object-storage", "rollout", "lifecycle")
+    documents = render(combination(tmp_path, "overlays/minikube", parts))
+    settings = {k: v for d in of_kind(documents, "ConfigMap") for k, v in d["data"].items()}
+    gateway = settings["VISION_LIFECYCLE_GATEWAY"].removeprefix("http://")
+    (policy,) = (
+        d for d in of_kind(documents, "NetworkPolicy") if d["metadata"]["name"] == "rollout"
+    )
+    peers = [peer for rule in policy["spec"]["egress"] for peer in rule.get("to", [])]
+    (labels,) = (peer["namespaceSelector"]["matchLabels"] for peer in peers)
+    assert gateway.split(".")[1:] == list(labels.values())
+
+
 def suspended(cron_job: Document) -> bool:
     return bool(cron_job["spec"].get("suspend"))
 
