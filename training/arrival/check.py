@@ -16,6 +16,8 @@ from training.arrival.part import ArrivedPart
 
 FEWEST_LEAKS = 3
 """Pictures of the test set that the smallest part may have, and that are left out."""
+WORTH_SAYING = 0.01
+"""Share of wrong labels that a person is told of, below that which is refused."""
 RARE = 0.1
 """Of the most frequent class's pictures: a class with fewer is named."""
 
@@ -48,7 +50,7 @@ class Rules:
     max_unreadable: float = 0.0
     max_duplicates: float = 0.5
     max_leaks: float = 0.01
-    max_mislabelled: float = 0.05
+    max_mislabelled: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,10 @@ def _labels_believed(
             f"{found.share:.0%} of the labels are wrong (at least {found.at_least:.1%}; "
             f"{rules.max_mislabelled:.0%} may be): {found.disagree} of the {found.sure} answers "
             f"that {against.name} is sure of are others, and it expects {found.expected:.1%}"
+        )
+    elif found.share > WORTH_SAYING:
+        report.warnings.append(
+            f"about {found.share:.1%} of the labels are wrong, by the answers of {against.name}"
         )
 
 

@@ -91,7 +91,7 @@ def test_the_share_of_wrong_labels_is_estimated() -> None:
     assert (unsure.share, unsure.sure) == (None, 0)
 
 
-@pytest.mark.parametrize(("wrong", "taken"), [(6, True), (60, False)])
+@pytest.mark.parametrize(("wrong", "taken"), [(6, True), (20, True), (60, False)])
 def test_a_mislabelled_part_is_refused(
     datasets: Datasets, tmp_path: Path, wrong: int, taken: bool
 ) -> None:
@@ -107,6 +107,8 @@ def test_a_mislabelled_part_is_refused(
     assert arrival.report is not None
     assert (arrival.version is not None) == taken
     assert len(arrival.report.suspects) == min(wrong, 50)
+    said = [warning for warning in arrival.report.warnings if "labels are wrong" in warning]
+    assert bool(said) == (wrong == 20)
     if not taken:
         assert "13% of the labels are wrong (at least " in arrival.report.refusals[0]
         assert "60 of the 400 answers that clothes/3 is sure of" in arrival.report.refusals[0]
