@@ -55,6 +55,7 @@ SLOW = (
         "tests/edge/test_neighbours",
         "tests/edge/test_billing",
     ),
+    *("tests/accounts/test_mirror", "tests/disaster/"),
     *("tests/accounts/test_outbox", "tests/accounts/test_passwords", "tests/accounts/test_people"),
     *("tests/cluster/test_images", "tests/cluster/test_platform", "tests/common/test_processes"),
     *("tests/console/", "tests/serving/test_json", "tests/serving/test_flags"),
