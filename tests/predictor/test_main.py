@@ -18,7 +18,8 @@ class FakeServer:
 
     started: list[PredictorModel] | None = None
 
-    def __init__(self, settings: Any, options: Any, heartbeat: Any = None) -> None:
+    def __init__(self, settings: Any, options: Any, heartbeat: Any, service: str) -> None:
+        assert service == "vision-predictor"
         self.settings = settings
 
     def start(self, models: list[PredictorModel]) -> None:

@@ -76,7 +76,8 @@ class FakeServer:
     options: Any = None
     also_ready: Any = None
 
-    def __init__(self, settings: Any, options: Any, also_ready: Any) -> None:
+    def __init__(self, settings: Any, options: Any, also_ready: Any, service: str) -> None:
+        assert service == "vision-transformer"
         self.settings = settings
         FakeServer.options, FakeServer.also_ready = options, also_ready
 
