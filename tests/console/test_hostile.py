@@ -72,6 +72,8 @@ class Attacker:
         self.token = token
 
     def send(self, method: str, url: str, body: bytes = b"", **headers: str) -> None:
+        # Whole, for the client takes two slashes at the beginning of a path for a host.
+        url = f"{self.http.base_url}{url}"
         answer = self.http.request(
             method, url, content=body, headers={"authorization": f"Bearer {self.token}", **headers}
         )
