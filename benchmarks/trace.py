@@ -164,6 +164,7 @@ def draw(spans: Sequence[ReceivedSpan], path: Path) -> None:
         axes.spines[side].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
+    plt.close(figure)
 
 
 def main() -> int:

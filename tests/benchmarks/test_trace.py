@@ -3,6 +3,7 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from PIL import Image
 
@@ -66,6 +67,7 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
     draw(chosen(SPANS), tmp_path / "trace.png")
     with Image.open(tmp_path / "trace.png") as picture:
         assert picture.width > 1000
+    assert plt.get_fignums() == []
 
 
 def test_a_receiver_reads_bodies_in_chunks() -> None:
