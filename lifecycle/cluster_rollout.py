@@ -16,6 +16,7 @@ from lifecycle.found import Found
 from lifecycle.place import Place
 from lifecycle.run import Run
 from registry.datasets import ALL
+from rollout.__main__ import INTERRUPTED
 from rollout.__main__ import main as rollout
 from rollout.errors import BusyError, RefusedError, UnreachableError
 
@@ -30,6 +31,7 @@ def promote(place: Place, run: Run) -> Found:
         StoppedError: the rollout refuses it; what was live is live.
         NeedError: another rollout is under way, or the cluster does not answer.
         RuntimeError: it failed otherwise.
+        KeyboardInterrupt: this process is being ended, which the command has taken for itself.
     """
     folder = place.folder(run.id)
     tests = folder / "tests.npz"
@@ -57,6 +59,8 @@ def promote(place: Place, run: Run) -> Found:
         place.runs.keep_report(run, REPORT, report.read_text(encoding="utf-8"))
     if not status:
         return Found(run.why, {})
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt  # no failure: the next process goes on
     error = _error(said.getvalue())
     if status == RefusedError.status:
         raise StoppedError(f"the rollout refuses {run.model}/{run.revision}: {error}")

@@ -8,23 +8,37 @@ from types import SimpleNamespace
 import pytest
 
 from lifecycle import cluster_rollout
+from lifecycle.place import Place
 from tests.lifecycle.stubs import arrive, place_of
 
+GATEWAY = "http://kourier.kourier-system"
 
-def test_a_rollout_is_told_where_the_gateway_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gateway = "http://kourier.kourier-system"
-    place = place_of(tmp_path, lifecycle_service="vision", lifecycle_gateway=gateway)
-    run = place.runs.read(arrive(place))
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    place = place_of(tmp_path, lifecycle_service="vision", lifecycle_gateway=GATEWAY)
     data = SimpleNamespace(to_bytes=lambda: b"")
-    told: list[str] = []
     monkeypatch.setattr(cluster_rollout, "pinned_tests", lambda *_: "mnist-test")
     monkeypatch.setattr(cluster_rollout, "labelled", lambda *_: data)
     monkeypatch.setattr(cluster_rollout, "_cards", lambda *_: tmp_path)
-    monkeypatch.setattr(cluster_rollout, "rollout", lambda said: told.extend(said) or 0)
     monkeypatch.setattr(place.datasets, "open", lambda *_: data)
     monkeypatch.setattr(place, "card", lambda _: SimpleNamespace(contract=None))
-    cluster_rollout.promote(place, run)
-    assert f"--gateway={gateway}" in told
+    return place
+
+
+def test_a_rollout_is_told_where_the_gateway_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(cluster_rollout, "rollout", lambda said: told.extend(said) or 0)
+    cluster_rollout.promote(place, place.runs.read(arrive(place)))
+    assert f"--gateway={GATEWAY}" in told
     assert "--service=vision" in told
+
+
+def test_a_rollout_that_is_ended_has_not_failed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_rollout, "rollout", lambda _: 130)
+    with pytest.raises(KeyboardInterrupt):
+        cluster_rollout.promote(place, place.runs.read(arrive(place)))
