@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 COMMAND = (sys.executable, "-m", "pip_audit", "--disable-pip", "--no-deps")
 """Locks name everything that is installed: there is nothing to resolve."""
@@ -27,18 +28,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--required", action="store_true", help="fail on what is not audited")
     parser.add_argument("locks", nargs="+", metavar="LOCK")
     options = parser.parse_args(arguments)
-    command = [*COMMAND, "--format", "json", "--progress-spinner", "off", "--requirement"]
-    with tempfile.TemporaryDirectory() as folder:
-        pins = Path(folder) / "pins.txt"
-        # Without hashes, which not all locks have: pip-audit wants them of all or of none.
-        pins.write_text("\n".join(sorted(_pins(options.locks))))
-        done = subprocess.run([*command, str(pins)], capture_output=True, text=True, check=False)
-    try:
-        dependencies = json.loads(done.stdout)["dependencies"]
-    except (ValueError, KeyError):
-        reason = done.stderr.strip().splitlines()[-1:] or ["pip-audit printed nothing"]
-        print(f"dependencies: NOT AUDITED: {reason[0]}", file=sys.stderr)
-        return int(options.required)
+    dependencies = []
+    for pins in _files(_pins(options.locks)):
+        try:
+            dependencies += _audited(pins)
+        except AuditError as error:
+            print(f"dependencies: NOT AUDITED: {error}", file=sys.stderr)
+            return int(options.required)
     audited = [item for item in dependencies if "vulns" in item]
     faults = [(item, fault) for item in audited for fault in item["vulns"]]
     for item, fault in faults:
@@ -52,9 +48,46 @@ def main(arguments: list[str]) -> int:
     return int(bool(faults) or (options.required and (bool(skipped) or not dependencies)))
 
 
+class AuditError(Exception):
+    """pip-audit has not looked anything up; says why."""
+
+
+def _audited(pins: list[str]) -> list[dict[str, Any]]:
+    """What pip-audit says of each of them.
+
+    Raises:
+        AuditError: it says nothing that can be read.
+    """
+    command = [*COMMAND, "--format", "json", "--progress-spinner", "off", "--requirement"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pins.txt"
+        # Without hashes, which not all locks have: pip-audit wants them of all or of none.
+        path.write_text("\n".join(pins))
+        done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
+    try:
+        found: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError):
+        said = done.stderr.strip().splitlines()[-1:] or ["pip-audit printed nothing"]
+        raise AuditError(said[0]) from None
+    return found
+
+
 def _pins(locks: list[str]) -> set[str]:
     """Every ``name==version`` with its marker, once."""
     return {found[0].strip() for lock in locks for found in PIN.finditer(Path(lock).read_text())}
+
+
+def _files(pins: set[str]) -> list[list[str]]:
+    """The pins, in as many lists as a package has: pip-audit takes one version of each."""
+    files: list[list[str]] = [[]]
+    named: Counter[str] = Counter()
+    for pin in sorted(pins):
+        name = re.split(r"[\[=]", pin, maxsplit=1)[0]
+        if named[name] == len(files):
+            files.append([])
+        files[named[name]].append(pin)
+        named[name] += 1
+    return files
 
 
 def _reasons(skipped: list[dict[str, str]]) -> str:

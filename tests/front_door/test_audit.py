@@ -40,7 +40,9 @@ def audit(
     (package / "__main__.py").write_text(
         "import pathlib, sys\n"
         "here = pathlib.Path(__file__).parent.parent\n"
-        "(here / 'asked').write_text(pathlib.Path(sys.argv[-1]).read_text())\n"
+        "asked = here / 'asked'\n"
+        "before = asked.read_text() + '\\n---\\n' if asked.exists() else ''\n"
+        "asked.write_text(before + pathlib.Path(sys.argv[-1]).read_text())\n"
         "print((here / 'answer').read_text())\n"
     )
     (package / "__init__.py").touch()
@@ -105,6 +107,13 @@ def test_pins_are_asked_for_without_their_hashes(tmp_path: Path) -> None:
         'torch==2.13.0 ; python_version < "4"',
         "uvicorn[standard]==0.54.0",
     ]
+
+
+def test_two_pins_of_one_package_are_asked_for_apart(tmp_path: Path) -> None:
+    audit(tmp_path, report(*SOUND), lock=f"{LOCK}numpy==2.3.0\n")
+    first, second = (tmp_path / "asked").read_text().split("\n---\n")
+    assert "numpy==2.2.0" in first.splitlines()
+    assert second == "numpy==2.3.0"
 
 
 def test_everything_that_is_installed_is_in_the_input() -> None:
