@@ -30,6 +30,7 @@ LAST_LINES = 20
 """Of pip's output, shown where it fails."""
 
 TORCH, TORCHVISION = "requirements/predictor-torch.txt", "requirements/training-torch.txt"
+PROTO = "requirements/opentelemetry-proto.txt"
 CUDA_GIGABYTES = 5.0
 """By which the CUDA build is larger than the CPU build, on disk."""
 
@@ -46,7 +47,8 @@ class Environment:
         gigabytes: on disk, with the CPU build of torch.
         locks: pinned with hashes.
         torch: pinned without, since builds of several indexes fit.
-        alone: the same, installed without their dependencies, which are among the others.
+        alone: installed last, over what is there, and without their dependencies, which are among
+            the others.
     """
 
     gigabytes: float
@@ -64,7 +66,7 @@ ENVIRONMENTS = {
     "predictor": Environment(
         1.6, ("requirements/predictor.txt", "requirements/predictor-openvino.txt"), (TORCH,)
     ),
-    "accounts": Environment(0.2, ("requirements/accounts.txt",)),
+    "accounts": Environment(0.2, ("requirements/accounts.txt",), alone=(PROTO,)),
     "edge": Environment(0.1, ("requirements/edge.txt",)),
     "rollout": Environment(0.5, ("requirements/rollout.txt",)),
     # What the accounts' image has besides its own: a mirror may be in a bucket.
@@ -74,7 +76,7 @@ ENVIRONMENTS = {
         2.2,
         ("requirements/training.txt",),
         (TORCH,),
-        (TORCHVISION, "requirements/timm.txt", "requirements/kubectl.txt"),
+        (TORCHVISION, "requirements/timm.txt", "requirements/kubectl.txt", PROTO),
     ),
     "bench-profile": Environment(0.1, ("benchmarks/requirements/profile.txt",)),
 }
@@ -165,7 +167,8 @@ def install(name: str, venvs: Path, torch_index: str, title: str) -> None:
     for file in environment.alone:
         # Where a file has hashes pip checks them without being told.
         own = index if file == TORCHVISION else []
-        pip(python, ["--no-deps", *own, "-r", file], f"{title}: {Path(file).stem}", sys.stdout)
+        over = ["--no-deps", "--force-reinstall", *own, "-r", file]
+        pip(python, over, f"{title}: {Path(file).stem}", sys.stdout)
     (venvs / f"{name}.done").write_text(digest(environment.files) + "\n")
 
 

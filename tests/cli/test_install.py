@@ -167,6 +167,20 @@ def test_every_lock_of_the_project_belongs_to_an_environment_or_an_image() -> No
     assert used == there
 
 
+def test_the_newer_of_two_packages_with_the_same_files_comes_last() -> None:
+    """Both have ``opentelemetry/proto``; the older has no scopes of spans."""
+    both = [
+        name
+        for name, environment in ENVIRONMENTS.items()
+        if any("\nxds-protos==" in (ROOT / file).read_text() for file in environment.locks)
+    ]
+    assert both == ["accounts", "training"]
+    pin = (ROOT / room.PROTO).read_text().partition("\n    --hash")[0].splitlines()[-1]
+    for name in both:
+        assert ENVIRONMENTS[name].alone[-1] == room.PROTO
+        assert f"\n{pin}\n" in (ROOT / ENVIRONMENTS[name].locks[0]).read_text()
+
+
 @pytest.mark.parametrize("name", ["transformer", "predictor", "accounts", "edge", "rollout"])
 def test_a_lock_has_what_its_extra_names(name: str) -> None:
     lock = (ROOT / "requirements" / f"{name}.txt").read_text().lower()
