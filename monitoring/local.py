@@ -141,7 +141,7 @@ def program(name: str) -> str:
     for candidate in (name, PROGRAMS[name]):
         if found := shutil.which(candidate):
             return found
-    packages = " ".join(["prometheus", "prometheus-alertmanager"])
+    packages = " ".join(PROGRAMS.values())
     raise StartError(f"{name} is not installed: apt install {packages}, or brew install {name}")
 
 
