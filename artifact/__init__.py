@@ -3,6 +3,7 @@
 Imports nothing outside the standard library, so that every other room may import it.
 """
 
+from artifact.baseline import Baseline
 from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights, known
 from artifact.classification import ManyLabelsContract, Metrics, SeedResult
 from artifact.contract import Contract, ImageInput, TensorInput
@@ -54,6 +55,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "Architecture",
     "ArtifactError",
+    "Baseline",
     "CardError",
     "Contract",
     "ContractConflictError",

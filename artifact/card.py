@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from artifact.baseline import Baseline
 from artifact.contract import Contract
 from artifact.document import as_document
 from artifact.errors import CardError, InvalidCardError
@@ -115,6 +116,7 @@ class ModelCard:
         trust: how the second output of a classifier says that it is unsure.
         accepts: digests of other contracts, of revisions before this one: tensors that were made
             after them, it answers as well.
+        baseline: what held-out pictures and the answers to them were like.
     """
 
     name: str
@@ -134,6 +136,7 @@ class ModelCard:
     source: dict[str, Any] = field(default_factory=dict)
     trust: Trust | None = None
     accepts: tuple[str, ...] = ()
+    baseline: Baseline | None = None
 
     @property
     def identity(self) -> str:
@@ -208,6 +211,13 @@ class ModelCard:
         if contract is None:
             fields.skip("metrics")  # what they are depends on the task
 
+        def read_baseline(of_baseline: Fields) -> Baseline:
+            baseline = Baseline.read(of_baseline)
+            labels = () if contract is None else contract.labels
+            if of_baseline.sound and len(baseline.labels) not in (0, len(labels)):
+                of_baseline.fault("labels", "must be one a label of the contract")
+            return baseline
+
         def read_metrics(of_metrics: Fields) -> TaskMetrics:
             task = find_part(HOME, cast("Contract", contract).task)
             return cast("TaskMetrics", task.read_metrics(of_metrics))
@@ -235,6 +245,7 @@ class ModelCard:
             source=fields.if_there("source", fields.mapping) or {},
             trust=fields.if_there("trust", lambda f: fields.read(f, Trust.read)),
             accepts=fields.if_there("accepts", lambda f: fields.texts(f, DIGEST)) or (),
+            baseline=fields.if_there("baseline", lambda f: fields.read(f, read_baseline)),
         )
 
 

@@ -80,6 +80,16 @@ class Distribution:
         if trace_id:
             self.exemplars[place] = Exemplar({"trace_id": trace_id}, value, time.time())
 
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Count many values that somebody has put into buckets.
+
+        Args:
+            counts: of each bucket, the one above all bounds last.
+            total: their sum.
+        """
+        self.counts = [had + more for had, more in zip(self.counts, counts, strict=True)]
+        self.total += total
+
 
 Child = TypeVar("Child")
 

@@ -13,6 +13,7 @@ from common.processes import ROOT, Processes, interruptible
 from common.table import table
 from monitoring import local, report
 from monitoring.component import write_component
+from monitoring.drift import command
 from monitoring.objectives import FILE, ObjectivesError, read_objectives
 from monitoring.report import PrometheusError
 from monitoring.rules import rule_groups
@@ -31,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument("--webhook", default="", help="URL that is told of alerts")
     left = verbs.add_parser("report", help="what is left of each error budget")
     left.add_argument("--prometheus", default="http://localhost:9090", metavar="URL")
+    command.add_arguments(
+        verbs.add_parser("drift", help="whether pictures and answers are what they were")
+    )
     verbs.add_parser("rules", help="print Prometheus' rule file")
     verbs.add_parser("manifests", help="write the component's rules and dashboards")
     for verb in verbs.choices.values():
@@ -85,7 +89,13 @@ def _manifests(options: argparse.Namespace) -> int:
     return 0
 
 
-VERBS = {"up": _up, "report": _report, "rules": _rules, "manifests": _manifests}
+VERBS = {
+    "up": _up,
+    "report": _report,
+    "drift": command.run,
+    "rules": _rules,
+    "manifests": _manifests,
+}
 
 
 if __name__ == "__main__":

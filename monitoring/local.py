@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class Watched:
 
     Attributes:
         targets: ``host:port`` of each component's ``/metrics``.
-        port: Prometheus', where the page is too; Alertmanager takes the next one.
+        port: Prometheus', where the page is too; Alertmanager takes the next one, and what watches
+            for drift the one after that.
         webhook: URL that Alertmanager tells of alerts; empty: they are on the page alone.
         folder: of configuration and data, which is kept.
     """
@@ -47,6 +49,10 @@ class Watched:
         return f"http://{LOCAL_HOST}:{self.port}"
 
     @property
+    def drift(self) -> str:
+        return f"{LOCAL_HOST}:{self.port + 2}"
+
+    @property
     def page(self) -> str:
         return f"{self.url}/user/index.html"
 
@@ -57,8 +63,17 @@ def start(processes: Processes, watched: Watched, objectives: Objectives) -> Non
     Raises:
         StartError: one is not installed, does not become ready, or its port is taken.
     """
+    require_free(watched.port + 2)
     write_files(watched, objectives)
     start_programs(processes, watched)
+    processes.start(
+        "drift",
+        [
+            *(sys.executable, "-m", "monitoring", "drift", "--prometheus", watched.url),
+            *("--serve", watched.drift, "--baselines", str(watched.folder / "baselines")),
+        ],
+        {},
+    )
     say(f"\nPanels and alerts: {watched.page}\nPrometheus: {watched.url}\n\nCtrl-C stops both.")
 
 
@@ -160,7 +175,7 @@ def _prometheus(watched: Watched) -> dict[str, Any]:
                 "job_name": "vision",
                 "static_configs": [
                     {"targets": [target], "labels": {"component": component}}
-                    for component, target in watched.targets.items()
+                    for component, target in {**watched.targets, "drift": watched.drift}.items()
                 ],
             }
         ],

@@ -55,7 +55,21 @@ def ask(url: str, query: str) -> list[dict[str, Any]]:
     Raises:
         PrometheusError: as above.
     """
-    where = f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    return _ask(url, "query", {"query": query})
+
+
+def ask_range(url: str, query: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+    """The series of a query at every ``step`` seconds from ``start`` to ``end``.
+
+    Raises:
+        PrometheusError: as above.
+    """
+    times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+    return _ask(url, "query_range", {"query": query, **times})
+
+
+def _ask(url: str, what: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
+    where = f"{url.rstrip('/')}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
     if not where.startswith(("http://", "https://")):
         raise PrometheusError(f"{url} is not the address of a Prometheus: http://host:port")
     try:

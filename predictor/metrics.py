@@ -54,6 +54,15 @@ class PredictorTally:
             registry,
         )
 
+        Levels(
+            "vision_baseline_predictions",
+            "Held-out pictures of the model card, by a statistic's bin: what drift is measured "
+            "from.",
+            ("model_name", "revision", "statistic", "bin"),
+            self._baselines,
+            registry,
+        )
+
     def watch(self, holder: Holder) -> None:
         """Expose from now on what it has in memory, for as long as it exists."""
         self._holders.add(holder)
@@ -67,6 +76,14 @@ class PredictorTally:
     def _revisions(self) -> Iterable[tuple[Labels, float]]:
         for name, loaded in self._held():
             yield (name, loaded.card.revision, loaded.digest, loaded.engine), 1.0
+
+    def _baselines(self) -> Iterable[tuple[Labels, float]]:
+        for name, loaded in self._held():
+            baseline = loaded.card.baseline
+            if baseline is None or not baseline.is_comparable:
+                continue
+            for statistic, place, count in baseline.counts(loaded.card.contract.labels):
+                yield (name, loaded.card.revision, statistic, place), float(count)
 
     def _bytes(self) -> Iterable[tuple[Labels, float]]:
         for name, loaded in self._held():

@@ -22,10 +22,12 @@ from artifact import (
     revisions_of,
     write_revision,
 )
+from predictor.engines.torch_session import TorchSession
 from predictor.networks import Network, build_network
 from predictor.networks.folding import fold_batch_norm
 from predictor.networks.residual_cnn import ResidualCNN
 from predictor.programs import program_for
+from training.baseline import classifier_baseline
 from training.calibration import expected_calibration_error, fit_temperature
 from training.cards import new_card
 from training.data import ImageData, LabelledImages, evaluation_tensors, split_off
@@ -130,6 +132,8 @@ def publish(
     title = f"{settings.model}/{revision}"
     program = program_for(contract, network, result.temperature)
     exported = export(program, contract, [validation.images.numpy()])
+    baseline = classifier_baseline(contract, TorchSession(program).run, held_out, data.train.labels)
+    card = replace(card, baseline=baseline)
     curves = {}
     if run.history:
         curves["curves.png"] = learning_curves({r.seed: r.history for r in runs}, title)

@@ -9,12 +9,20 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load
 
-from artifact import ArtifactError, Revision, open_revision, write_revision
+from artifact import (
+    CARD_FILE,
+    ArtifactError,
+    ModelCard,
+    Revision,
+    open_revision,
+    write_revision,
+)
 from predictor.engines.torch_session import load_program
 from training.export import export
 from training.tasks import training_task
@@ -59,22 +67,36 @@ def upgrade(root: Path, revision: Revision, data: str | None = None) -> Revision
     weights = load(revision.read_weights()).values()
     half = all(w.dtype == torch.float16 for w in weights if w.is_floating_point())
     exported = export(load_program(revision), card.contract, samples, half)
-    own = {card.weights.file, "model.json"}
-    others = {
-        path.name: path.read_bytes() for path in revision.folder.iterdir() if path.name not in own
-    }
+    return exchange(root, revision, exported.named_in(card), exported.files)
+
+
+def exchange(
+    root: Path, revision: Revision, card: ModelCard, files: Mapping[str, bytes]
+) -> Revision:
+    """Write a revision anew, with another card and further files.
+
+    Raises:
+        ArtifactError: as for ``artifact.write_revision``; nothing was changed.
+    """
+    assert revision.card.weights is not None
     # Written beside, then exchanged: at no moment is there half a revision.
     draft = root / f".{card.name}-{card.revision}"
     try:
-        written = write_revision(
-            draft, exported.named_in(card), revision.read_weights(), {**others, **exported.files}
-        )
+        everything = {**beside_the_card(revision), **files}
+        written = write_revision(draft, card, revision.read_weights(), everything)
         old = draft / "old"
         revision.folder.rename(old)
         written.folder.rename(revision.folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return open_revision(root, card.name, card.revision)
+
+
+def beside_the_card(revision: Revision) -> dict[str, bytes]:
+    """All files of a revision by name but its card and its weights."""
+    card = revision.card
+    own = {CARD_FILE, *([] if card.weights is None else [card.weights.file])}
+    return {p.name: p.read_bytes() for p in revision.folder.iterdir() if p.name not in own}
 
 
 if __name__ == "__main__":

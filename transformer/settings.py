@@ -72,6 +72,9 @@ class TransformerSettings(ServerSettings):
         le=10,
         description="longest time that a request waits for others to share a call",
     )
+    picture_statistics: bool = Field(
+        True, description="count what pictures and answers are like, by which drift is seen"
+    )
     wake_predictor: bool = Field(
         True,
         description="be ready once the predictor is, which wakes both together; off: ready at once",

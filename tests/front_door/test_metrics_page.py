@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,10 +12,12 @@ from prometheus_client.registry import Collector
 
 from common.metrics import Family, Levels
 from edge.metrics import EdgeTally
+from monitoring.drift.exposition import DriftLevels
 from predictor.metrics import PredictorTally
 from serving.metrics import BatchTally, Tally
 from tests.conftest import ROOT
 from transformer.metrics import TransformerTally
+from transformer.pictures.tally import PictureTally
 
 ROW = re.compile(r"^\| `([a-z_]+)` \| (\w+) \| (\w+) \| ([^|]*)\| [^|]+ \|$", re.MULTILINE)
 
@@ -54,20 +57,22 @@ def exposed(*tallies: Callable[[CollectorRegistry], object]) -> Described:
 
 def _described(registry: Listing) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
     for collector in registry.collectors:
-        assert isinstance(collector, (Family, Levels))
-        (metric,) = collector.describe()
-        suffix = "_total" if metric.type == "counter" else ""
-        yield metric.name + suffix, (metric.type, collector.label_names)
+        for family in collector.families if isinstance(collector, PictureTally) else [collector]:
+            assert isinstance(family, (Family, Levels))
+            (metric,) = family.describe()
+            suffix = "_total" if metric.type == "counter" else ""
+            yield metric.name + suffix, (metric.type, family.label_names)
 
 
 @pytest.mark.parametrize(
     ("of", "tallies"),
     [
-        (("both", "transformer"), (Tally, BatchTally, TransformerTally)),
+        (("both", "transformer"), (Tally, BatchTally, TransformerTally, PictureTally)),
         (("both", "predictor"), (Tally, BatchTally, PredictorTally)),
         (("edge",), (EdgeTally,)),
+        (("drift",), (partial(DriftLevels, {}),)),
     ],
-    ids=("transformer", "predictor", "edge"),
+    ids=("transformer", "predictor", "edge", "drift"),
 )
 def test_the_page_lists_what_is_exposed(
     of: tuple[str, ...], tallies: tuple[Callable[[CollectorRegistry], object], ...]
@@ -76,10 +81,10 @@ def test_the_page_lists_what_is_exposed(
 
 
 def test_names_follow_the_conventions() -> None:
-    every = listed("both", "transformer", "predictor", "edge")
+    every = listed("both", "transformer", "predictor", "edge", "drift")
     for name, (kind, _) in every.items():
         assert name.startswith("vision_"), name
         assert name.endswith("_total") == (kind == "counter"), name
         if kind == "histogram":
-            units = ("_seconds", "_bytes", "_pixels", "_requests", "_instances")
+            units = ("_seconds", "_bytes", "_pixels", "_requests", "_instances", "_ratio")
             assert name.endswith(units), name

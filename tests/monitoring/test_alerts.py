@@ -168,6 +168,7 @@ def history(now: float) -> str:
             'name="a",namespace="vision"',
             now + 86400,
         ),
+        *constant("vision_drift_evidence_ratio", f'{model},revision="2",statistic="label"', 1.2),
         *constant("vision_edge_ledger_lag_seconds", 'instance="a"', 60.0),
         *constant(
             "kube_cronjob_status_last_successful_time", 'cronjob="accounts-backup"', now - 2 * 86400

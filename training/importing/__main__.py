@@ -18,6 +18,7 @@ from registry.mlflow_server import download
 from training.importing.errors import ImportRefusedError, SandboxError
 from training.importing.labels import read_labels
 from training.importing.options import parser, read_object, recipe_of
+from training.importing.pictures import PICTURES
 from training.importing.publish import write
 from training.importing.request import Request
 from training.importing.sandbox import Bounds, run_confined
@@ -26,7 +27,6 @@ from training.importing.sandbox.process import printable
 WORKER = "training.importing.worker:import_network"
 MLFLOW = ("models:/", "runs:/")
 """Beginnings of the addresses of a registry of MLflow's, which MLFLOW_TRACKING_URI names."""
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def main(arguments: list[str] | None = None) -> int:

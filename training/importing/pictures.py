@@ -14,6 +14,9 @@ from artifact import ImageInput
 from training.importing.errors import ImportRefusedError
 from transformer.pictures.preprocess import prepare
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""What a file of samples may end in."""
+
 MOST_PIXELS = 64_000_000
 
 

@@ -13,6 +13,7 @@ from serving.errors import InvalidRequestError
 from serving.model import HttpRequest
 from transformer.classification.answers import DIGITS, Classification
 from transformer.classification.options import ClassificationOptions, Several
+from transformer.classification.statistics import AnswerStatistics
 from transformer.classification.trust import doubt
 from transformer.hop import PredictorClient
 from transformer.metrics import TALLY
@@ -40,6 +41,9 @@ class ClassificationModel(PictureModel):
     ) -> None:
         super().__init__(name, contract, hop, executor, settings)
         self._task = Classification(contract)
+
+    def judge(self, contract: Contract) -> AnswerStatistics:
+        return AnswerStatistics(contract)
 
     def read_v1(self, request: HttpRequest) -> Payload:
         return self._checked(super().read_v1(request))

@@ -34,6 +34,8 @@ from transformer.pictures.polarity import Polarity
 from transformer.pictures.preprocess import Prepared, prepare_subjects
 from transformer.pictures.sending import PictureSender
 from transformer.pictures.shown import shown_pictures
+from transformer.pictures.tally import TALLY as PICTURES
+from transformer.pictures.tally import Judge, PictureMeter, Seen
 from transformer.pictures.traced_batch import TracedBatch
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
@@ -87,12 +89,14 @@ class Call(NamedTuple):
     Attributes:
         span: of the request, where it is recorded.
         arrived: at the batcher, by ``time.perf_counter``.
+        sizes: of each item's picture.
     """
 
     items: list[Prepared | Plain]
     headers: Mapping[str, str]
     span: Span | None = None
     arrived: float = 0.0
+    sizes: Sequence[Sizes] = ()
 
 
 class Share(NamedTuple):
@@ -167,9 +171,18 @@ class PictureModel(RemoteModel):
             BATCHES.of(name, lambda: self._batcher.waiting).observe,
         )
         self._decode_seconds = TALLY.decode_seconds.labels(name)
+        self._pictures: PictureMeter | None = None
+        if settings.picture_statistics:
+            self._pictures = PICTURES.of(name, spec, self.judge(contract))
+
+    def judge(self, contract: Contract) -> Judge | None:
+        """What says what this task's answers are like; None: nothing is counted of them."""
+        return None
 
     async def close(self) -> None:
         self._large_pictures.close()
+        if self._pictures is not None:
+            PICTURES.forget(self._pictures)
         await super().close()
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -339,7 +352,7 @@ class PictureModel(RemoteModel):
     ) -> Answer:
         count = len(payload.items)
         share = await self._batcher.submit(
-            Call(payload.items, headers or {}, CURRENT.get(), time.perf_counter()),
+            Call(payload.items, headers or {}, CURRENT.get(), time.perf_counter(), payload.sizes),
             count,
             count * self._instance_bytes,
         )
@@ -362,6 +375,9 @@ class PictureModel(RemoteModel):
         finally:
             if traced is not None:
                 traced.end()
+        if self._pictures is not None:
+            areas = [wide * high for call in calls for (wide, high), _ in call.sizes]
+            self._pictures.add(Seen(answered.revision, pixels, outputs, polarities, areas))
         self._policy.observe(answered.digest)
         self._batcher.limits = self._policy.limits
         shares = []

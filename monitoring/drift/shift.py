@@ -1,0 +1,137 @@
+"""Whether two counts of pictures are of one kind, and if not, what is different.
+
+Of a statistic with an order, shares above each bound of its bins are compared; of labels and
+polarities, the share of each. Every comparison is Fisher's exact test. There are many, so each one
+may be wrong very seldom: the sum of all their chances (Bonferroni), however they depend on one
+another, stays below ``LABELS_BUDGET + OTHERS_BUDGET`` false alarms in a million pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from math import erfc, log, sqrt
+from typing import NamedTuple
+
+from artifact.statistics import LABEL, STATISTICS
+from monitoring.drift.counts import Counts
+from monitoring.drift.fisher import log_p
+
+PICTURES = 1_000_000
+LABELS_BUDGET, OTHERS_BUDGET = 0.15, 0.01
+"""False alarms in so many pictures. A class that doubles is the weakest of the shifts that are to
+be seen, so labels get most; whatever else shifts can be far surer."""
+
+BLOCK = 50
+"""Pictures between two looks, at least."""
+
+WINDOWS = (200, 500, 950)
+"""Pictures that are compared with the baseline at each look: what is strong shows in a few of them,
+and after the longest and a block, what begins at any moment has been compared all by itself."""
+
+LOOKS = PICTURES // BLOCK * len(WINDOWS)
+FEW_LABELS, CUTS = 10, 170
+"""Comparisons at a look: of labels at least, and of all else."""
+
+MOST_REFERENCE = 20_000
+"""Pictures that a baseline counts for: what cannot be told from so many matters to nobody."""
+
+LIKELY = 3.5
+"""Standard deviations below which the exact test is not worth its time."""
+
+Part = tuple[str, int, int]
+"""Where a statistic is cut, and how many of the sample and of the reference are on this side."""
+
+
+class Shift(NamedTuple):
+    """The clearest difference of one statistic.
+
+    Attributes:
+        evidence: logarithm of the chance that there is none, as a share of the logarithm of the
+            chance that is allowed: from 1 on, it is there.
+        bound: what pictures are above of, or a label or polarity that they have.
+        was, now: their shares.
+        size: pictures that were looked at.
+    """
+
+    statistic: str
+    evidence: float
+    bound: str
+    was: float
+    now: float
+    size: int
+
+    @property
+    def is_there(self) -> bool:
+        return self.evidence >= 1
+
+
+def shifts(counts: Counts, baseline: Counts) -> list[Shift]:
+    """Of every statistic that both have counted, its clearest difference."""
+    found = []
+    for statistic, reference in baseline.items():
+        sample = counts.get(statistic, {})
+        size, reference_size = sum(sample.values()), sum(reference.values())
+        if size and reference_size:
+            found.append(_clearest(statistic, sample, size, reference, reference_size))
+    return found
+
+
+def allowed(statistic: str, values: int) -> float:
+    """Logarithm of the chance at which one comparison tells of a shift.
+
+    Args:
+        values: that the statistic has.
+    """
+    if statistic == LABEL:
+        return log(LABELS_BUDGET / LOOKS / max(values, FEW_LABELS))
+    return log(OTHERS_BUDGET / LOOKS / CUTS)
+
+
+def _clearest(
+    statistic: str,
+    sample: Mapping[str, int],
+    size: int,
+    reference: Mapping[str, int],
+    reference_size: int,
+) -> Shift:
+    less = min(1.0, MOST_REFERENCE / reference_size)
+    known = round(reference_size * less)
+    best: tuple[float, Part] = (1.0, ("", 0, 0))
+    for part in _parts(statistic, sample, reference):
+        _, hits, reference_hits = part
+        chance = _chance(hits, size, round(reference_hits * less), known)
+        if chance < best[0]:
+            best = chance, part
+    chance, (bound, hits, reference_hits) = best
+    evidence = max(0.0, min(chance, 0.0) / allowed(statistic, len(reference)))
+    return Shift(statistic, evidence, bound, reference_hits / reference_size, hits / size, size)
+
+
+def _parts(
+    statistic: str, sample: Mapping[str, int], reference: Mapping[str, int]
+) -> Sequence[Part]:
+    known = STATISTICS.get(statistic)
+    if known is None:
+        every = {**reference, **sample}
+        return [(name, sample.get(name, 0), reference.get(name, 0)) for name in every]
+    names = known.bins[:-1]
+    total, reference_total = sum(sample.values()), sum(reference.values())
+    below = accumulate(sample.get(name, 0) for name in names)
+    reference_below = accumulate(reference.get(name, 0) for name in names)
+    return [
+        (name, total - one, reference_total - other)
+        for name, one, other in zip(names, below, reference_below, strict=True)
+    ]
+
+
+def _chance(hits: int, size: int, reference_hits: int, reference_size: int) -> float:
+    """Logarithm of the chance that there is no difference: exact where it is small."""
+    share = (hits + reference_hits) / (size + reference_size)
+    if not 0 < share < 1:
+        return 0.0
+    spread = sqrt(share * (1 - share) * (1 / size + 1 / reference_size))
+    distance = abs(hits / size - reference_hits / reference_size) / spread
+    if distance < LIKELY:
+        return log(erfc(distance / sqrt(2)))
+    return log_p(hits, size, reference_hits, reference_size)
