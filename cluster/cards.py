@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from artifact import open_revision, revisions_of
 from cluster.commands import ROOT, ClusterError
+from common.yaml_text import yaml_text
 
 COMPONENT = ROOT / "manifests" / "components" / "cards"
 MOUNT_PATH = "/mnt/cards"
@@ -66,17 +65,5 @@ def write_component(root: Path, folder: Path = COMPONENT) -> list[str]:
 
 
 def _write(path: Path, document: Any) -> None:
-    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text = yaml_text(document)
     path.write_text(f"# Written by `make cards`.\n{text}", encoding="utf-8")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, to be read and compared."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)

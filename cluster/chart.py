@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from cluster.commands import ROOT, run
+from common.yaml_text import yaml_text
 
 CHART = ROOT / "charts" / "vision"
 IMAGES = ("vision-accounts", "vision-predictor", "vision-transformer")
@@ -27,19 +28,6 @@ WORD = "expression-{}-of-a-template"
 NAMESPACE = "{{ $.Release.Namespace }}"
 
 Document = dict[str, Any]
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as they are read, not as one line with escapes."""
-
-
-def _several_lines(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
-    )
-
-
-_Dumper.add_representer(str, _several_lines)
 
 
 @dataclass(frozen=True)
@@ -166,7 +154,7 @@ def _text(document: Document, settings: Mapping[str, str]) -> str:
     if "namespace" in document["metadata"]:
         del document["metadata"]["namespace"]
     # Braces of a manifest's own are not the template's.
-    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=10_000)
+    text = yaml_text(document)
     text = text.replace("{{", '{{ "{{" }}')
     for image in IMAGES:
         text = re.sub(
