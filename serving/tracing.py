@@ -3,7 +3,8 @@
 A request's span is current in its own task (``CURRENT``), so that whatever is done for it there can
 be a part of it; where requests share work, they carry their spans along. A stage's span is made
 when the stage has ended, of how long it took: nothing is held open, and what is not traced pays for
-a look at ``CURRENT``.
+a look at ``CURRENT``. Whether a trace that begins here is recorded is asked before anything is made
+of it: of one that is not, there is a header for those who are asked next, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from typing import TYPE_CHECKING, Any
 from common.otlp import is_switched_on, resource, warn_of_grpc
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import Span
+
+    from serving.trace_ids import TraceIds
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 
@@ -45,6 +50,8 @@ class Tracing:
     def __init__(self) -> None:
         self.is_on = False
         self._provider: TracerProvider | None = None
+        self._sampler: Sampler | None = None
+        self._ids: TraceIds | None = None
         self._tracer: Any = None
         self._api: Any = None
         self._propagator: Any = None
@@ -59,27 +66,45 @@ class Tracing:
         if not is_switched_on("traces", environment):
             return
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         warn_of_grpc("traces", environment)
-        provider = TracerProvider(resource=resource(service), shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         sampler = environment.get("OTEL_TRACES_SAMPLER", "parentbased_always_on")
-        self.use(provider, follows_parent=sampler.startswith("parentbased"))
+        self.use(
+            BatchSpanProcessor(OTLPSpanExporter()),
+            resource=resource(service),
+            follows_parent=sampler.startswith("parentbased"),
+        )
 
-    def use(self, provider: TracerProvider, follows_parent: bool = True) -> None:
-        """Make spans with that provider from now on.
+    def use(
+        self,
+        processor: SpanProcessor,
+        sampler: Sampler | None = None,
+        resource: Resource | None = None,
+        follows_parent: bool = True,
+    ) -> None:
+        """Make spans for that processor from now on.
 
         Args:
+            sampler: what decides; by default the one that ``OTEL_TRACES_SAMPLER`` names.
+            resource: what this process is.
             follows_parent: a request is recorded where its caller's ``traceparent`` says so.
         """
         from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        from serving.trace_ids import TraceIds
+
+        self._ids = TraceIds()
+        provider = TracerProvider(
+            sampler, resource=resource, shutdown_on_exit=False, id_generator=self._ids
+        )
+        provider.add_span_processor(processor)
 
         self._api = trace
         self._propagator = TraceContextTextMapPropagator()
-        self._provider = provider
+        self._provider, self._sampler = provider, provider.sampler
         self._tracer = provider.get_tracer("vision")
         self._follows_parent = follows_parent
         self.is_on = True
@@ -103,7 +128,11 @@ class Tracing:
         if not self.is_on:
             return None
         CURRENT.set(None)
-        if self._follows_parent and _is_left_out(headers.get(TRACEPARENT, "")):
+        caller = headers.get(TRACEPARENT)
+        if caller is None:
+            if not self._is_chosen(name, headers, attributes):
+                return None
+        elif self._follows_parent and _is_left_out(caller):
             return None
         span: Span = self._tracer.start_span(
             name,
@@ -116,6 +145,23 @@ class Tracing:
             return None
         CURRENT.set(span)
         return span
+
+    def _is_chosen(
+        self, name: str, headers: MutableMapping[str, str], attributes: Attributes
+    ) -> bool:
+        """Whether a trace that begins here is recorded; if not, the headers say so afterwards."""
+        assert self._ids is not None
+        assert self._sampler is not None
+        # It says more of a caller's trace, and there is none.
+        headers.pop(TRACESTATE, None)
+        trace_id = self._ids.generate_trace_id()
+        kind = self._api.SpanKind.SERVER
+        found = self._sampler.should_sample(None, trace_id, name, kind, attributes)
+        if found.decision.is_recording():
+            self._ids.decided = trace_id
+            return True
+        headers[TRACEPARENT] = f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-00"
+        return False
 
     def end(self, span: Span, attributes: Attributes, failed: bool = False) -> None:
         """A request's span, or another one that was held open, with how it ended."""

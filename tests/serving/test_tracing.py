@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Tracer
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+)
 
 from serving.edge import Edge
 from serving.errors import BadPredictorAnswerError
@@ -27,9 +34,7 @@ class Kept(InMemorySpanExporter):
     """The spans of a test, and how the global tracing is switched on."""
 
     def start(self, sampler: Sampler = ALWAYS_ON) -> None:
-        provider = TracerProvider(sampler=ParentBased(sampler))
-        provider.add_span_processor(SimpleSpanProcessor(self))
-        TRACING.use(provider)
+        TRACING.use(SimpleSpanProcessor(self), ParentBased(sampler))
 
     def spans(self) -> list[ReadableSpan]:
         return list(self.get_finished_spans())
@@ -98,6 +103,52 @@ async def test_one_that_is_not_sampled_says_so_to_whom_it_asks(kept: Kept) -> No
     assert kept.spans() == []
     # The last bit of the flags: recorded. The one before it: the identity is random.
     assert int(model.headers[0]["traceparent"][-2:], 16) & 1 == 0
+
+
+class Asked(Sampler):
+    """Says no, or yes, and keeps the identities of the traces that it was asked for."""
+
+    def __init__(self, answer: Decision) -> None:
+        self.answer = answer
+        self.traces: list[int] = []
+
+    def should_sample(
+        self, parent_context: Any, trace_id: int, *_: Any, **__: Any
+    ) -> SamplingResult:
+        self.traces.append(trace_id)
+        return SamplingResult(self.answer)
+
+    def get_description(self) -> str:
+        return "asked"
+
+
+async def test_of_one_that_is_not_sampled_no_span_is_made(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a span")
+
+    sampler = Asked(Decision.DROP)
+    kept.start(sampler)
+    monkeypatch.setattr(Tracer, "start_span", refuse)
+    model = SumModel()
+    response = await post(model, tracestate="stale=1")
+    assert response.status_code == 200
+    (asked,) = sampler.traces
+    _, trace_id, span_id, flags = model.headers[0]["traceparent"].split("-")
+    assert (trace_id, flags) == (f"{asked:032x}", "00")
+    assert int(span_id, 16)
+    assert "tracestate" not in model.headers[0]
+
+
+async def test_one_that_is_sampled_has_the_identity_it_was_chosen_by(kept: Kept) -> None:
+    sampler = Asked(Decision.RECORD_AND_SAMPLE)
+    kept.start(sampler)
+    for _ in range(2):
+        await post(SumModel())
+    made = [span.get_span_context() for span in kept.spans()]
+    assert len({context.trace_id for context in made if context}) == 2
+    assert {context.trace_id for context in made if context} == set(sampler.traces)
 
 
 async def test_a_failure_says_why(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
