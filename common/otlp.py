@@ -15,7 +15,8 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
@@ -79,7 +80,8 @@ class MetricPush:
     """Sends what a registry has to ``OTEL_EXPORTER_OTLP_METRICS_ENDPOINT``, in a thread.
 
     Args:
-        service: see ``resource``.
+        service: see ``resource``; without ``vision-`` it is every point's ``component``, as scraped
+            ones have it from the pod's label.
     """
 
     def __init__(
@@ -90,10 +92,14 @@ class MetricPush:
     ) -> None:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
+        from common.zeros import Zeros
+
         warn_of_grpc("metrics", environment)
         self._registry = registry
+        self._more = {"component": service.removeprefix("vision-")}
         self._resource = resource(service)
         self._exporter = OTLPMetricExporter()
+        self._zeros = Zeros(_STARTED_NS)
         milliseconds = environment.get("OTEL_METRIC_EXPORT_INTERVAL") or INTERVAL_MS
         self._seconds = max(0.1, float(milliseconds) / 1000)
         self._ended = threading.Event()
@@ -113,45 +119,59 @@ class MetricPush:
 
     def _send(self) -> None:
         from opentelemetry.sdk.metrics import export
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+        now = time.time_ns()
         try:
-            sent = self._exporter.export(to_otlp(self._registry, self._resource))
+            metrics = to_otlp(self._registry, now, self._more)
+            scope = InstrumentationScope("vision")
+            spoken = export.ScopeMetrics(scope, self._zeros.added(metrics), "")
+            of = export.ResourceMetrics(self._resource, [spoken], "")
+            sent = self._exporter.export(export.MetricsData([of]))
         except Exception:
             logger.exception("metrics could not be sent")
             return
         if sent is not export.MetricExportResult.SUCCESS:
             logger.warning("metrics could not be sent; the next time they are, all are")
+            return
+        self._zeros.arrived(metrics, now)
 
 
-def to_otlp(registry: CollectorRegistry, of: Resource) -> export.MetricsData:
-    """What a registry has now, as OpenTelemetry's cumulative data points."""
+def to_otlp(
+    registry: CollectorRegistry, now: int, more: Mapping[str, str] = MappingProxyType({})
+) -> list[export.Metric]:
+    """What a registry has, as OpenTelemetry's cumulative data points.
+
+    Args:
+        now: nanoseconds since 1970, of all points.
+        more: attributes of every point beside its metric's labels.
+    """
     from opentelemetry.sdk.metrics import export
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    now = time.time_ns()
-    metrics = [
+    return [
         export.Metric(metric.name, metric.documentation, _unit(metric.name), data)
         for metric in registry.collect()
-        if (data := _data(metric, now)) is not None
+        if (data := _data(metric, now, more)) is not None
     ]
-    scope = export.ScopeMetrics(InstrumentationScope("vision"), metrics, "")
-    return export.MetricsData([export.ResourceMetrics(of, [scope], "")])
 
 
 def _unit(name: str) -> str:
-    return next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "1")
+    # Not "1": of a level with that, Prometheus would make another name, with `_ratio`.
+    return next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
 
 
-def _data(metric: Metric, now: int) -> export.Sum | export.Gauge | export.Histogram | None:
+def _data(
+    metric: Metric, now: int, more: Mapping[str, str]
+) -> export.Sum | export.Gauge | export.Histogram | None:
     """None for what has no sample."""
     from opentelemetry.sdk.metrics import export
 
     cumulative = export.AggregationTemporality.CUMULATIVE
     if metric.type == "histogram":
-        points = list(_histograms(metric, now))
+        points = list(_histograms(metric, now, more))
         return export.Histogram(points, cumulative) if points else None
     numbers = [
-        export.NumberDataPoint(cast(Any, sample.labels), _STARTED_NS, now, sample.value)
+        export.NumberDataPoint({**sample.labels, **more}, _STARTED_NS, now, sample.value)
         for sample in metric.samples
         if not sample.name.endswith("_created")
     ]
@@ -162,7 +182,9 @@ def _data(metric: Metric, now: int) -> export.Sum | export.Gauge | export.Histog
     return export.Gauge(numbers)
 
 
-def _histograms(metric: Metric, now: int) -> Iterator[export.HistogramDataPoint]:
+def _histograms(
+    metric: Metric, now: int, more: Mapping[str, str]
+) -> Iterator[export.HistogramDataPoint]:
     from opentelemetry.sdk.metrics import export
 
     buckets: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
@@ -181,7 +203,7 @@ def _histograms(metric: Metric, now: int) -> Iterator[export.HistogramDataPoint]
             for count, before in zip(cumulative, [0.0, *cumulative], strict=False)
         ]
         yield export.HistogramDataPoint(
-            attributes=cast(Any, dict(key)),
+            attributes={**dict(key), **more},
             start_time_unix_nano=_STARTED_NS,
             time_unix_nano=now,
             count=int(cumulative[-1]),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import export
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from benchmarks.otlp_receiver import receiver
 from common.metrics import Counts, Distributions, Levels
 from common.otlp import MetricPush, is_switched_on, resource, to_otlp, warn_of_grpc
+from common.zeros import Zeros
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -72,21 +74,52 @@ def test_what_a_registry_has_becomes_cumulative_points() -> None:
         child.observe(value)
     Levels("g", "Some.", (), lambda: [((), 4.0)], registry)
     Counts("never", "Some.", ("m",), registry)
-    (of,) = to_otlp(registry, resource("x")).resource_metrics
-    found = {metric.name: metric for metric in of.scope_metrics[0].metrics}
+    found = {metric.name: metric for metric in to_otlp(registry, 1, {"component": "x"})}
     assert set(found) == {"c", "d_seconds", "g"}
     counter, histogram = found["c"].data, found["d_seconds"].data
     assert isinstance(counter, export.Sum)
     assert counter.is_monotonic
     assert counter.aggregation_temporality is export.AggregationTemporality.CUMULATIVE
-    assert [(p.value, p.attributes) for p in counter.data_points] == [(3, {"m": "a"})]
+    assert [(p.value, p.attributes) for p in counter.data_points] == [
+        (3, {"m": "a", "component": "x"})
+    ]
     assert isinstance(histogram, export.Histogram)
-    (point,) = histogram.data_points
-    assert (list(point.bucket_counts), list(point.explicit_bounds)) == ([1, 2, 1], [1.0, 2.0])
-    assert (point.count, point.sum) == (4, 12.6)
-    assert math.isinf(point.min)
+    (times,) = histogram.data_points
+    assert (list(times.bucket_counts), list(times.explicit_bounds)) == ([1, 2, 1], [1.0, 2.0])
+    assert (times.count, times.sum) == (4, 12.6)
+    assert math.isinf(times.min)
     assert found["d_seconds"].unit == "s"
     assert isinstance(found["g"].data, export.Gauge)
+
+
+def test_what_is_new_comes_after_the_zero_that_it_was_the_last_time() -> None:
+    registry = CollectorRegistry()
+    counter = Counts("c", "Some.", ("m",), registry)
+    counter.labels("a").add(3)
+    Distributions("d", "Some.", (), registry, bounds=(1.0,)).labels().observe(0.5)
+    Levels("g", "Some.", (), lambda: [((), 4.0)], registry)
+    zeros = Zeros(started_ns=10)
+
+    def pushed(at: int, arrives: bool = True) -> list[Any]:
+        metrics = to_otlp(registry, at)
+        found = [
+            (
+                point.time_unix_nano,
+                *(point.attributes or {}).values(),
+                getattr(point, "value", None) or getattr(point, "count", 0),
+            )
+            for metric in zeros.added(metrics)
+            for point in metric.data.data_points
+        ]
+        if arrives:
+            zeros.arrived(metrics, at)
+        return found
+
+    first = [(10, "a", 0), (20, "a", 3), (10, 0), (20, 1), (20, 4)]
+    assert pushed(20, arrives=False) == first
+    assert pushed(20) == first
+    counter.labels("b").add(1)
+    assert pushed(30) == [(30, "a", 3), (20, "b", 0), (30, "b", 1), (30, 1), (30, 4)]
 
 
 def test_it_is_pushed_by_interval_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
