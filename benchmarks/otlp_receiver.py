@@ -1,8 +1,13 @@
-"""A small OTLP/HTTP receiver: keeps the spans and the newest value of every counter it is sent."""
+"""A small OTLP/HTTP receiver: keeps the spans and the newest value of every counter it is sent.
+
+Its ``/metrics`` has the counters, each with the ``job`` and ``instance`` that sent it: what a
+collector shows to a Prometheus that takes no OTLP itself.
+"""
 
 from __future__ import annotations
 
 import gzip
+import json
 import sys
 import threading
 from collections import Counter
@@ -69,6 +74,17 @@ class Received:
             if (of, found) == (service, name) and wanted <= set(has)
         )
 
+    def exposed(self) -> str:
+        """All counters in Prometheus' text format."""
+        with self.changed:
+            found = sorted(self.counters.items())
+        lines = []
+        for (service, instance, name, labels), value in found:
+            named = [*labels, ("job", service), ("instance", instance)]
+            text = ",".join(f"{label}={json.dumps(str(of))}" for label, of in named)
+            lines.append(f"{name.removesuffix('_total')}_total{{{text}}} {value}\n")
+        return "".join(lines)
+
     def take_metrics(self, body: bytes) -> None:
         """A serialised ExportMetricsServiceRequest."""
         for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
@@ -120,6 +136,9 @@ def receiver() -> Iterator[tuple[str, Received]]:
     received = Received()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer("text/plain; version=0.0.4", received.exposed().encode())
+
         def do_POST(self) -> None:
             length = self.headers.get("content-length")
             # Envoy says no length: it sends chunks.
@@ -132,10 +151,13 @@ def receiver() -> Iterator[tuple[str, Received]]:
                 (received.take_spans if traces else received.take_metrics)(body)
                 received.changed.notify_all()
             answer = ExportTraceServiceResponse() if traces else ExportMetricsServiceResponse()
+            self._answer("application/x-protobuf", answer.SerializeToString())
+
+        def _answer(self, media_type: str, body: bytes) -> None:
             self.send_response(200)
-            self.send_header("content-type", "application/x-protobuf")
+            self.send_header("content-type", media_type)
             self.end_headers()
-            self.wfile.write(answer.SerializeToString())
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Nothing: a line a request is of no use."""

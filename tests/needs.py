@@ -39,6 +39,7 @@ FIXTURES = {
 FOLDERS = {
     "tests/monitoring/test_alerts": ("prometheus",),
     "tests/monitoring/test_local": ("prometheus",),
+    "tests/benchmarks/test_to_zero": ("environments", "prometheus"),
     "tests/manifests/": ("kubectl",),
     "tests/manifests/test_chart": ("helm",),
     "tests/end_to_end/": ("environments",),
