@@ -4,11 +4,14 @@
 measures it and stops it, in an order that turns with the round, so that a machine whose speed
 drifts favours nobody. What is compared are ratios within a round; the table gives their median.
 Both commits are started as their own ``make run`` starts them, with their own shipped revision.
+``--together`` starts all of them once and loads one at a time, in many short rounds: less drifts in
+two seconds, so that a difference of some percent is seen.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -39,7 +42,7 @@ class Turn:
 
     Attributes:
         start_seconds: from the first process's start to the first right answer.
-        idle_mb: resident memory before any load, of all processes together and of each server.
+        idle_mb: resident memory before its load, of all processes together and of each server.
         loads: by number of connections.
     """
 
@@ -67,8 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--against", metavar="COMMIT", help="another commit of this repository")
     parser.add_argument("--peers", default="", metavar="NAMES", help="peers to include, by comma")
     parser.add_argument(
-        "--traced", type=float, metavar="SHARE", help="also with traces of that share of requests"
+        "--traced", type=float, metavar="SHARE", help="each also with traces of that share"
     )
+    parser.add_argument("--together", action="store_true", help="all are started once")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, USERS])
@@ -101,8 +105,9 @@ def _rounds(options: argparse.Namespace, collector: str) -> list[Turn]:
         older = at_commit("before", f"this service at {options.against}", folder)
         candidates.append((older, Network(folder / "models", SHIPPED)))
     if options.traced is not None:
-        own = Network(ROOT / "models", SHIPPED)
-        candidates.append((traced(candidates[0][0], options.traced, collector), own))
+        candidates += [
+            (traced(candidate, options.traced, collector), its) for candidate, its in candidates
+        ]
     wanted = [name for name in options.peers.split(",") if name]
     found = {peer.candidate.name: peer for peer in peers(WORK)}
     for name in wanted:
@@ -110,17 +115,28 @@ def _rounds(options: argparse.Namespace, collector: str) -> list[Turn]:
             raise CandidateError(f"peer {name!r} is not installed; known: {', '.join(found)}")
         candidates.append((found[name].candidate, network))
     turns = []
-    for number in range(options.rounds):
-        shift = number % len(candidates)
-        for candidate, its in candidates[shift:] + candidates[:shift]:
-            turn = take(candidate, its, known, options.connections, options.seconds)
-            print(f"round {number + 1}: {summary(turn)}", file=sys.stderr, flush=True)
-            turns.append(turn)
+    with contextlib.ExitStack() as started:
+        held = {}
+        if options.together:
+            for candidate, its in candidates:
+                held[candidate.name] = started.enter_context(_running(candidate, its, known))
+        for number in range(options.rounds):
+            shift = number % len(candidates)
+            for candidate, its in candidates[shift:] + candidates[:shift]:
+                running = held.get(candidate.name)
+                turn = take(candidate, its, known, options.connections, options.seconds, running)
+                print(f"round {number + 1}: {summary(turn)}", file=sys.stderr, flush=True)
+                turns.append(turn)
     return turns
 
 
+def _running(candidate: Candidate, network: Network, known: Sequence[Known]) -> Running:
+    asked = questions(known[:1], body=candidate.body)
+    return Running(candidate, candidate.programs(network, asked[0]), WORK / "logs" / candidate.name)
+
+
 def traced(service: Candidate, share: float, collector: str) -> Candidate:
-    """The service with traces of a share of the requests."""
+    """A candidate with traces of a share of the requests."""
     switched_on = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
@@ -128,7 +144,7 @@ def traced(service: Candidate, share: float, collector: str) -> Candidate:
     }
     return replace(
         service,
-        name="traced",
+        name="traced" if service.name == SERVICE else f"{service.name}, traced",
         programs=lambda network, question: [
             replace(program, environment={**program.environment, **switched_on})
             for program in service.programs(network, question)
@@ -142,19 +158,22 @@ def take(
     known: Sequence[Known],
     connections: Sequence[int],
     seconds: float,
+    running: Running | None = None,
 ) -> Turn:
-    """Start one candidate, measure it and stop it.
+    """Measure one candidate: started for it and stopped, unless it is running.
 
     Raises:
         CandidateError: it does not start, or gave a wrong answer under load.
     """
+    if running is None:
+        with _running(candidate, network, known) as started:
+            return take(candidate, network, known, connections, seconds, started)
+    start = sum(running.start_seconds.values())
+    idle = resident(list(running.pids.values()))
     asked = questions(known, body=candidate.body)
-    with Running(candidate, candidate.programs(network, asked[0]), WORK / "logs") as running:
-        start = sum(running.start_seconds.values())
-        idle = resident(list(running.pids.values()))
-        loads = {
-            count: closed_loop(running.target, asked, count, seconds, 1.0) for count in connections
-        }
+    loads = {
+        count: closed_loop(running.target, asked, count, seconds, 1.0) for count in connections
+    }
     for count, load in loads.items():
         if load.faults or not load.right:
             raise CandidateError(f"{candidate.title}: {load.faults} faults at {count} connections")
