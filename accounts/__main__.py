@@ -10,9 +10,10 @@ from pathlib import Path
 
 from accounts import audit, events, invoices
 from accounts.answers import AnswerReconciliation, read_answers, reconcile_answers
-from accounts.clock import DAY_MS, month_bounds, month_of, now_ms
+from accounts.clock import DAY_MS, moment, month_bounds, month_of, now_ms
 from accounts.database import Database, back_up, open_database
 from accounts.errors import AccountsError
+from accounts.keys import expiring
 from accounts.migration import migrate
 from accounts.mirror import open_mirror
 from accounts.people import ROLES, forget_old, set_role
@@ -44,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="logs of the transformer (VISION_ACCESS_LOG=true): compare what it answered, too",
     )
+    ending = commands.add_parser("expiring", help="keys in use that end soon, and whose they are")
+    ending.add_argument("days", nargs="?", type=int, default=7, help="how soon (7)")
     commands.add_parser("retain", help="delete events, sessions and tokens that are too old")
     backup = commands.add_parser("backup", help="copy an SQLite database while it is in use")
     backup.add_argument("file", type=Path)
@@ -83,6 +86,13 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
     elif options.command == "void":
         with database.write() as session:
             print(f"bill {options.number} of {invoices.void(session, options.number)} is void")
+    elif options.command == "expiring":
+        with database.read() as session:
+            for key in expiring(session, options.days):
+                ends, used = (
+                    f"{moment(ms):%Y-%m-%d %H:%M}" for ms in (key.expires_ms, key.used_ms)
+                )
+                print(f"{ends}  {key.email}  {key.hint}  {key.name}, last used about {used}")
     elif options.command == "reconcile":
         with database.read() as session:
             behind = invoices.behind_usage(session)

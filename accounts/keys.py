@@ -12,7 +12,7 @@ from accounts import audit
 from accounts.clock import DAY_MS, HOUR_MS, month_of, now_ms
 from accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from accounts.secret_tokens import new_api_key, new_id, token_hash
-from accounts.tables import ApiKey, QuotaMonth
+from accounts.tables import Account, ApiKey, QuotaMonth, UsageHour
 
 ALL_MODELS = "*"
 MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -22,6 +22,7 @@ MAX_RATE = 1000
 DEFAULT_RATE = 50
 MAX_DAYS = 3650
 MAX_OVERLAP_HOURS = 30 * 24
+USED_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,22 @@ class KeyView:
     @property
     def works(self) -> bool:
         return self.revoked_ms is None and (self.expires_ms is None or self.expires_ms > now_ms())
+
+
+@dataclass(frozen=True)
+class ExpiringKey:
+    """A key in use that ends soon.
+
+    Attributes:
+        email: its owner's address; the account's id where there is none.
+        used_ms: beginning of the hour in which it was last billed for.
+    """
+
+    email: str
+    name: str
+    hint: str
+    expires_ms: int
+    used_ms: int
 
 
 def make_key(session: Session, account_id: str, asked: KeyRequest) -> ShownKey:
@@ -184,6 +201,32 @@ def revoke_key(session: Session, account_id: str, key_id: str, actor_id: str | N
     if key.revoked_ms is None:
         key.revoked_ms = now_ms()
         audit.record(session, "key revoked", account_id, actor_id, key_id)
+
+
+def expiring(session: Session, days: int) -> list[ExpiringKey]:
+    """Keys that work, were billed for in the last ``USED_DAYS`` days, and end within ``days``."""
+    now = now_ms()
+    used = (
+        select(UsageHour.key_id, func.max(UsageHour.hour_ms).label("hour_ms"))
+        .where(UsageHour.hour_ms > now - USED_DAYS * DAY_MS)
+        .group_by(UsageHour.key_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(ApiKey, Account.email, used.c.hour_ms)
+        .join(Account, Account.id == ApiKey.account_id)
+        .join(used, used.c.key_id == ApiKey.id)
+        .where(
+            ApiKey.revoked_ms.is_(None),
+            ApiKey.expires_ms > now,
+            ApiKey.expires_ms <= now + days * DAY_MS,
+        )
+        .order_by(ApiKey.expires_ms, ApiKey.id)
+    )
+    return [
+        ExpiringKey(email or key.account_id, key.name, key.hint, key.expires_ms or 0, hour_ms)
+        for key, email, hour_ms in rows
+    ]
 
 
 def hint(shown: str) -> str:

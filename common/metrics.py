@@ -15,7 +15,7 @@ import time
 from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import (
@@ -41,6 +41,9 @@ PIXELS = tuple(float(1 << power) for power in range(8, 29, 2))
 
 COUNTS = tuple(float(1 << power) for power in range(9))
 """Upper bounds of what shares a batch, from 1 to 256."""
+
+CustomerClass = Literal["key", "try"]
+"""Whose a request at the edge is: of somebody with a key, or one without."""
 
 Labels = tuple[str, ...]
 

@@ -12,7 +12,9 @@ import logging
 import time
 from collections import OrderedDict
 
+from accounts.clock import DAY_MS, now_ms
 from edge.ledger import Ledger, LedgerDownError
+from edge.metrics import TALLY
 from edge.rate import RateLimit
 from edge.records import KeyRecord
 
@@ -20,6 +22,8 @@ REFRESH_SECONDS = 1.5
 MAX_AGE_SECONDS = 4.0
 IDLE_SECONDS = 60.0
 MAX_ENTRIES = 20_000
+EXPIRING_DAYS = 7
+"""A key in use that ends sooner is counted: whoever uses it should have another by then."""
 OPEN_SECONDS = 120.0
 """A request that is open for longer is taken for unanswered, and gives its quota back."""
 
@@ -89,6 +93,15 @@ class Directory:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._allowances: dict[str, Allowance] = {}
         self._asked: dict[str, asyncio.Task[Entry]] = {}
+        TALLY.watch_keys(self)
+
+    @property
+    def expiring(self) -> int:
+        """Keys in use that end within ``EXPIRING_DAYS``; may be asked in any thread."""
+        soon = now_ms() + EXPIRING_DAYS * DAY_MS
+        records = [entry.record for entry in list(self._entries.values())]
+        ends = [r.expires_ms for r in records if r is not None and r.expires_ms is not None]
+        return sum(end < soon for end in ends)
 
     async def find(self, key_hash: str) -> Entry:
         """The entry of a hash; raises LedgerDownError if it cannot be read."""

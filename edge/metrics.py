@@ -13,7 +13,7 @@ from weakref import WeakSet
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from accounts.house import HOUSE
-from common.metrics import Counts, Distributions, Labels, Levels
+from common.metrics import Counts, CustomerClass, Distributions, Labels, Levels
 from edge.metadata import Metered
 from edge.records import Outcome
 
@@ -30,6 +30,13 @@ class Queue(Protocol):
 
     @property
     def lag_seconds(self) -> float: ...
+
+
+class Keys(Protocol):
+    """Keys that have been used lately."""
+
+    @property
+    def expiring(self) -> int: ...
 
 
 class Shares(Protocol):
@@ -82,6 +89,7 @@ class EdgeTally:
         )
         self._ledgers: WeakSet[Queue] = WeakSet()
         self._shares: WeakSet[Shares] = WeakSet()
+        self._keys: WeakSet[Keys] = WeakSet()
         Levels(
             "vision_edge_ledger_waiting",
             "Records that wait for the ledger's next transaction.",
@@ -103,11 +111,22 @@ class EdgeTally:
             self._sum(lambda: sum(share.count for share in list(self._shares))),
             registry,
         )
+        Levels(
+            "vision_edge_keys_expiring",
+            "Keys that were used in the last minute and end within a week.",
+            (),
+            self._sum(lambda: sum(keys.expiring for keys in list(self._keys))),
+            registry,
+        )
         self._known: set[str] = set()
 
     def watch_ledger(self, ledger: Queue) -> None:
         """Expose from now on what waits there, for as long as it exists."""
         self._ledgers.add(ledger)
+
+    def watch_keys(self, keys: Keys) -> None:
+        """Expose from now on how many end soon there, for as long as it exists."""
+        self._keys.add(keys)
 
     def watch_shares(self, shares: Shares) -> None:
         """Expose from now on what is under way there, for as long as it exists."""
@@ -124,7 +143,7 @@ class EdgeTally:
 
     def _count(self, metered: Metered, revision: str, status: int) -> Labels:
         model = metered.model if metered.model in self._known else ""
-        customer = "try" if metered.account_id == HOUSE else "key"
+        customer: CustomerClass = "try" if metered.account_id == HOUSE else "key"
         self._requests.labels(model, revision, customer, str(status)).add()
         return model, revision, customer
 

@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     predictor = options.predictor or _next_port(options.transformer)
-    targets = {"transformer": options.transformer, "predictor": predictor}
+    targets = {"transformer": [options.transformer], "predictor": [predictor]}
     if options.edge:
-        targets["edge"] = options.edge
+        targets["edge"] = [options.edge]
     watched = local.Watched(targets, options.port, options.webhook)
     objectives = read_objectives(options.objectives)
     with interruptible(), Processes(local.FOLDER) as processes:

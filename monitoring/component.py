@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from common.processes import ROOT
+from common.yaml_text import yaml_text
 from monitoring.dashboards import grafana_dashboards
 from monitoring.objectives import Objectives
 from monitoring.rules import rule_groups
 
 FOLDER = ROOT / "manifests" / "components" / "monitoring"
 HEAD = "# Written by `make monitor-manifests` from monitoring/: change it there.\n"
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, _data: Any) -> bool:
-        return True
 
 
 def write_component(objectives: Objectives, folder: Path = FOLDER) -> list[Path]:
@@ -38,7 +31,6 @@ def write_component(objectives: Objectives, folder: Path = FOLDER) -> list[Path]
     written = []
     for name, document in (("prometheusrule.yaml", rule), ("dashboards.yaml", dashboards)):
         path = folder / name
-        text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=10_000)
-        path.write_text(HEAD + text, encoding="utf-8")
+        path.write_text(HEAD + yaml_text(document), encoding="utf-8")
         written.append(path)
     return written

@@ -9,9 +9,12 @@ from typing import Any
 import yaml
 
 FILE = Path(__file__).with_name("panels.yaml")
+COSTS = Path(__file__).with_name("costs.yaml")
 WINDOW = "$window"
 """Stands in a query for the window of its rates, which whoever draws it chooses."""
 GRAFANA_WINDOW = "$__rate_interval"
+UNIT_OF_MONEY = "currency"
+"""Grafana's units of money begin with it: ``currencyEUR``."""
 COLUMNS, WIDTH, HEIGHT = 2, 12, 8
 SCHEMA_VERSION = 39
 SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -20,8 +23,13 @@ Document = dict[str, Any]
 
 
 def panels() -> list[Document]:
-    """The dashboards with their panels, as the file has them."""
-    document: Document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    """The dashboards with their panels, as the file has them, with the prices of the other file."""
+    text = FILE.read_text(encoding="utf-8")
+    costs: dict[str, str | float] = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
+    for name, value in costs.items():
+        unit = UNIT_OF_MONEY if name == "currency" else ""
+        text = text.replace(f"${name}", f"{unit}{value}")
+    document: Document = yaml.safe_load(text)
     dashboards: list[Document] = document["dashboards"]
     return dashboards
 

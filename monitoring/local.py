@@ -32,17 +32,19 @@ class Watched:
     """What is watched, and from where.
 
     Attributes:
-        targets: ``host:port`` of each component's ``/metrics``.
+        targets: ``host:port`` of each ``/metrics``, by component.
         port: Prometheus', where the page is too; Alertmanager takes the next one, and what watches
             for drift the one after that.
         webhook: URL that Alertmanager tells of alerts; empty: they are on the page alone.
         folder: of configuration and data, which is kept.
+        scrape_seconds: how often they are asked, and rules judged that say nothing else.
     """
 
-    targets: Mapping[str, str]
+    targets: Mapping[str, Sequence[str]]
     port: int = 9090
     webhook: str = ""
     folder: Path = FOLDER
+    scrape_seconds: float = SCRAPE_SECONDS
 
     @property
     def url(self) -> str:
@@ -77,8 +79,12 @@ def start(processes: Processes, watched: Watched, objectives: Objectives) -> Non
     say(f"\nPanels and alerts: {watched.page}\nPrometheus: {watched.url}\n\nCtrl-C stops both.")
 
 
-def start_programs(processes: Processes, watched: Watched) -> None:
-    """Start both with the files that are there; raises StartError as :func:`start` does."""
+def start_programs(processes: Processes, watched: Watched, more: Sequence[str] = ()) -> None:
+    """Start both with the files that are there; raises StartError as :func:`start` does.
+
+    Args:
+        more: of Prometheus' arguments.
+    """
     for port in (watched.port, watched.port + 1):
         require_free(port)
     folder, alertmanager = watched.folder, f"{LOCAL_HOST}:{watched.port + 1}"
@@ -104,6 +110,7 @@ def start_programs(processes: Processes, watched: Watched) -> None:
             f"--storage.tsdb.retention.time={KEPT}",
             f"--web.listen-address={LOCAL_HOST}:{watched.port}",
             f"--web.user-assets={folder / 'page'}",
+            *more,
         ],
         {},
     )
@@ -141,7 +148,7 @@ def alertmanager_configuration(webhook: str = "") -> dict[str, Any]:
             {
                 "source_matchers": ['severity="page"'],
                 "target_matchers": ['severity="ticket"'],
-                "equal": ["alertname", "model_name", "objective"],
+                "equal": ["alertname", "model_name", "customer_class", "objective"],
             }
         ],
         "receivers": [receiver],
@@ -161,7 +168,7 @@ def program(name: str) -> str:
 
 
 def _prometheus(watched: Watched) -> dict[str, Any]:
-    every = f"{SCRAPE_SECONDS}s"
+    every = f"{1000 * watched.scrape_seconds:.0f}ms"
     return {
         "global": {"scrape_interval": every, "evaluation_interval": every},
         "rule_files": ["rules.yaml"],
@@ -174,8 +181,11 @@ def _prometheus(watched: Watched) -> dict[str, Any]:
             {
                 "job_name": "vision",
                 "static_configs": [
-                    {"targets": [target], "labels": {"component": component}}
-                    for component, target in {**watched.targets, "drift": watched.drift}.items()
+                    {"targets": list(targets), "labels": {"component": component}}
+                    for component, targets in {
+                        **watched.targets,
+                        "drift": [watched.drift],
+                    }.items()
                 ],
             }
         ],

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from common.metrics import SECONDS
+from common.metrics import SECONDS, CustomerClass
 
 FILE = Path(__file__).with_name("objectives.yaml")
 DAYS = 30
@@ -34,8 +34,8 @@ class Latency(BaseModel):
         return seconds
 
 
-class Objective(BaseModel):
-    """What is promised for a model.
+class Promise(BaseModel):
+    """What is promised of some requests.
 
     Attributes:
         availability: percent of requests that get an answer, or an error of the caller's own.
@@ -44,6 +44,16 @@ class Objective(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     availability: float = Field(gt=0, lt=100)
     latency: Latency
+
+
+class Objective(Promise):
+    """What is promised for a model: of all its requests, as its servers count them.
+
+    Attributes:
+        customers: by class, what is promised of theirs, as the edge counts them.
+    """
+
+    customers: dict[CustomerClass, Promise] = {}
 
 
 class Objectives(BaseModel):

@@ -12,7 +12,7 @@ from monitoring.objectives import DAYS
 from monitoring.rules import INTERVAL_SECONDS
 
 TIMEOUT_SECONDS = 10
-HEAD = ("model", "objective", "requests", "missed", "budget left")
+HEAD = ("model", "customers", "objective", "requests", "missed", "budget left")
 """Of ``budget_rows``."""
 
 
@@ -21,31 +21,35 @@ class PrometheusError(Exception):
 
 
 def budget_rows(url: str) -> list[tuple[str, ...]]:
-    """A row for each model and objective.
+    """A row for each model, class of customers (all of them first) and objective.
 
     Raises:
         PrometheusError: it does not answer, or refuses the question.
     """
-    left = _by_model(url, "vision:error_budget_left:ratio")
-    rates = _by_model(url, f"sum_over_time(vision:requests:rate5m[{DAYS}d])")
-    missed = _by_model(url, f"sum_over_time(vision:errors:rate5m[{DAYS}d])")
+    left = _by_promise(url, "vision:error_budget_left:ratio")
+    rates = _by_promise(url, f"sum_over_time(vision:requests:rate5m[{DAYS}d])")
+    missed = _by_promise(url, f"sum_over_time(vision:errors:rate5m[{DAYS}d])")
     return [
         (
-            *key,
+            model,
+            customers or "all",
+            objective,
             # A rate a second, every INTERVAL_SECONDS
             f"{rates[key] * INTERVAL_SECONDS:,.0f}",
             f"{missed[key] / rates[key] if rates[key] else 0:.3%}",
             f"{left[key]:.1%}",
         )
         for key in sorted(left)
+        for model, customers, objective in [key]
     ]
 
 
-def _by_model(url: str, query: str) -> dict[tuple[str, str], float]:
+def _by_promise(url: str, query: str) -> dict[tuple[str, str, str], float]:
     found = {}
     for series in ask(url, query):
         labels = series["metric"]
-        found[labels["model_name"], labels["objective"]] = float(series["value"][1])
+        key = (labels["model_name"], labels.get("customer_class", ""), labels["objective"])
+        found[key] = float(series["value"][1])
     return found
 
 

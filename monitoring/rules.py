@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from monitoring.objectives import DAYS, Objective, Objectives
+from monitoring.objectives import DAYS, Objectives, Promise
 
 ALERTS = Path(__file__).with_name("alerts.yaml")
 RUNBOOKS = "docs/runbooks.md"
@@ -36,6 +36,25 @@ class Window(NamedTuple):
     severity: str
 
 
+class _Promised(NamedTuple):
+    """A promise, and the requests that it is for.
+
+    Attributes:
+        name: the promise's; no two have the same.
+        prefix: of the metrics that count them.
+        by: labels, of which each combination has a budget of its own.
+        selector: what those metrics' labels must be.
+        dashboard: that shows it.
+    """
+
+    name: str
+    prefix: str
+    by: str
+    selector: str
+    dashboard: str
+    promise: Promise
+
+
 WINDOWS = (
     Window("1h", "5m", 14.4, "page"),
     Window("6h", "30m", 6.0, "page"),
@@ -46,7 +65,7 @@ WINDOWS = (
 
 def rule_groups(objectives: Objectives) -> dict[str, Any]:
     """A rule file's content: what Prometheus reads, and the spec of a ``PrometheusRule``."""
-    groups = [_group(*promise, objectives.minimum_errors) for promise in _promises(objectives)]
+    groups = [_group(promised, objectives.minimum_errors) for promised in _promised(objectives)]
     others: dict[str, Any] = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
     for group in others["groups"]:
         for rule in group["rules"]:
@@ -59,31 +78,42 @@ def runbook(alert: str) -> str:
     return f"{RUNBOOKS}#{alert.lower()}"
 
 
-def _promises(objectives: Objectives) -> Iterator[tuple[str, str, Objective]]:
-    named = "|".join(sorted(objectives.models))
+def _promised(objectives: Objectives) -> Iterator[_Promised]:
+    others = "|".join(name.replace(".", "[.]") for name in sorted(objectives.models))
     # A request for no model that is served has no model's budget.
-    yield "default", f'model_name!="",model_name!~"{named}"', objectives.default
+    of_all = [("default", f'model_name!="",model_name!~"{others}"', objectives.default)]
     for name, objective in sorted(objectives.models.items()):
-        yield name, f'model_name="{name}"', objective
+        of_all.append((name, f'model_name="{name}"', objective))
+    for name, models, objective in of_all:
+        selector = f'component="transformer",protocol!="",{models}'
+        yield _Promised(name, "vision", "model_name", selector, "Service", objective)
+        for customers, promise in objective.customers.items():
+            yield _Promised(
+                f"{name}-{customers}",
+                "vision_edge",
+                "model_name, customer_class",
+                f'{models},customer_class="{customers}"',
+                "Customers and bills",
+                promise,
+            )
 
 
-def _group(name: str, selector: str, target: Objective, minimum: int) -> dict[str, Any]:
-    """Rules of the models that a selector takes."""
-    asked = f'component="transformer",protocol!="",{selector}'
-    requests = (
-        f'sum by (model_name) (rate(vision_requests_total{{{asked},code!~"{UNDECIDED}"}}[5m]))'
-    )
-    failed = f'sum by (model_name) (rate(vision_requests_total{{{asked},code=~"{FAILED}"}}[5m]))'
-    answers = f"sum by (model_name) (rate(vision_request_seconds_count{{{asked}}}[5m]))"
-    bound = f'le="{target.latency.seconds}"'
-    fast = f"sum by (model_name) (rate(vision_request_seconds_bucket{{{asked},{bound}}}[5m]))"
+def _group(of: _Promised, minimum: int) -> dict[str, Any]:
+    def rate(metric: str, selector: str = "") -> str:
+        chosen = of.selector + selector
+        return f"sum by ({of.by}) (rate({of.prefix}_{metric}{{{chosen}}}[5m]))"
+
+    requests = rate("requests_total", f',code!~"{UNDECIDED}"')
+    failed = rate("requests_total", f',code=~"{FAILED}"')
+    answers = rate("request_seconds_count")
+    fast = rate("request_seconds_bucket", f',le="{of.promise.latency.seconds}"')
     rules: list[Rule] = []
     for objective, percent, total, errors in (
         # Where nothing has failed yet there is no series of it: 0, not nothing.
-        ("availability", target.availability, requests, f"{failed} or 0 * ({requests})"),
-        ("latency", target.latency.percent, answers, f"{answers} - {fast}"),
+        ("availability", of.promise.availability, requests, f"{failed} or 0 * ({requests})"),
+        ("latency", of.promise.latency.percent, answers, f"{answers} - {fast}"),
     ):
-        labels = {"objective": objective, "promise": name}
+        labels = {"objective": objective, "promise": of.name}
         chosen = _selector(labels)
         budget = round(1 - percent / 100, 6)
         rules += [
@@ -94,9 +124,10 @@ def _group(name: str, selector: str, target: Objective, minimum: int) -> dict[st
                 "expr": f"1 - ({_share(chosen, f'{DAYS}d')}) / {budget}",
                 "labels": labels,
             },
-            *(_burning(labels, budget, window, minimum) for window in WINDOWS),
+            *(_burning(of, labels, budget, window, minimum) for window in WINDOWS),
         ]
-    return {"name": f"vision-objectives-{name}", "interval": f"{INTERVAL_SECONDS}s", "rules": rules}
+    every = f"{INTERVAL_SECONDS}s"
+    return {"name": f"vision-objectives-{of.name}", "interval": every, "rules": rules}
 
 
 def _share(chosen: str, window: str) -> str:
@@ -109,7 +140,9 @@ def _share(chosen: str, window: str) -> str:
     )
 
 
-def _burning(labels: dict[str, str], budget: float, window: Window, minimum: int) -> Rule:
+def _burning(
+    of: _Promised, labels: dict[str, str], budget: float, window: Window, minimum: int
+) -> Rule:
     chosen = _selector(labels)
     limit = f"{window.factor * budget:.6g}"
     # A rate a second, every INTERVAL_SECONDS: their sum, times the interval, is a count.
@@ -121,11 +154,13 @@ def _burning(labels: dict[str, str], budget: float, window: Window, minimum: int
         f" and ({failed}) >= {minimum}",
         "labels": {**labels, "severity": window.severity, "window": window.long},
         "annotations": {
-            "summary": "{{ $labels.model_name }}: the error budget of {{ $labels.objective }}"
-            f" burns {window.factor:g} times too fast",
+            "summary": "{{ $labels.model_name }}"
+            "{{ with $labels.customer_class }} ({{ . }}){{ end }}: the error budget of"
+            f" {{{{ $labels.objective }}}} burns {window.factor:g} times too fast",
             "description": f"In the last {window.long} {{{{ $value | humanizePercentage }}}} of the"
             f" requests missed the objective. At {window.factor:g} times the rate that the budget"
             f" allows, all of its {DAYS} days are gone in {DAYS / window.factor:.2g}.",
+            "panel": f"{of.dashboard} / Error budget left",
             "runbook": runbook(BURNING),
         },
     }

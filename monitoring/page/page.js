@@ -2,7 +2,9 @@
 "use strict";
 const WIDTH = 520, HEIGHT = 180, LEFT = 68, BOTTOM = 20, TOP = 8, RIGHT = 8, POINTS = 120;
 const COLOURS = ["#2f6fde", "#d9730d", "#1b8a5a", "#a33bc2", "#c2374b", "#0f8b8d", "#8a6d1b", "#6a5acd"];
-const REFRESH_MS = 15000, LEAST_WINDOW = 60;
+// index.html?seconds=420&window=5: the last 420 seconds, with rates over 5 seconds or more.
+const asked = new URLSearchParams(location.search);
+const REFRESH_MS = 15000, LEAST_WINDOW = +asked.get("window") || 60;
 
 const get = async (path, query) => {
   const answer = await fetch(`/api/v1/${path}?${new URLSearchParams(query)}`);
@@ -26,7 +28,8 @@ const scaled = (value, base, units) => {
   while (Math.abs(value) >= base && index < units.length - 1) { value /= base; index += 1; }
   return `${+value.toPrecision(3)} ${units[index]}`.trim();
 };
-const shown = (value, unit) => !Number.isFinite(value) ? "–" : ({
+const shown = (value, unit) => !Number.isFinite(value) ? "–" : unit.startsWith("currency") ?
+  `${+value.toPrecision(3)} ${unit.slice("currency".length)}` : ({
   percentunit: () => `${+(100 * value).toPrecision(3)} %`,
   s: () => (value < 1 ? `${+(1000 * value).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`),
   bytes: () => scaled(value, 1024, ["B", "KiB", "MiB", "GiB"]),
@@ -105,6 +108,11 @@ const drawAll = async () => {
   await drawAlerts().catch(() => {});
 };
 
+if (+asked.get("seconds")) {
+  const seconds = `${+asked.get("seconds")}`;
+  document.getElementById("span").prepend(
+    element("option", { value: seconds, textContent: `${seconds} seconds`, selected: true }));
+}
 document.getElementById("span").addEventListener("change", drawAll);
 drawAll();
 setInterval(drawAll, REFRESH_MS);

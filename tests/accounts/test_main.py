@@ -6,6 +6,7 @@ from sqlalchemy import select
 from accounts.__main__ import main
 from accounts.clock import DAY_MS, month_of, now_ms
 from accounts.database import Database, open_database
+from accounts.keys import KeyRequest, make_key
 from accounts.tables import Account, Event, UsageHour
 from tests.accounts.conftest import add_account
 
@@ -72,6 +73,35 @@ def test_old_events_go_and_windows_stay(database, capsys, monkeypatch):
     assert "5 events deleted" in capsys.readouterr().out
     with database.read() as session:
         assert session.scalars(select(Event.request_id)).all() == ["new"]
+
+
+def test_keys_in_use_that_end_soon_are_listed_with_their_owner(database, capsys):
+    asked = {"soon": 3, "later": 30, "never": None, "unused": 3}
+    with database.write() as session:
+        account = add_account(session)
+        for name, days in asked.items():
+            key = make_key(session, account.id, KeyRequest(name, days=days))
+            if name != "unused":
+                session.add(used_now(account.id, key.id))
+    assert main(["expiring"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "ada@example.org" in line
+    assert "soon, last used about" in line
+    assert main(["expiring", "60"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def used_now(account_id, key_id):
+    numbers = ("requests", "failures", "instances", "pixels", "request_bytes", "response_bytes")
+    times = ("milliseconds", "unanswered_milliseconds")
+    return UsageHour(
+        account_id=account_id,
+        hour_ms=now_ms(),
+        key_id=key_id,
+        model="mnist",
+        revision="1",
+        **dict.fromkeys((*numbers, *times), 1),
+    )
 
 
 def test_what_does_not_add_up_is_an_exit_status(database, capsys):

@@ -59,6 +59,17 @@ async def test_answers_are_counted_with_what_they_were(edge: Edge, key: str) -> 
     assert [b - a for a, b in zip(before, counts(), strict=True)] == [1, 1, 1, 1, 784, 500, 90]
 
 
+async def test_keys_in_use_that_end_within_a_week_are_counted(
+    edge: Edge,  # noqa: F811
+    session: Session,  # noqa: F811
+    account: str,  # noqa: F811
+) -> None:
+    before = now("vision_edge_keys_expiring")
+    for number, days in enumerate((6, 8, None)):
+        await edge.ask(key_of(session, account, days=days).key, f"r{number}")
+    assert now("vision_edge_keys_expiring") - before == 1
+
+
 async def test_models_that_have_never_answered_are_no_labels(edge: Edge, key: str) -> None:  # noqa: F811
     before = now("vision_edge_requests_total", **of("404", "", ""))
     await edge.end(await edge.ask(key, "r1", path="/v1/models/made-up:predict"), status="404")

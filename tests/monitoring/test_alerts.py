@@ -83,12 +83,53 @@ def test_slow_answers_burn_the_budget_of_latency(promtool: str, tmp_path: Path) 
     assert "1h" in alerts_at(promtool, tmp_path, series, "70m", "latency")
 
 
+def edge_requests(customers: str, code: str, values: str) -> Document:
+    labels = f'model_name="mnist",customer_class="{customers}",code="{code}"'
+    return {"series": f"vision_edge_requests_total{{{labels}}}", "values": values}
+
+
+def test_each_class_of_customers_has_a_budget_of_its_own(promtool: str, tmp_path: Path) -> None:
+    series = [
+        edge_requests("key", "200", "0+100x240"),
+        edge_requests("try", "200", "0+50x240"),
+        edge_requests("try", "503", "0+50x240"),
+        # A caller's own fault burns nothing.
+        edge_requests("key", "400", "0+100x240"),
+    ]
+    # Two hours; the servers themselves have counted nothing.
+    found = alerts_at(promtool, tmp_path, series, "100m", more='customer_class!="try"')
+    assert found == {}
+    found = alerts_at(promtool, tmp_path, series, "100m", more='customer_class="try"')
+    assert set(found) == {"1h", "6h", "1d", "3d"}
+
+
+def test_customers_promises_have_latencies_too(promtool: str, tmp_path: Path) -> None:
+    labels = 'model_name="mnist",customer_class="key",revision="2"'
+    name = "vision_edge_request_seconds"
+    series = [
+        {"series": f"{name}_count{{{labels}}}", "values": "0+300x240"},
+        {"series": f'{name}_bucket{{{labels},le="1.0"}}', "values": "0+30x240"},
+    ]
+    more = 'customer_class="key"'
+    assert "1h" in alerts_at(promtool, tmp_path, series, "70m", "latency", more)
+
+
 def alerts_at(
-    promtool: str, folder: Path, series: list[Document], at: str, objective: str = "availability"
+    promtool: str,
+    folder: Path,
+    series: list[Document],
+    at: str,
+    objective: str = "availability",
+    more: str = "",
 ) -> dict[str, str]:
-    """Severity by window of the budget's alerts that fire, read from what promtool says of none."""
+    """Severity by window of the budget's alerts that fire, read from what promtool says of none.
+
+    Args:
+        more: what else the alerts' labels are.
+    """
     (folder / "rules.yaml").write_text(yaml.safe_dump(rule_groups(read_objectives())))
-    query = f'ALERTS{{alertname="{BURNING}",objective="{objective}",alertstate="firing"}}'
+    chosen = f'alertname="{BURNING}",objective="{objective}",alertstate="firing",{more}'
+    query = f"ALERTS{{{chosen}}}"
     test = {
         "interval": "30s",
         "input_series": series,
@@ -170,6 +211,7 @@ def history(now: float) -> str:
         ),
         *constant("vision_drift_evidence_ratio", f'{model},revision="2",statistic="label"', 1.2),
         *constant("vision_edge_ledger_lag_seconds", 'instance="a"', 60.0),
+        *constant("vision_edge_keys_expiring", 'instance="a"', 1.0),
         *constant(
             "kube_cronjob_status_last_successful_time", 'cronjob="accounts-backup"', now - 2 * 86400
         ),
@@ -203,7 +245,9 @@ def test_every_alert_reaches_people(promtool: str, tmp_path: Path, receiver: Rec
     url = f"http://{LOCAL_HOST}:{receiver.server_address[1]}/"
     port, _ = free_row(2)
     # The transformer's target is nobody: it is down.
-    watched = local.Watched({"transformer": f"{LOCAL_HOST}:1"}, port, url, tmp_path / "monitoring")
+    watched = local.Watched(
+        {"transformer": [f"{LOCAL_HOST}:1"]}, port, url, tmp_path / "monitoring"
+    )
     (tmp_path / "history.txt").write_text(history(time.time() // 30 * 30))
     command = [promtool, "tsdb", "create-blocks-from", "openmetrics"]
     data = str(watched.folder / "data")
@@ -224,8 +268,8 @@ def test_every_alert_reaches_people(promtool: str, tmp_path: Path, receiver: Rec
         while receiver.told != alerts and time.monotonic() < deadline:
             time.sleep(0.2)
         assert receiver.told == alerts
-        ((model, objective, _, missed, left),) = budget_rows(watched.url)
-    assert (model, objective, missed) == ("mnist", "availability", "50.000%")
+        ((model, customers, objective, _, missed, left),) = budget_rows(watched.url)
+    assert (model, customers, objective, missed) == ("mnist", "all", "availability", "50.000%")
     # Half of the requests, where 0.5 % may
     assert left == "-9900.0%"
 

@@ -39,6 +39,7 @@ def test_a_model_may_have_its_own(tmp_path: Path) -> None:
         ("0.25", "0.3", "counted at these bounds alone: 0.0002"),
         ("minimum_errors: 10", "minimum_errors: 0", "minimum_errors"),
         ("models:", "model:", "model"),
+        ("seconds: 5}", "seconds: 5}, customers: {vip: {}}", "models.own.customers.vip"),
         ("{percent: 50, seconds: 5}", "5", "models.own.latency"),
         ("{", "[", "objectives.yaml"),
     ],

@@ -46,6 +46,20 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
 
 
+def test_a_dot_in_a_models_name_stands_for_itself() -> None:
+    own = read_objectives().models["land-cover"]
+    objectives = read_objectives().model_copy(update={"models": {"a.b": own, "c": own}})
+    (default, *_) = rule_groups(objectives)["groups"]
+    (others,) = set(re.findall(r'model_name!~"([^"]*)"', default["rules"][0]["expr"]))
+    assert re.fullmatch(others, "a.b")
+    assert not re.fullmatch(others, "axb")
+
+
+def test_every_alert_names_the_panel_that_shows_it() -> None:
+    shown = {f"{d['title']} / {panel['title']}" for d in panels() for panel in d["panels"]}
+    assert {rule["annotations"]["panel"] for rule in ALERTS} <= shown
+
+
 def test_no_two_rules_are_one_to_prometheus() -> None:
     keys = [(r.get("alert", r.get("record")), json.dumps(r.get("labels", {}))) for r in RULES]
     assert len(keys) == len(set(keys))
