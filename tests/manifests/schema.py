@@ -38,6 +38,9 @@ UNTYPED = {
         *("namespaceSelector", "podMetricsEndpoints", "podTargetLabels", "selector"),
     ),
     ("monitoring.coreos.com/v1", "PrometheusRule"): ("groups",),
+    ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"): (
+        *("inhibitRules", "muteTimeIntervals", "receivers", "route"),
+    ),
 }
 """Kinds that neither client knows: the fields that their spec may have."""
 

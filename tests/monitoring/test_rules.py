@@ -11,6 +11,7 @@ import yaml
 
 from monitoring.component import FOLDER, write_component
 from monitoring.dashboards import grafana_dashboards, panels
+from monitoring.local import alertmanager_configuration
 from monitoring.objectives import read_objectives
 from monitoring.rules import rule_groups
 from tests.conftest import ROOT
@@ -83,4 +84,18 @@ def test_grafana_gets_every_panel_with_its_own_window() -> None:
 def test_the_rules_are_yaml_without_references() -> None:
     assert "&id" not in (FOLDER / "prometheusrule.yaml").read_text()
     document = yaml.safe_load((FOLDER / "prometheusrule.yaml").read_text())
-    assert document["spec"] == rule_groups(read_objectives())
+    rules = rule_groups(read_objectives())
+    for rule in (rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule):
+        rule["labels"]["namespace"] = "vision"
+    assert document["spec"] == rules
+
+
+def test_alertmanagers_operator_gets_what_make_monitor_gives_it() -> None:
+    text = (FOLDER / "alertmanagerconfig.yaml").read_text()
+    spec = yaml.safe_load(text)["spec"]
+    here = alertmanager_configuration()
+    assert spec["route"]["groupBy"] == here["route"]["group_by"]
+    (rule,), (told,) = spec["inhibitRules"], here["inhibit_rules"]
+    assert rule["equal"] == told["equal"]
+    (source,) = rule["sourceMatch"]
+    assert (source["name"], source["value"]) == ("severity", "page")
