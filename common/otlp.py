@@ -72,8 +72,10 @@ def resource(service: str) -> Resource:
     """
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
+    from common.own_resource import OwnResource
+
     ours = Resource({"service.name": service, "service.instance.id": INSTANCE_ID})
-    return Resource.create().merge(ours).merge(OTELResourceDetector().detect())
+    return OwnResource(Resource.create().merge(ours).merge(OTELResourceDetector().detect()))
 
 
 class MetricPush:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from opentelemetry.sdk.metrics import export
 
 Key = tuple[str, tuple[tuple[str, object], ...]]
-Point = export.NumberDataPoint | export.HistogramDataPoint
+Point = TypeVar("Point", export.NumberDataPoint, export.HistogramDataPoint)
 
 
 class Zeros:
@@ -29,33 +30,36 @@ class Zeros:
 
     def added(self, metrics: Sequence[export.Metric]) -> list[export.Metric]:
         """The same, and before each point of a series that is new, the zero of the last time."""
-        return [
-            replace(metric, data=replace(metric.data, data_points=self._with_zeros(metric)))
-            if isinstance(metric.data, (export.Sum, export.Histogram))
-            else metric
-            for metric in metrics
-        ]
+        found = []
+        for metric in metrics:
+            data = metric.data
+            if isinstance(data, export.Sum):
+                zeros = [replace(p, time_unix_nano=self._at_ns, value=0) for p in data.data_points]
+                data = replace(data, data_points=self._before(metric.name, zeros, data.data_points))
+            elif isinstance(data, export.Histogram):
+                none = [self._empty(point) for point in data.data_points]
+                data = replace(data, data_points=self._before(metric.name, none, data.data_points))
+            found.append(replace(metric, data=data))
+        return found
 
     def arrived(self, metrics: Sequence[export.Metric], at_ns: int) -> None:
         """They have been sent: what is not among them was zero at that time."""
         self._at_ns = at_ns
         for metric in metrics:
-            self._sent.update(_key(metric, point) for point in metric.data.data_points)
+            self._sent.update(_key(metric.name, point) for point in metric.data.data_points)
 
-    def _with_zeros(self, metric: export.Metric) -> list[Point]:
-        return [
-            each
-            for point in metric.data.data_points
-            for each in (self._zero(point), point)
-            if each is point or _key(metric, point) not in self._sent
-        ]
+    def _empty(self, point: export.HistogramDataPoint) -> export.HistogramDataPoint:
+        none = [0] * len(point.bucket_counts)
+        return replace(point, time_unix_nano=self._at_ns, count=0, sum=0, bucket_counts=none)
 
-    def _zero(self, point: Point) -> Point:
-        if isinstance(point, export.HistogramDataPoint):
-            none = [0] * len(point.bucket_counts)
-            return replace(point, time_unix_nano=self._at_ns, count=0, sum=0, bucket_counts=none)
-        return replace(point, time_unix_nano=self._at_ns, value=0)
+    def _before(self, name: str, zeros: Sequence[Point], points: Sequence[Point]) -> list[Point]:
+        found = []
+        for zero, point in zip(zeros, points, strict=True):
+            if _key(name, point) not in self._sent:
+                found.append(zero)
+            found.append(point)
+        return found
 
 
-def _key(metric: export.Metric, point: Point) -> Key:
-    return metric.name, tuple((point.attributes or {}).items())
+def _key(name: str, point: export.DataPointT) -> Key:
+    return name, tuple((point.attributes or {}).items())

@@ -6,17 +6,11 @@ Exit statuses: 0 done, 2 wrong arguments, 3 refused, 4 not found, 5 the store, 6
 from __future__ import annotations
 
 import argparse
-import getpass
-import json
-import os
-import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from artifact import sha256_of
-from common.settings import SettingError, read_settings
 from common.table import table
 from lifecycle.clock import now
 from lifecycle.errors import DecisionError, LifecycleError
@@ -25,35 +19,20 @@ from lifecycle.runs import Runs
 from lifecycle.settings import LifecycleSettings
 from lifecycle.step import APPROVABLE, Decision, Step, Verdict
 from local.following import LOCAL
-from registry.connect import connect
+from registry.command import Command, Shown, run
 from registry.datasets import Datasets
 from registry.entry import Action, Event
-from registry.errors import RegistryError
 from registry.revisions import Registry
 
-WRONG_ARGUMENTS = 2
-Shown = tuple[Any, str]
 HEAD = ("run", "arrived", "what", "state", "waits for", "revision", "why")
 VERDICTS = {Verdict.APPROVED: Action.APPROVED, Verdict.REJECTED: Action.REJECTED}
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        settings = read_settings(
-            LifecycleSettings, os.environ if environment is None else environment
-        )
-        by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
-        options.service = settings.lifecycle_service
-        document, text = COMMANDS[options.command](connect(settings, by), options)
-    except (LifecycleError, RegistryError) as error:
-        print(f"lifecycle {options.command}: {error}", file=sys.stderr)
-        return error.status
-    except SettingError as error:
-        print(f"lifecycle {options.command}: {error}", file=sys.stderr)
-        return WRONG_ARGUMENTS
-    print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else text)
-    return 0
+    command = COMMANDS[options.command]
+    errors = (LifecycleError,)
+    return run(command, options, environment, LifecycleSettings, errors, room="lifecycle")
 
 
 def _list(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -101,10 +80,11 @@ def _show(registry: Registry, options: argparse.Namespace) -> Shown:
 def _start(registry: Registry, options: argparse.Namespace) -> Shown:
     """A retraining with the data there are; of the same data and revision, once for a reason."""
     version = Datasets(registry).version(options.model)
+    service = options.settings.lifecycle_service
     live = [
         time.revision
         for time in registry.state().live
-        if (time.service, time.model) == (options.service, options.model) and not time.until
+        if (time.service, time.model) == (service, options.model) and not time.until
     ]
     begins = f"{version.digest} {live[-1:]} {options.because}"
     digest = sha256_of(begins.encode())
@@ -125,8 +105,9 @@ def _reject(registry: Registry, options: argparse.Namespace) -> Shown:
 
 def _rollback(registry: Registry, options: argparse.Namespace) -> Shown:
     """`vision serve` takes what was live before; on a cluster that is `vision rollback`'s."""
-    if options.service != LOCAL:
-        raise DecisionError(f"{options.service} is rolled back by `vision rollback`")
+    service = options.settings.lifecycle_service
+    if service != LOCAL:
+        raise DecisionError(f"{service} is rolled back by `vision rollback`")
     times = [
         time
         for time in registry.state().live
@@ -198,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
+COMMANDS: dict[str, Command] = {
     "list": _list,
     "show": _show,
     "start": _start,

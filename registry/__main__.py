@@ -6,57 +6,31 @@ Exit statuses: 0 done, 2 wrong arguments, 3 refused, 4 not found, 5 the store, 6
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
-import os
-import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from artifact import ArtifactError, open_revision
-from common.settings import SettingError, read_settings
 from common.table import table
+from registry.command import Command, Shown, run
 from registry.comparison import differences
-from registry.connect import connect
 from registry.entry import Action, Entry
-from registry.errors import RegistryError
 from registry.manifests import as_list, objects
 from registry.mlflow_folder import write_folder
 from registry.mlflow_server import register
 from registry.opening import check_conditions
 from registry.revisions import Registry
-from registry.settings import RegistrySettings
 from registry.signing import make_key
 from registry.state import State
-
-WRONG_ARGUMENTS = 2
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        settings = read_settings(
-            RegistrySettings, os.environ if environment is None else environment
-        )
-        by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
-        document, text = COMMANDS[options.command](connect(settings, by), options)
-    except (RegistryError, ArtifactError) as error:
-        print(f"{options.command}: {error}", file=sys.stderr)
-        return error.status if isinstance(error, RegistryError) else 1
-    except SettingError as error:
-        print(f"{options.command}: {error}", file=sys.stderr)
-        return WRONG_ARGUMENTS
-    shown = json.dumps(document, indent=2, ensure_ascii=False) if options.json else text
-    if shown:
-        print(shown)
-    return 0
-
-
-Shown = tuple[Any, str]
+    return run(COMMANDS[options.command], options, environment, errors=(ArtifactError,))
 
 
 def _init(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -305,7 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
+COMMANDS: dict[str, Command] = {
     "init": _init,
     "publish": _publish,
     "list": _list,

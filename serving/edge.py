@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from kserve.model_repository import ModelRepository
 
@@ -40,9 +40,6 @@ from serving.scheduling.admission import Admission
 from serving.scheduling.refusals import Refusals
 from serving.settings import ServerSettings
 from serving.tracing import CURRENT, REQUEST_ID_KEY, TRACING, Attributes, trace_id_of
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -146,7 +143,18 @@ class Edge:
         started = time.perf_counter()
         protocol, route = head.route.protocol, head.route.template
         request_id = name_request(head.headers)
-        span = self._begin(head, route, request_id) if TRACING.is_on else None
+        span = None
+        if TRACING.is_on:
+            span = TRACING.begin(
+                f"{head.method} {route}",
+                head.headers,
+                lambda: {
+                    "http.request.method": head.method,
+                    "http.route": route,
+                    "vision.model": head.route.model,
+                    REQUEST_ID_KEY: request_id,
+                },
+            )
         known = head.route.model if self._models.get_model(head.route.model) is not None else ""
         work: Work | None = None
         metered: dict[str, str] = {}
@@ -184,18 +192,6 @@ class Edge:
         if span is not None:
             TRACING.name_in(headers, span)
         await send_reply(send, status, reply, headers)
-
-    def _begin(self, head: Head, route: str, request_id: str) -> Span | None:
-        return TRACING.begin(
-            f"{head.method} {route}",
-            head.headers,
-            {
-                "http.request.method": head.method,
-                "http.route": route,
-                "vision.model": head.route.model,
-                REQUEST_ID_KEY: request_id,
-            },
-        )
 
     async def _within_limits(self, head: Head, receive: Receive, metered: dict[str, str]) -> Work:
         """Admit a request, read its body and have it answered, as long as its client waits.

@@ -77,7 +77,7 @@ class Servicer(InferenceServicer):
             admitted = True
             headers = dict(context.invocation_metadata())
             named = {"vision.model": known, REQUEST_ID_KEY: headers.get("x-request-id", "")}
-            span = TRACING.begin(ROUTE, headers, named)
+            span = TRACING.begin(ROUTE, headers, lambda: named)
             answer = await served.answer(served.read_grpc(request), headers)
             response = served.write_grpc(answer)
             answered = cast(Answered, answer.answered)

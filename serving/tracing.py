@@ -10,7 +10,7 @@ of it: of one that is not, there is a header for those who are asked next, and n
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from common.otlp import is_switched_on, resource, warn_of_grpc
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-    from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.sdk.trace.sampling import Decision, Sampler
     from opentelemetry.trace import Span
 
     from serving.trace_ids import TraceIds
@@ -51,6 +51,7 @@ class Tracing:
         self.is_on = False
         self._provider: TracerProvider | None = None
         self._sampler: Sampler | None = None
+        self._dropped: Decision | None = None
         self._ids: TraceIds | None = None
         self._tracer: Any = None
         self._api: Any = None
@@ -92,6 +93,7 @@ class Tracing:
         """
         from opentelemetry import trace
         from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.sampling import Decision
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         from serving.trace_ids import TraceIds
@@ -105,6 +107,7 @@ class Tracing:
         self._api = trace
         self._propagator = TraceContextTextMapPropagator()
         self._provider, self._sampler = provider, provider.sampler
+        self._dropped = Decision.DROP
         self._tracer = provider.get_tracer("vision")
         self._follows_parent = follows_parent
         self.is_on = True
@@ -117,20 +120,21 @@ class Tracing:
             self._provider = None
 
     def begin(
-        self, name: str, headers: MutableMapping[str, str], attributes: Attributes
+        self, name: str, headers: MutableMapping[str, str], attributes: Callable[[], Attributes]
     ) -> Span | None:
         """The span of a request that has come, current from now on; None where it is not recorded.
 
         Args:
             headers: of the request; afterwards they name the span, or say that nothing is recorded,
                 so that what is asked with them decides alike.
+            attributes: asked for where it is recorded.
         """
         if not self.is_on:
             return None
         CURRENT.set(None)
         caller = headers.get(TRACEPARENT)
         if caller is None:
-            if not self._is_chosen(name, headers, attributes):
+            if not self._is_chosen(name, headers):
                 return None
         elif self._follows_parent and _is_left_out(caller):
             return None
@@ -138,7 +142,7 @@ class Tracing:
             name,
             context=self._propagator.extract(headers),
             kind=self._api.SpanKind.SERVER,
-            attributes=attributes,
+            attributes=attributes(),
         )
         self.name_in(headers, span)
         if not span.is_recording():
@@ -146,18 +150,15 @@ class Tracing:
         CURRENT.set(span)
         return span
 
-    def _is_chosen(
-        self, name: str, headers: MutableMapping[str, str], attributes: Attributes
-    ) -> bool:
+    def _is_chosen(self, name: str, headers: MutableMapping[str, str]) -> bool:
         """Whether a trace that begins here is recorded; if not, the headers say so afterwards."""
         assert self._ids is not None
         assert self._sampler is not None
         # It says more of a caller's trace, and there is none.
         headers.pop(TRACESTATE, None)
         trace_id = self._ids.generate_trace_id()
-        kind = self._api.SpanKind.SERVER
-        found = self._sampler.should_sample(None, trace_id, name, kind, attributes)
-        if found.decision.is_recording():
+        found = self._sampler.should_sample(None, trace_id, name, self._api.SpanKind.SERVER)
+        if found.decision is not self._dropped:
             self._ids.decided = trace_id
             return True
         headers[TRACEPARENT] = f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-00"

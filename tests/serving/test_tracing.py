@@ -169,5 +169,5 @@ def test_the_sdk_is_not_asked_for_where_nothing_switches_it_on() -> None:
     tracing = Tracing()
     tracing.start("x", {})
     assert not tracing.is_on
-    assert tracing.begin("x", {}, {}) is None
+    assert tracing.begin("x", {}, dict) is None
     tracing.stop()

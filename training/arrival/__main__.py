@@ -6,54 +6,31 @@ Exit statuses: 0 done, 2 wrong arguments, 3 refused, 4 not found, 5 the store, 6
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
-import os
-import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from artifact import ArtifactError
-from common.settings import SettingError, read_settings
 from common.table import table
-from registry.connect import connect
+from registry.command import Command, Shown, run
 from registry.datasets import ALL, SPLITS, Datasets, Version
-from registry.errors import RegistryError
 from registry.revisions import Registry
-from registry.settings import RegistrySettings
 from training.arrival.arrive import arrive
 from training.arrival.check import Rules
 from training.arrival.live import against_live
 from training.arrival.part import UnreadablePartError
 
-WRONG_ARGUMENTS, REFUSED = 2, 3
-Shown = tuple[Any, str, int]
+REFUSED = 3
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        settings = read_settings(
-            RegistrySettings, os.environ if environment is None else environment
-        )
-        by = options.by or f"{getpass.getuser()}@{socket.gethostname()}"
-        registry = connect(settings, by)
-        document, text, status = COMMANDS[options.command](registry, options)
-    except (RegistryError, ArtifactError, UnreadablePartError) as error:
-        print(f"data {options.command}: {error}", file=sys.stderr)
-        return error.status if isinstance(error, RegistryError) else 1
-    except SettingError as error:
-        print(f"data {options.command}: {error}", file=sys.stderr)
-        return WRONG_ARGUMENTS
-    shown = json.dumps(document, indent=2, ensure_ascii=False) if options.json else text
-    if shown:
-        print(shown)
-    return status
+    errors = (ArtifactError, UnreadablePartError)
+    return run(COMMANDS[options.command], options, environment, errors=errors, room="data")
 
 
 def _add(registry: Registry, options: argparse.Namespace) -> Shown:
@@ -211,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Shown]] = {
+COMMANDS: dict[str, Command] = {
     "add": _add,
     "list": _list,
     "show": _show,

@@ -35,16 +35,17 @@ class TracedBatch:
     """
 
     def __init__(self, calls: Sequence[Traced], instances: int) -> None:
-        self._began = time.perf_counter()
         # Whoever's turn it was when the batch began, it is no part of that request alone.
         CURRENT.set(None)
+        self._batch: Span | None = None
         spans = [call.span for call in calls if call.span is not None]
+        if not spans:
+            return
+        self._began = time.perf_counter()
         self._others = spans[1:]
         self._size = {"vision.requests": len(calls), "vision.instances": instances}
-        self._batch: Span | None = None
-        if spans:
-            self._batch = TRACING.open("batch", spans[0], self._size, spans)
-            CURRENT.set(self._batch)
+        self._batch = TRACING.open("batch", spans[0], self._size, spans)
+        CURRENT.set(self._batch)
         for call in calls:
             if call.span is not None:
                 waited, ago = self._began - call.arrived, time.perf_counter() - self._began

@@ -1,0 +1,1 @@
+"""A morning of traffic on one machine, in minutes: which alert fires when, and what shows it."""
