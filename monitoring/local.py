@@ -68,15 +68,24 @@ def start(processes: Processes, watched: Watched, objectives: Objectives) -> Non
     require_free(watched.port + 2)
     write_files(watched, objectives)
     start_programs(processes, watched)
+    start_drift(processes, watched)
+    say(f"\nPanels and alerts: {watched.page}\nPrometheus: {watched.url}\n\nCtrl-C stops both.")
+
+
+def start_drift(processes: Processes, watched: Watched, more: Sequence[str] = ()) -> None:
+    """Start what watches for drift; raises StartError where it cannot be started.
+
+    Args:
+        more: of its arguments.
+    """
     processes.start(
         "drift",
         [
             *(sys.executable, "-m", "monitoring", "drift", "--prometheus", watched.url),
-            *("--serve", watched.drift, "--baselines", str(watched.folder / "baselines")),
+            *("--serve", watched.drift, "--baselines", str(watched.folder / "baselines"), *more),
         ],
         {},
     )
-    say(f"\nPanels and alerts: {watched.page}\nPrometheus: {watched.url}\n\nCtrl-C stops both.")
 
 
 def start_programs(processes: Processes, watched: Watched, more: Sequence[str] = ()) -> None:

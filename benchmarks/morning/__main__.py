@@ -112,7 +112,7 @@ def watched_morning(
     factor = 3600 / hour_seconds
     with webhook() as (url, told), running(folder) as town, Processes(folder) as processes:
         watched = Watched(
-            town.targets, free_row(2)[0], url, folder / "monitoring", scrape_seconds=SCRAPE_SECONDS
+            town.targets, free_row(3)[0], url, folder / "monitoring", scrape_seconds=SCRAPE_SECONDS
         )
         _start(processes, watched, factor)
         pictures = digits(data)
@@ -152,6 +152,7 @@ def _start(processes: Processes, watched: Watched, factor: float) -> None:
     ):
         (watched.folder / name).write_text(yaml.safe_dump(document), encoding="utf-8")
     local.start_programs(processes, watched, ["--rules.alert.resend-delay=500ms"])
+    local.start_drift(processes, watched, ["--every", str(SCRAPE_SECONDS)])
 
 
 def by_event(
@@ -193,7 +194,7 @@ def rows(found: Sequence[tuple[Happening, float, list[Told]]]) -> list[tuple[str
 def _shown(item: Told) -> str:
     more = [
         item.labels[name]
-        for name in ("objective", "customer_class", "window", "revision", "component", "signal")
+        for name in ("objective", "customer_class", "window", "revision", "component", "statistic")
         if name in item.labels
     ]
     return f"{item.name} ({', '.join(more)})" if more else item.name

@@ -48,9 +48,7 @@ class Prometheus:
         return Moment(time.time(), counters)
 
     def baselines(self) -> Snapshot:
-        # Of metrics that are pushed, Prometheus adds the unit to a gauge's name.
-        names = (BASELINE, f"{BASELINE}_ratio")
-        found = ask(self._url, f"last_over_time({_selector(names)}[{BASELINE_LOOK_BACK}])")
+        found = ask(self._url, f"last_over_time({_selector((BASELINE,))}[{BASELINE_LOOK_BACK}])")
         return {_series(one["metric"]): float(one["value"][1]) for one in found}
 
     def history(self, seconds: float, until: float) -> Iterator[Moment]:
