@@ -94,6 +94,7 @@ def import_local(options: argparse.Namespace) -> tuple[Revision, list[str]]:
         known_recipe=known,
         pictures=str(options.pictures.resolve()) if options.pictures else "",
         samples=tuple(map(str, samples(options.samples))),
+        shipped_samples=options.samples is None,
         tolerance=options.tolerance,
     )
     readable = [*map(Path, request.samples)]

@@ -31,6 +31,7 @@ class Request:
         known_recipe: one of ``recipes.known``, by name.
         pictures: a folder ``label/picture``, to find the recipe by; empty for none.
         samples: pictures that both networks are asked.
+        shipped_samples: they are this project's, and may be unlike all that the network knows.
         tolerance: difference of two answers up to which they count as equal.
     """
 
@@ -50,6 +51,7 @@ class Request:
     known_recipe: str = ""
     pictures: str = ""
     samples: tuple[str, ...] = ()
+    shipped_samples: bool = False
     tolerance: float = 1e-4
 
     @property

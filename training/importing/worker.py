@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import Contract, Golden
-from predictor.agreement import largest_difference
 from predictor.engines import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
 from training.export import GOLDEN_FILE, GOLDEN_INSTANCES, ONNX_FILE
 from training.importing import graph
-from training.importing.checks import check_network, first_answers, steady_rows
+from training.importing.checks import check_network, first_answers
+from training.importing.comparison import compare
 from training.importing.errors import ImportRefusedError
 from training.importing.heads import Head, find_head, head_names
 from training.importing.labels import distinct
@@ -69,32 +69,17 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
             f"the ONNX program answers {[f.shape for f in found_answers]}, the network "
             f"{[e.shape for e in expected]}"
         )
-    difference = largest_difference(found_answers, expected)
-    if not difference <= request.tolerance:
-        judged = np.ones(len(batch), bool)
-        judged[:NOISE] = steady_rows(
-            lambda rows: head.finish(contract, _in_passes(opened, rows, names), request),
-            batch[:NOISE],
-            [rows[:NOISE] for rows in expected],
-            request.tolerance,
-        )
-        if left_out := int((~judged).sum()):
-            notes.append(
-                f"{left_out} of {NOISE} random pictures were left out: the network's own answers "
-                "to them change with the last bit of the input"
-            )
-        batch = batch[judged]
-        expected, found_answers = (
-            tuple(rows[judged] for rows in answers) for answers in (expected, found_answers)
-        )
-        difference = largest_difference(found_answers, expected) if len(batch) else np.inf
-    if not difference <= request.tolerance:
-        raise ImportRefusedError(
-            f"the ONNX program answers otherwise than the network, by {difference:.3g} where "
-            f"{request.tolerance:g} is allowed (--tolerance): it is not served"
-        )
+    compared = compare(
+        batch,
+        expected,
+        found_answers,
+        lambda rows: head.finish(contract, _in_passes(opened, rows, names), request),
+        request.tolerance,
+        0 if request.shipped_samples else len(samples),
+    )
+    notes += compared.notes
     (out / ONNX_FILE).write_bytes(program)
-    _write_golden(out, contract, batch, expected)
+    _write_golden(out, contract, compared.batch, compared.expected)
     if opened.weights:
         from safetensors.torch import save_file
 
@@ -102,8 +87,8 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
     return {
         "contract": contract.as_json(),
         "opset": graph.opset_of(graph.parse(program)),
-        "samples": len(batch),
-        "difference": float(f"{difference:.2e}"),
+        "samples": len(compared.batch),
+        "difference": float(f"{compared.difference:.2e}"),
         "tolerance": request.tolerance,
         "pictures": len(samples),
         "source": opened.facts,
