@@ -2,6 +2,7 @@
 
 Of two services they are the predictor's; of one pod the transformer's, which counts everybody's
 requests, and those that it refuses, too: what users send wrong is as often wrong on either side.
+A contract that the transformer offers and the predictor refuses is no call of either.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ HOP_PROTOCOLS = ("v2",)
 USERS_PROTOCOLS = ("v1", "v2")
 
 REQUESTS = "vision_requests_total"
+REJECTIONS = "vision_rejections_total"
 SECONDS = "vision_request_seconds_bucket"
 SERVED = "200"
+MISMATCH, REFUSED = "contract_mismatch", "400"
+"""Reason and code of a tensor that was made after another contract."""
 
 Sample = dict[tuple[str, str], float]
-"""Values by metric and code (of ``REQUESTS``) or bucket (of ``SECONDS``)."""
+"""Values by metric and code (of ``REQUESTS``), reason (of ``REJECTIONS``) or bucket (of
+``SECONDS``)."""
 
 
 @dataclass
@@ -91,7 +96,12 @@ def parse(text: str, model: str, protocols: tuple[str, ...] = HOP_PROTOCOLS) -> 
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels: dict[str, Any] = sample.labels
-            if labels.get("model_name") != model or labels.get("protocol") not in protocols:
+            if labels.get("model_name") != model:
+                continue
+            if sample.name == REJECTIONS:
+                found[REJECTIONS, labels["reason"]] = sample.value
+                continue
+            if labels.get("protocol") not in protocols:
                 continue
             if sample.name == REQUESTS:
                 key = (REQUESTS, labels["code"])
@@ -106,10 +116,18 @@ def parse(text: str, model: str, protocols: tuple[str, ...] = HOP_PROTOCOLS) -> 
 
 def _add(calls: Calls, now: Sample, before: Sample) -> None:
     delta = {key: value - before.get(key, 0.0) for key, value in now.items()}
-    for (metric, code), count in delta.items():
-        if metric == REQUESTS:
-            calls.total += round(count)
-            calls.failed += 0 if code == SERVED else round(count)
+    # A transformer that holds several contracts offers the newest one every few seconds to
+    # whichever revision a call comes to. What is refused then is answered after an older one: no
+    # user's call has failed, and nothing is to be learned of the revision.
+    offers = round(delta.get((REJECTIONS, MISMATCH), 0.0))
+    for (metric, code), value in delta.items():
+        if metric != REQUESTS:
+            continue
+        count = round(value)
+        if code == REFUSED:
+            count -= min(count, offers)
+        calls.total += count
+        calls.failed += 0 if code == SERVED else count
     below = 0.0
     buckets = sorted((float(le), n) for (metric, le), n in delta.items() if metric == SECONDS)
     for bound, cumulative in buckets:
