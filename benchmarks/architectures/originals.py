@@ -1,8 +1,8 @@
 """The original: a network of a library with weights of a seed, and the library's own pipeline.
 
 With weights as they are drawn, answers hardly depend on the picture, and any two pipelines agree.
-So batch norm takes its statistics from the photographs, and the last layer is scaled and shifted
-until each photograph has classes of its own.
+So layers that begin as good as closed are opened, batch norm takes its statistics from the
+photographs, and the last layer is scaled and shifted until each photograph has classes of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ Picture = Path | IO[bytes]
 
 SPREAD = 3.0
 """Standard deviation of the logits over the photographs that is aimed at."""
+
+CLOSED = 1e-3
+"""Up to which a layer's scale says that an untrained network passes its input by the layer."""
 
 LARGEST = 30.0
 """What the largest logit may become: beyond it, float32's own rounding would be compared."""
@@ -64,6 +67,7 @@ def build(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Or
     make = _from_timm if architecture.package == "timm" else _from_torchvision
     original = make(architecture.name)
     original.network.eval()
+    open_layers(original.network)
     take_statistics(original, pictures)
     sharpen(original, pictures)
     return original
@@ -94,10 +98,24 @@ def _from_timm(name: str) -> Original:
     )
 
 
+def open_layers(network: nn.Module) -> None:
+    """Set to 1 the scales of layers (LayerScale, Touvron et al., 2021) that begin near nought.
+
+    Else a class token hardly sees the picture, and the last layer would have to scale rounding up.
+    """
+    with torch.no_grad():
+        for parameter in network.parameters():
+            scale = float(parameter.max())
+            if parameter.numel() > 1 and 0 < scale <= CLOSED and bool((parameter == scale).all()):
+                parameter.fill_(1)
+
+
 def take_statistics(original: Original, pictures: Sequence[Path]) -> None:
     """Let batch norm take mean and variance from the pictures."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
     norms = [module for module in original.network.modules() if isinstance(module, kinds)]
+    if not norms:
+        return
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over the batches, of which there is one

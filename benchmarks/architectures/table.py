@@ -14,9 +14,10 @@ Every network of torchvision for classification and semantic segmentation, and o
 families of timm (drawn by seed {seed}): random weights, one `vision import` each, both servers
 started, and their answers to 8 photographs set beside those of the original's own pipeline:
 torchvision's `weights.transforms()`, timm's evaluation transform, PyTorch; of segmentation, the
-share of a photograph's pixels with another label. Weights are scaled so
-that answers depend on the picture: *certainty* is the mean of the original's largest probability,
-*classes* how many classes its best answers have."""
+share of a photograph's pixels with another label. So that answers depend on the picture, batch norm
+takes its statistics from the photographs, layers whose scale begins near nought get 1, and the last
+layer is scaled: *certainty* is the mean of the original's largest probability, *classes* how many
+classes its best answers have."""
 
 PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "pillow")
 

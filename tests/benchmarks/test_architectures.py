@@ -13,7 +13,7 @@ from benchmarks.architectures.choice import (
     torchvision_architectures,
 )
 from benchmarks.architectures.comparison import EQUAL, REFUSED, Comparison
-from benchmarks.architectures.originals import Original, sharpen, take_statistics
+from benchmarks.architectures.originals import Original, open_layers, sharpen, take_statistics
 from benchmarks.architectures.table import write_table
 from benchmarks.photographs.files import photographs
 from training.torchvision_ops import v2
@@ -71,6 +71,17 @@ def test_answers_depend_on_the_picture() -> None:
     found = original.probabilities(pictures)
     assert found.max(1).mean() > 0.2
     assert len(set(found.argmax(1).tolist())) > 3
+
+
+def test_layers_that_begin_as_good_as_closed_are_opened() -> None:
+    network = nn.Sequential(nn.LayerNorm(4), nn.LayerNorm(4), nn.Linear(4, 4))
+    drawn = network[2].weight.clone()
+    with torch.no_grad():
+        network[0].weight.fill_(1e-6)
+    open_layers(network)
+    assert network[0].weight.tolist() == [1, 1, 1, 1]
+    assert network[0].bias.tolist() == [0, 0, 0, 0]
+    assert torch.equal(network[2].weight, drawn)
 
 
 def test_the_page_counts_and_gives_reasons() -> None:
