@@ -27,11 +27,11 @@ where = $(call option,namespace,$(NAMESPACE)) $(call option,service,$(SERVICE)) 
 why = $(call option,why,$(WHY))
 written = $(call option,overlay,manifests/overlays/$(OVERLAY)) $(why)
 test_environments = predictor transformer edge
-QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_helm or needs_kubectl or needs_mariadb or needs_prometheus)
+QUICK = not (cluster or slow or needs_browser or needs_data or needs_environments or needs_envoy or needs_helm or needs_kubectl or needs_mariadb or needs_pebble or needs_prometheus)
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
-  cluster cluster-delete lock-platform images render deploy undeploy predict-cluster overlay pack cards \
+  cluster cluster-delete cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards \
   registry data watch lifecycle backup restore drill canary status promote rollback history rollout
 
 help:  ## list the targets
@@ -43,8 +43,8 @@ run:  ## start MODELS="name name=revision …", or the manifest's, on localhost:
 import:  ## a revision of NAME from SOURCE (weights, program, folder, torchvision:…), with ARGS='--labels …'
 	@$(call vision,training) import $(call option,models,$(MODEL_ROOT)) '$(NAME)' '$(SOURCE)' $(ARGS)
 
-up:  ## start models, accounts, page and edge on localhost:$PORT
-	@$(call vision,accounts,edge predictor transformer) up --port $(PORT) $(ARGS)
+up:  ## start models, accounts, page and edge on localhost:$PORT; TLS=1: https on TLS_PORT=8443; TRIES=0
+	@$(call vision,accounts,edge predictor transformer) up --port $(PORT) $(if $(TLS),--tls) $(call option,tls-port,$(TLS_PORT)) $(call option,tries,$(TRIES)) $(ARGS)
 
 monitor:  ## Prometheus, Alertmanager and panels of what runs on localhost:$PORT, on MONITOR_PORT=9090
 	@$(call vision,transformer) monitor up --transformer localhost:$(PORT) $(call option,port,$(MONITOR_PORT)) $(ARGS)
@@ -115,6 +115,9 @@ cluster:  ## minikube PROFILE with Knative and KServe; CPUS=2, MEMORY=…, DRIVE
 cluster-delete:  ## the minikube PROFILE, with everything in it
 	@$(call vision,transformer) cluster delete --profile $(PROFILE)
 
+cluster-tls:  ## certificates by ISSUER=local (http-01, dns-01), and TLS between Knative's parts
+	@$(call vision,transformer) cluster tls $(call option,issuer,$(ISSUER))
+
 lock-platform:  ## pin the manifests that `make cluster` applies by their sha256, in cluster/platform.lock
 	@$(call vision,transformer) lock-platform
 
@@ -133,6 +136,9 @@ undeploy:  ## take OVERLAY away, its namespace included
 
 predict-cluster:  ## URL, host, curl and its answer for MODEL and IMAGE; GATEWAY=http://…, KEY=…
 	@$(call vision,transformer) predict-cluster --model $(MODEL) $(call option,image,$(IMAGE)) $(call option,gateway,$(GATEWAY)) $(call option,key,$(KEY))
+
+expose:  ## a public address of the cluster's edge, or of TO=http://localhost:8080, by a tunnel (BY=cloudflared, ngrok, inlets-pro)
+	@$(call vision,transformer) expose $(call option,to,$(TO)) $(call option,by,$(BY)) --model $(MODEL)
 
 chart:  ## write charts/vision's templates anew from the manifests
 	@$(call vision,transformer) cluster chart

@@ -88,6 +88,14 @@ COMMANDS = {
     ),
     "undeploy": _cluster("take an overlay away", "undeploy"),
     "predict-cluster": _cluster("send one image through the gateway", "predict"),
+    "expose": Command(
+        "On a cluster",
+        "a public address by a tunnel, behind accounts",
+        "cluster.expose",
+        (),
+        "transformer",
+        "transformer",
+    ),
     "overlay": _cluster("write an overlay with models of your own", "overlay"),
     "pack": Command(
         "On a cluster",

@@ -9,7 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artifact import ArtifactError
-from cluster import cards, chart, gateway, images, overlay, own_overlay, pinned, platform, versions
+from cluster import (
+    cards,
+    chart,
+    gateway,
+    images,
+    overlay,
+    own_overlay,
+    pinned,
+    platform,
+    tls,
+    versions,
+)
 from cluster.commands import ROOT, ClusterError
 from common.kubernetes import Cluster, KubernetesError
 
@@ -64,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     own.add_argument("--base", default="minikube", help="overlay whose settings it has")
     own.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     own.add_argument("--storage", default="", help="one pod a model, from s3://bucket/models, …")
+    encrypted = verbs.add_parser("tls", help="certificates, and TLS within the cluster")
+    encrypted.add_argument("--issuer", default=tls.ISSUERS[0], choices=tls.ISSUERS)
     verbs.add_parser("chart", help="write the Helm chart's templates from the manifests")
     options = parser.parse_args(arguments)
     try:
@@ -136,6 +149,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "predict": _predict,
     "overlay": _own_overlay,
     "chart": _chart,
+    "tls": lambda options: tls.encrypt(options.issuer),
     "cards": lambda options: print("\n".join(cards.write_component(options.models))),
 }
 

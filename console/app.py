@@ -71,7 +71,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     pages = Pages(service, visits)
     # Inside of the headers' middleware: a refusal carries them too.
     app.add_middleware(BodyLimit)
-    app.middleware("http")(header_middleware(visits.secure))
+    app.middleware("http")(header_middleware(visits.secure and not service.settings.development))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(api(service))
     app.include_router(front_page(service, visits, pages))

@@ -13,11 +13,14 @@ import yaml
 from common.origins import ALL
 from common.otlp import is_switched_on
 from common.ports import LOCAL_HOST
+from edge.certificates import LISTENERS, Folders, usable, write_listener
 
 CONFIGURATION = (
     Path(__file__).parent.parent / "manifests" / "components" / "accounts" / "envoy.yaml"
 )
 CORS = "envoy.filters.http.cors"
+REDIRECT = "edge.redirect_to_https"
+"""Envoy's runtime key: of a hundred requests by http, how many are sent on to https."""
 OTLP = "otlp"
 """The cluster of the collector of spans."""
 
@@ -25,7 +28,7 @@ OTLP = "otlp"
 @dataclass(frozen=True)
 class EdgePorts:
     """TCP ports on the loopback address; ``models`` is the transformer's, ``metrics`` the check's,
-    and 0 for none.
+    ``tls`` the edge's own of https, ``acme`` of whoever answers an authority; 0 for none.
     """
 
     edge: int
@@ -34,6 +37,8 @@ class EdgePorts:
     console: int
     models: int
     metrics: int = 0
+    tls: int = 0
+    acme: int = 0
 
 
 def local_configuration(
@@ -42,6 +47,7 @@ def local_configuration(
     path: Path = CONFIGURATION,
     origins: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    certificates: Folders | None = None,
 ) -> dict[str, Any]:
     """The configuration at ``path`` with the edge on ``host`` and everything else on loopback.
 
@@ -49,13 +55,24 @@ def local_configuration(
         host: the address that the edge listens on.
         origins: web origins whose pages may read the models' answers.
         environment: whose ``OTEL_*`` may ask for spans of Envoy's.
+        certificates: for ``ports.tls``; its listener is written there, beside what this returns,
+            and what comes by http is sent on to it.
     """
     document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     document["admin"]["address"] = _address(LOCAL_HOST, ports.admin)
     resources = document["static_resources"]
-    (listener,) = resources["listeners"]
+    # Envoy's metrics are read where it is administered.
+    listener, by_tls, _ = resources["listeners"]
+    del resources["listeners"][1:]
     listener["address"] = _address(host, ports.edge)
-    upstream = {"models": ports.models, "console": ports.console, "check": ports.check}
+    by_tls["address"] = _address(host, ports.tls)
+    upstream = {
+        "admin": ports.admin,
+        "models": ports.models,
+        "console": ports.console,
+        "check": ports.check,
+        "acme": ports.acme,
+    }
     for cluster in resources["clusters"]:
         (endpoints,) = cluster["load_assignment"]["endpoints"]
         (endpoint,) = endpoints["lb_endpoints"]
@@ -69,7 +86,26 @@ def local_configuration(
             policy["allow_origin_string_match"] = [_matcher(origin) for origin in origins]
     if is_switched_on("traces", environment or {}):
         _trace(listener, resources["clusters"], environment or {})
+    if certificates is not None:
+        _redirect(document, listener, ports.tls)
+        write_listener(certificates, by_tls, usable(certificates))
+        listeners = {
+            "path": str(certificates.envoy.resolve() / LISTENERS),
+            "watched_directory": {"path": str(certificates.envoy.resolve())},
+        }
+        document["dynamic_resources"] = {
+            "lds_config": {"path_config_source": listeners, "resource_api_version": "V3"}
+        }
     return document
+
+
+def _redirect(document: dict[str, Any], listener: dict[str, Any], port: int) -> None:
+    """From http to that port, as component tls has it."""
+    layer = {"name": "tls", "static_layer": {REDIRECT: 100}}
+    document["layered_runtime"] = {"layers": [layer]}
+    for route in _routes(listener):
+        if "redirect" in route:
+            route["redirect"]["port_redirect"] = port
 
 
 def _trace(

@@ -11,6 +11,7 @@ from pathlib import Path
 from common.errors import StartError
 from common.ports import LOCAL_HOST, free_row
 from common.processes import ROOT, Processes, environment_folder
+from edge.certificates import Folders
 from edge.envoy import EdgePorts, local_configuration
 
 
@@ -21,6 +22,7 @@ class Edge:
         folder: for Envoy's configuration.
         environment: of the check; names the database.
         origins: web origins whose pages may read the models' answers.
+        certificates: of the edge's own port of https, if it has one.
     """
 
     def __init__(
@@ -31,19 +33,27 @@ class Edge:
         environment: Mapping[str, str],
         host: str = LOCAL_HOST,
         origins: Sequence[str] = (),
+        certificates: Folders | None = None,
     ) -> None:
         self._processes = processes
         self._ports = ports
         self._environment = environment
+        self._certificates = certificates
         self._configuration = folder / "envoy.json"
         folder.mkdir(parents=True, exist_ok=True)
         document = local_configuration(
-            ports, host, origins=origins, environment={**os.environ, **environment}
+            ports,
+            host,
+            origins=origins,
+            environment={**os.environ, **environment},
+            certificates=certificates,
         )
         self._configuration.write_text(json.dumps(document), encoding="utf-8")
 
     def start(self, name: str) -> None:
-        """Start ``check`` or ``envoy`` and wait until it answers; raises StartError."""
+        """Start ``check``, ``envoy`` or, where there are some, ``certificates``, and wait until it
+        answers; raises StartError.
+        """
         if name == "check":
             address = f"{LOCAL_HOST}:{self._ports.check}"
             command = [sys.executable, "-m", "edge", "--address", address]
@@ -51,6 +61,12 @@ class Edge:
                 command += ["--metrics-address", f"{LOCAL_HOST}:{self._ports.metrics}"]
             self._processes.start(name, command, self._environment)
             self._processes.wait_for_port(name, self._ports.check)
+        elif name == "certificates":
+            folders = self._certificates
+            assert folders is not None
+            command = [sys.executable, "-m", "edge.certificates", "--own", folders.own]
+            command += [str(folders.certificates), str(folders.envoy)]
+            self._processes.start(name, command, {})
         else:
             self._processes.start(name, self._envoy(), {})
             url = f"http://{LOCAL_HOST}:{self._ports.admin}/ready"
@@ -84,11 +100,13 @@ def envoy_program(folder: Path = ROOT) -> Path:
     raise StartError(f"Envoy is missing: {installed} is not installed")
 
 
-def free_edge_ports(models: int, edge: int = 0) -> EdgePorts:
+def free_edge_ports(models: int, edge: int = 0, tls: int = 0) -> EdgePorts:
     """Ports that are free now, beside those that are given."""
     while True:
-        first, *rest = free_row(5)
+        first, second, *rest = free_row(7)
         # The predictor takes the port after the transformer's.
-        if not {edge, models, models + 1, models + 2}.intersection(rest):
-            admin, check, console, metrics = rest
-            return EdgePorts(edge or first, admin, check, console, models, metrics)
+        if not {edge, tls, models, models + 1, models + 2}.intersection(rest):
+            admin, check, console, metrics, acme = rest
+            return EdgePorts(
+                edge or first, admin, check, console, models, metrics, tls or second, acme
+            )

@@ -20,19 +20,24 @@ from common.origins import read_origins
 from common.ports import LOCAL_HOST, require_free
 from common.processes import ROOT, Processes, environment_folder, interruptible, say
 from common.settings import variable
+from edge.authority import Authority
+from edge.certificates import CHAIN, CertificateError, Folders
 from edge.envoy import EdgePorts
 from edge.processes import Edge, envoy_program, free_edge_ports
 
 FOLDER = ROOT / "build" / "edge"
+AUTHORITY = ROOT / "build" / "tls" / "authority"
 MODELS = ROOT / "models"
 TRIES_PER_DAY = 50
 MODELS_SECONDS = 90.0
-SAMPLE = ROOT / "samples" / "seven.png"
+SAMPLE, MODEL = ROOT / "samples" / "seven.png", "mnist"
 ORIGINS = variable("cors_origins")
+CERTIFICATES = Folders(ROOT / "build" / "tls" / "certificates", FOLDER / "tls")
+NAMES = ("localhost", "127.0.0.1", "::1")
 GREETING = """
-Ready: http://localhost:{port}
+Ready: {url}
 
-The page answers without an account. Sign up there for a key; mails are printed here.
+{page} Sign up there for a key; mails are printed here.
 To make yourself an operator, in another shell:
 
   {operator}
@@ -40,22 +45,38 @@ To make yourself an operator, in another shell:
 Ctrl-C stops everything. What was recorded stays in {database};
 the models' log is build/edge/models.log.
 """
+BY_TLS = """
+By TLS, with a certificate of this machine's own authority; http://localhost:{port} leads there:
+
+  curl --cacert {authority} {url}/v1/models/{model}:predict \\
+    --header 'content-type: image/png' --data-binary @{sample}
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vision up", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="of the page and the models")
+    parser.add_argument("--tls", action="store_true", help="https, by an authority of this machine")
+    parser.add_argument("--tls-port", type=int, default=8443, help="of https; PORT= leads there")
+    parser.add_argument(
+        "--tries", type=int, default=TRIES_PER_DAY, help="answers a day without a key; 0: none"
+    )
     parser.add_argument("--database", default=f"sqlite:///{ROOT / DATABASE_PATH}")
     options = parser.parse_args(arguments)
     try:
         with interruptible(), Processes(FOLDER, logged=("models",)) as processes:
-            start(processes, options.port, options.database)
+            tls_port = options.tls_port if options.tls else 0
+            ports = start(processes, options.port, options.database, tls_port, options.tries)
+            url = public_url(options.port, tls_port)
             greeting = GREETING.format(
-                port=options.port,
+                url=url,
+                page="The page answers without an account." if options.tries else "",
                 operator=operator_command(options.database),
                 database=options.database.partition("///")[2],
             )
             say(greeting)
+            if options.tls:
+                say(by_tls(ports.edge, url))
             processes.wait()
     except StartError as error:
         print(f"up: {error}", file=sys.stderr)
@@ -65,6 +86,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def public_url(port: int, tls_port: int) -> str:
+    return f"https://localhost:{tls_port}" if tls_port else f"http://localhost:{port}"
+
+
+def by_tls(port: int, url: str) -> str:
+    """How to ask by TLS: a command to paste."""
+    authority = shlex.quote(str(AUTHORITY / CHAIN))
+    sample, model = shlex.quote(str(SAMPLE)), MODEL
+    return BY_TLS.format(port=port, authority=authority, url=url, model=model, sample=sample)
+
+
+def local_certificate() -> Folders:
+    """A certificate of ``NAMES`` by this machine's authority; raises StartError."""
+    try:
+        Authority(AUTHORITY).keep(NAMES, CERTIFICATES.certificates / CERTIFICATES.own)
+    except (CertificateError, OSError) as error:
+        raise StartError(f"no certificate for https: {error}") from None
+    return CERTIFICATES
+
+
 def operator_command(database_url: str) -> str:
     """A line to paste, wherever that is: what makes a person an operator in this database."""
     folder, url, python = (shlex.quote(str(part)) for part in (ROOT, database_url, sys.executable))
@@ -72,8 +113,19 @@ def operator_command(database_url: str) -> str:
     return f"(cd {folder} && {settings} {python} -m accounts role you@example.org operator)"
 
 
-def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
-    """Start everything and wait until it answers; raises StartError."""
+def start(
+    processes: Processes,
+    port: int,
+    database_url: str,
+    tls_port: int = 0,
+    tries: int = TRIES_PER_DAY,
+) -> EdgePorts:
+    """Start everything and wait until it answers; raises StartError.
+
+    Args:
+        tls_port: of https; 0: none.
+        tries: answers a day that an address gets without a key.
+    """
     try:
         origins = read_origins(os.environ.get(ORIGINS, ""))
     except ValueError as error:
@@ -81,14 +133,17 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
     require_free(port)
     require_free(port + 1, f"the transformer listens on the one after PORT={port}")
     require_free(port + 2, f"the predictor listens on the second after PORT={port}")
+    if tls_port:
+        require_free(tls_port, "https is answered there; or another with TLS_PORT=")
     envoy_program()
-    ports = free_edge_ports(models=port + 1, edge=port)
+    ports = free_edge_ports(models=port + 1, edge=port, tls=tls_port)
+    certificates = local_certificate() if tls_port else None
     environment = {
         "VISION_DATABASE_URL": database_url,
         "VISION_DEVELOPMENT": "true",
-        "VISION_PUBLIC_URL": f"http://localhost:{port}",
+        "VISION_PUBLIC_URL": public_url(port, tls_port),
         "VISION_TRUSTED_PROXIES": "1",
-        "VISION_TRIES_PER_DAY": str(TRIES_PER_DAY),
+        "VISION_TRIES_PER_DAY": str(tries),
         "VISION_MODEL_ROOT": str(MODELS),
     }
     try:
@@ -99,9 +154,11 @@ def start(processes: Processes, port: int, database_url: str) -> EdgePorts:
         raise StartError(f"the database cannot be used: {reason}") from None
     models_command = [str(models_python()), "-m", "local", "--port", str(port + 1), *revisions()]
     processes.start("models", models_command, {})
-    edge = Edge(processes, ports, FOLDER, environment, origins=origins)
+    edge = Edge(processes, ports, FOLDER, environment, origins=origins, certificates=certificates)
     edge.start("check")
     edge.start("envoy")
+    if certificates is not None:
+        edge.start("certificates")
     # The transformer is ready before the predictor is, and answers 503 until then.
     models = f"http://{LOCAL_HOST}:{ports.models}"
     processes.wait_for_url("models", f"{models}/v2/health/ready", MODELS_SECONDS)

@@ -150,7 +150,9 @@ def test_a_login_form_of_somebody_elses_visit_is_refused(browser):
 
 
 def test_cookies_cannot_be_read_by_scripts_nor_sent_by_others(service, tmp_path):
-    settings = service.settings.model_copy(update={"public_url": "https://vision.example"})
+    settings = service.settings.model_copy(
+        update={"public_url": "https://vision.example", "development": False}
+    )
     mailbox = Mailbox()
     browser = Browser(build_service(settings, mailbox), mailbox)
     browser.http.base_url = "https://vision.example"

@@ -20,6 +20,7 @@ from accounts.keys import KeyRequest, ShownKey, make_key
 from accounts.migration import migrate
 from common.errors import StartError
 from common.processes import Processes
+from edge.certificates import Folders
 from edge.envoy import EdgePorts
 from edge.processes import Edge, envoy_program, free_edge_ports
 from local.service import LocalService, free_ports, interpreters
@@ -44,6 +45,7 @@ class Stack:
         processes: Processes,
         ports: EdgePorts,
         origins: Sequence[str] = (),
+        certificates: Folders | None = None,
     ) -> None:
         self.database_url = database_url
         self.ports = ports
@@ -51,7 +53,9 @@ class Stack:
         self.others: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {}
         self._processes = processes
         environment = {"VISION_DATABASE_URL": database_url, "VISION_DEVELOPMENT": "true"}
-        self._edge = Edge(processes, ports, folder, environment, origins=origins)
+        self._edge = Edge(
+            processes, ports, folder, environment, origins=origins, certificates=certificates
+        )
 
     @property
     def url(self) -> str:
@@ -112,7 +116,12 @@ def with_models(folder: Path, database_url: str) -> Iterator[Stack]:
 
 
 @contextlib.contextmanager
-def with_stub(folder: Path, database_url: str, origins: Sequence[str] = ()) -> Iterator[Stack]:
+def with_stub(
+    folder: Path,
+    database_url: str,
+    origins: Sequence[str] = (),
+    certificates: Folders | None = None,
+) -> Iterator[Stack]:
     """The edge in front of a stub; ``folder/logs/model.log`` has a line for what reached it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -124,14 +133,18 @@ def with_stub(folder: Path, database_url: str, origins: Sequence[str] = ()) -> I
             processes.wait_for_port("model", port)
 
         start()
-        with _edge(folder, database_url, port, origins) as stack:
+        with _edge(folder, database_url, port, origins, certificates) as stack:
             stack.others["model"] = (lambda: processes.kill("model"), start)
             yield stack
 
 
 @contextlib.contextmanager
 def _edge(
-    folder: Path, database_url: str, models_port: int, origins: Sequence[str] = ()
+    folder: Path,
+    database_url: str,
+    models_port: int,
+    origins: Sequence[str] = (),
+    certificates: Folders | None = None,
 ) -> Iterator[Stack]:
     try:
         envoy_program()
@@ -139,9 +152,12 @@ def _edge(
         missing("envoy", str(error))
     migrate(database_url)
     with Processes(folder / "logs") as processes:
-        stack = Stack(folder, database_url, processes, free_edge_ports(models_port), origins)
+        ports = free_edge_ports(models_port)
+        stack = Stack(folder, database_url, processes, ports, origins, certificates)
         stack.start("check")
         stack.start("envoy")
+        if certificates is not None:
+            stack.start("certificates")
         yield stack
 
 

@@ -33,6 +33,12 @@ KINDS = {
 }
 
 UNTYPED = {
+    ("cert-manager.io/v1", "Certificate"): (
+        *("commonName", "dnsNames", "duration", "isCA", "issuerRef", "privateKey", "renewBefore"),
+        "secretName",
+    ),
+    ("cert-manager.io/v1", "Issuer"): ("acme", "ca", "selfSigned"),
+    ("cert-manager.io/v1", "ClusterIssuer"): ("acme", "ca", "selfSigned"),
     ("eventing.knative.dev/v1", "Trigger"): ("broker", "filter", "filters", "subscriber"),
     ("monitoring.coreos.com/v1", "PodMonitor"): (
         *("namespaceSelector", "podMetricsEndpoints", "podTargetLabels", "selector"),

@@ -44,6 +44,7 @@ COMPONENTS = (
     "monitoring",
     "object-storage",
     "rollout",
+    "tls",
 )
 
 COMBINATIONS = (
@@ -56,6 +57,7 @@ COMBINATIONS = (
     ("overlays/per-model", ("grpc", "always-on")),
     ("overlays/production", ("gpu", "rollout")),
     ("overlays/production", ("accounts", "object-storage", "rollout")),
+    ("overlays/production", ("accounts", "tls")),
     ("overlays/minikube", ("object-storage", "rollout", "lifecycle", "lifecycle-events")),
     ("overlays/production", ("object-storage", "rollout", "lifecycle", "lifecycle-trainer")),
 )

@@ -210,6 +210,11 @@ def history(now: float) -> str:
             now + 86400,
         ),
         *constant("vision_drift_evidence_ratio", f'{model},revision="2",statistic="label"', 1.2),
+        *constant(
+            "envoy_listener_ssl_certificate_expiration_unix_time_seconds",
+            'envoy_tls_certificate="edge"',
+            now + 86400,
+        ),
         *constant("vision_edge_ledger_lag_seconds", 'instance="a"', 60.0),
         *constant("vision_edge_keys_expiring", 'instance="a"', 1.0),
         *constant(
