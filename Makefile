@@ -31,7 +31,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
-  cluster cluster-delete cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards \
+  cluster cluster-delete platform cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards \
   registry data watch lifecycle backup restore drill canary status promote rollback history rollout
 
 help:  ## list the targets
@@ -114,6 +114,9 @@ cluster:  ## minikube PROFILE with Knative and KServe; CPUS=2, MEMORY=…, DRIVE
 
 cluster-delete:  ## the minikube PROFILE, with everything in it
 	@$(call vision,transformer) cluster delete --profile $(PROFILE)
+
+platform:  ## cert-manager, Knative, Kourier and KServe in the cluster of KUBECONFIG
+	@$(call vision,transformer) cluster platform
 
 cluster-tls:  ## certificates by ISSUER=local (http-01, dns-01), and TLS between Knative's parts
 	@$(call vision,transformer) cluster tls $(call option,issuer,$(ISSUER))

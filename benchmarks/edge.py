@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.load import ROOT, LoadError
@@ -22,12 +22,14 @@ CHECK_P99_MS = 3.0
 class Edge:
     """Milliseconds of one request at a time, without the edge and through it; the check's loads.
 
-    ``checks`` is by what the check has to do, one entry a number of callers at once.
+    ``checks`` is by what the check has to do, one entry a number of callers at once; ``cost`` is
+    CPU microseconds of a request by process.
     """
 
     without: dict[str, float]
     through: dict[str, float]
     checks: dict[str, list[dict[str, float]]]
+    cost: dict[str, float] = field(default_factory=dict)
 
 
 def measure_edge(quick: bool) -> Edge | None:

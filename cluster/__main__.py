@@ -75,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     own.add_argument("--base", default="minikube", help="overlay whose settings it has")
     own.add_argument("--models", type=Path, default=ROOT / "models", help="folder of revisions")
     own.add_argument("--storage", default="", help="one pod a model, from s3://bucket/models, …")
+    verbs.add_parser("platform", help="Knative, Kourier and KServe in the cluster of KUBECONFIG")
     encrypted = verbs.add_parser("tls", help="certificates, and TLS within the cluster")
     encrypted.add_argument("--issuer", default=tls.ISSUERS[0], choices=tls.ISSUERS)
     verbs.add_parser("chart", help="write the Helm chart's templates from the manifests")
@@ -149,6 +150,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "predict": _predict,
     "overlay": _own_overlay,
     "chart": _chart,
+    "platform": lambda _: platform.install_platform(),
     "tls": lambda options: tls.encrypt(options.issuer),
     "cards": lambda options: print("\n".join(cards.write_component(options.models))),
 }

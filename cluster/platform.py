@@ -66,15 +66,20 @@ def create(profile: Profile) -> None:
     """From nothing to a cluster that takes the service's manifests."""
     check_tools(profile.driver)
     start(profile)
+    install_platform()
+    if profile.cpus <= SMALL_NODE_CPUS:
+        lower_requests()
+    step("ready; next: make images deploy predict-cluster")
+
+
+def install_platform() -> None:
+    """What the service stands on, in the cluster of KUBECONFIG."""
     install(CERT_MANAGER)
     install(KNATIVE)
     install(KOURIER)
     configure_knative()
     install(KSERVE)
     configure_kserve()
-    if profile.cpus <= SMALL_NODE_CPUS:
-        lower_requests()
-    step("ready; next: make images deploy predict-cluster")
 
 
 def delete(profile: Profile) -> None:

