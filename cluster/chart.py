@@ -63,6 +63,7 @@ PARTS = {
     "high-availability": Part("components/high-availability", ".Values.highAvailability.enabled"),
     "grpc": Part("components/grpc", ".Values.grpc.enabled"),
     "object-storage": Part("components/object-storage", ".Values.objectStorage.enabled"),
+    "otlp": Part("components/otlp", ".Values.otlp.enabled"),
     "rollout": Part("components/rollout", ".Values.rollout.enabled"),
     "accounts": Part(
         "components/accounts",
@@ -89,7 +90,19 @@ PARTS = {
         "and .Values.accounts.enabled .Values.accounts.database.enabled",
         only=DATABASE,
     ),
-    "monitoring": Part("components/monitoring", ".Values.monitoring.enabled"),
+    "monitoring": Part(
+        "components/monitoring",
+        ".Values.monitoring.enabled",
+        # What is pushed is not scraped as well, or it would count twice.
+        {
+            "PodMonitor/vision": {
+                "spec.podMetricsEndpoints.0.metricRelabelings": (
+                    '{{ ternary (list (dict "sourceLabels" (list "__name__") "regex" ".+" '
+                    '"action" "drop")) (list) $.Values.otlp.enabled | toJson }}'
+                ),
+            }
+        },
+    ),
     "runtime": Part("runtime/cluster", ".Values.runtime.enabled"),
 }
 
@@ -172,5 +185,5 @@ def _text(document: Document, settings: Mapping[str, str]) -> str:
 
 def _set(document: Document, path: list[str], value: str) -> None:
     for key in path[:-1]:
-        document = document.setdefault(key, {})
+        document = document[int(key)] if isinstance(document, list) else document.setdefault(key, {})
     document[path[-1]] = value

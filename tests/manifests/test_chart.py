@@ -25,6 +25,7 @@ SWITCHES = {
     "gpu": "gpu",
     "grpc": "grpc",
     "object-storage": "objectStorage",
+    "otlp": "otlp",
     "rollout": "rollout",
     "monitoring": "monitoring",
     "accounts": "accounts",
@@ -35,6 +36,7 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     (),
     *((name,) for name in SWITCHES),
     ("gpu", "grpc", "object-storage"),
+    ("monitoring", "otlp", "object-storage"),
     ("always-on", "gpu", "object-storage", "rollout", "accounts"),
     ("high-availability", "grpc", "object-storage", "rollout", "accounts"),
 )

@@ -43,6 +43,7 @@ COMPONENTS = (
     "lifecycle-trainer",
     "monitoring",
     "object-storage",
+    "otlp",
     "rollout",
     "tls",
 )

@@ -20,6 +20,14 @@
 {{ include "vision.image" (list . "vision-accounts") | sha256sum | trunc 8 }}
 {{- end }}
 
+{{- /* Where both servers send metrics and spans, and how many of these. */}}
+{{- define "vision.otlp" -}}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .Values.otlp.endpoint | quote }}
+OTEL_METRICS_EXPORTER: otlp
+OTEL_TRACES_SAMPLER: parentbased_traceidratio
+OTEL_TRACES_SAMPLER_ARG: {{ .Values.otlp.sampled | quote }}
+{{- end }}
+
 {{- /* What predictor and transformer have in common: list, root, component's name and values. */}}
 {{- define "vision.component" -}}
 {{- $root := index . 0 -}}
