@@ -185,5 +185,6 @@ def _text(document: Document, settings: Mapping[str, str]) -> str:
 
 def _set(document: Document, path: list[str], value: str) -> None:
     for key in path[:-1]:
-        document = document[int(key)] if isinstance(document, list) else document.setdefault(key, {})
+        listed = isinstance(document, list)
+        document = document[int(key)] if listed else document.setdefault(key, {})
     document[path[-1]] = value
