@@ -1,7 +1,8 @@
 """What counting costs a request: ``python -m benchmarks.metrics``.
 
 Counts as the transformer does for one request that is answered, alone in its batch, and prints the
-processor's microseconds for each part and for all of them, the best of several rounds.
+processor's microseconds for each part and for all of them, the best of several rounds. What is
+counted of pictures and answers (docs/drift.md) stands by itself: it looks at every pixel.
 """
 
 from __future__ import annotations
@@ -9,15 +10,24 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from artifact import ImageInput, ModelCard, open_revision
 from common.metrics import SECONDS
 from serving.metrics import BatchTally, Sizes, Tally
+from transformer.classification.statistics import AnswerStatistics
 from transformer.metrics import TransformerTally
+from transformer.pictures.polarity import Polarity
+from transformer.pictures.tally import PictureTally, Seen
 
 GOAL_MICROSECONDS = 3.0
 ROUTE = "/v1/models/{model}:predict"
+MODEL = ("mnist", "2")
+TOGETHER = (1, 8, 32)
+"""Pictures in a call to the predictor."""
 
 
 def microseconds(work: Callable[[], object], count: int, rounds: int = 7) -> float:
@@ -57,6 +67,23 @@ def parts() -> dict[str, Callable[[], object]]:
     }
 
 
+def pictures(card: ModelCard, together: int) -> Callable[[], object]:
+    """What is counted of the pictures of a call, and of their answers."""
+    contract = card.contract
+    spec = contract.input_as(ImageInput)
+    meter = PictureTally(CollectorRegistry()).of(card.name, spec, AnswerStatistics(contract))
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(len(contract.labels)), together).astype(np.float32)
+    seen = Seen(
+        card.revision,
+        random.integers(0, 256, (together, *spec.shape), np.uint8),
+        (probabilities, np.ones(together, np.float32))[: len(contract.outputs)],
+        [Polarity.LIGHT_ON_DARK] * together,
+        [spec.width * spec.height] * together,
+    )
+    return lambda: meter.add(seen)
+
+
 def of_the_library() -> dict[str, Callable[[], object]]:
     """The same by ``prometheus_client``, each number with its lock."""
     registry = CollectorRegistry()
@@ -68,6 +95,7 @@ def of_the_library() -> dict[str, Callable[[], object]]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics", description=__doc__)
     parser.add_argument("--count", type=int, default=20_000, help="requests a round")
+    parser.add_argument("--models", type=Path, default=Path("models"))
     options = parser.parse_args()
     print("| part | µs a request |\n| --- | --- |")
     every = 0.0
@@ -76,6 +104,10 @@ def main() -> int:
         every += found
         print(f"| {name} | {found:.2f} |")
     print(f"| all of it; the goal is {GOAL_MICROSECONDS:g} | {every:.2f} |")
+    card = open_revision(options.models, *MODEL).card
+    for together in TOGETHER:
+        found = microseconds(pictures(card, together), options.count // together) / together
+        print(f"| a picture of {card.identity}, {together} in a call | {found:.2f} |")
     for name, work in of_the_library().items():
         print(f"| prometheus_client, {name} | {microseconds(work, options.count):.2f} |")
     return 0 if every <= GOAL_MICROSECONDS else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from PIL import Image
 from artifact import Baseline, Contract, ImageInput
 from artifact.statistics import BINS, STATISTICS
 from artifact.trust import FAMILIAR_FROM
-from training.data import LabelledImages
 from transformer.classification.statistics import AnswerStatistics
 from transformer.pictures.preprocess import Prepared, prepare
 from transformer.pictures.statistics import Numbers, PictureStatistics
+
+if TYPE_CHECKING:
+    from training.data import LabelledImages
 
 ENOUGH = 300
 """Pictures without which a baseline says little."""

@@ -39,6 +39,8 @@ MOST_REFERENCE = 20_000
 LIKELY = 3.5
 """Standard deviations below which the exact test is not worth its time."""
 
+BOUNDS = {name: item.bins[:-1] for name, item in STATISTICS.items()}
+
 Part = tuple[str, int, int]
 """Where a statistic is cut, and how many of the sample and of the reference are on this side."""
 
@@ -97,41 +99,49 @@ def _clearest(
 ) -> Shift:
     less = min(1.0, MOST_REFERENCE / reference_size)
     known = round(reference_size * less)
-    best: tuple[float, Part] = (1.0, ("", 0, 0))
-    for part in _parts(statistic, sample, reference):
+    chance, best = 0.0, ("", 0, 0)
+    farthest = 0.0
+    for part in _parts(statistic, sample, size, reference, reference_size):
         _, hits, reference_hits = part
-        chance = _chance(hits, size, round(reference_hits * less), known)
-        if chance < best[0]:
-            best = chance, part
-    chance, (bound, hits, reference_hits) = best
-    evidence = max(0.0, min(chance, 0.0) / allowed(statistic, len(reference)))
+        reference_hits = round(reference_hits * less)
+        distance = _distance(hits, size, reference_hits, known)
+        if distance > LIKELY:
+            # Of rare ones, the farthest is not always the least likely.
+            exact = log_p(hits, size, reference_hits, known)
+            if exact < chance:
+                chance, best = exact, part
+        elif chance == 0 and distance >= farthest:
+            farthest, best = distance, part
+    if chance == 0:
+        chance = log(erfc(farthest / sqrt(2)))
+    bound, hits, reference_hits = best
+    evidence = max(0.0, chance / allowed(statistic, len(reference)))
     return Shift(statistic, evidence, bound, reference_hits / reference_size, hits / size, size)
 
 
 def _parts(
-    statistic: str, sample: Mapping[str, int], reference: Mapping[str, int]
+    statistic: str,
+    sample: Mapping[str, int],
+    size: int,
+    reference: Mapping[str, int],
+    reference_size: int,
 ) -> Sequence[Part]:
-    known = STATISTICS.get(statistic)
-    if known is None:
+    names = BOUNDS.get(statistic)
+    if names is None:
         every = {**reference, **sample}
         return [(name, sample.get(name, 0), reference.get(name, 0)) for name in every]
-    names = known.bins[:-1]
-    total, reference_total = sum(sample.values()), sum(reference.values())
-    below = accumulate(sample.get(name, 0) for name in names)
-    reference_below = accumulate(reference.get(name, 0) for name in names)
+    below = accumulate([sample.get(name, 0) for name in names])
+    reference_below = accumulate([reference.get(name, 0) for name in names])
     return [
-        (name, total - one, reference_total - other)
+        (name, size - one, reference_size - other)
         for name, one, other in zip(names, below, reference_below, strict=True)
     ]
 
 
-def _chance(hits: int, size: int, reference_hits: int, reference_size: int) -> float:
-    """Logarithm of the chance that there is no difference: exact where it is small."""
-    share = (hits + reference_hits) / (size + reference_size)
-    if not 0 < share < 1:
+def _distance(hits: int, size: int, reference_hits: int, reference_size: int) -> float:
+    """Of two shares, in standard deviations of chance alone."""
+    total, both = size + reference_size, hits + reference_hits
+    if not 0 < both < total:
         return 0.0
-    spread = sqrt(share * (1 - share) * (1 / size + 1 / reference_size))
-    distance = abs(hits / size - reference_hits / reference_size) / spread
-    if distance < LIKELY:
-        return log(erfc(distance / sqrt(2)))
-    return log_p(hits, size, reference_hits, reference_size)
+    apart = hits * reference_size - reference_hits * size
+    return abs(apart) * sqrt(total / (size * reference_size * both * (total - both)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from artifact import (
     WEIGHTS_FILE,
+    Baseline,
     Export,
     Golden,
     ModelCard,
@@ -42,6 +43,7 @@ def write(root: Path, name: str, revision: str, out: Path, report: dict[str, Any
         weights = read_file(out / WEIGHTS_FILE) if (out / WEIGHTS_FILE).exists() else None
         fields = Fields(report)
         contract = fields.read("contract", read_contract)
+        baseline = fields.if_there("baseline", lambda f: fields.read(f, Baseline.read))
         fields.refuse()
         assert contract is not None
         tolerance = float(report["tolerance"])
@@ -64,6 +66,7 @@ def write(root: Path, name: str, revision: str, out: Path, report: dict[str, Any
             golden=Golden(GOLDEN_FILE, sha256_of(golden), max(tolerance, GOLDEN_TOLERANCE)),
             source=dict(report["source"]),
             libraries=dict(report["libraries"]),
+            baseline=baseline,
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SandboxError(f"the process that opened it wrote no revision: {error}") from None

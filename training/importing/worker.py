@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import Contract, Golden
+from artifact import Contract, Golden, ImageInput, as_document
 from predictor.engines import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
+from training.baseline import ENOUGH, Outputs, baseline_of
 from training.export import GOLDEN_FILE, GOLDEN_INSTANCES, ONNX_FILE
 from training.importing import graph
 from training.importing.checks import check_network, first_answers
@@ -19,11 +20,12 @@ from training.importing.comparison import compare
 from training.importing.errors import ImportRefusedError
 from training.importing.heads import Head, find_head, head_names
 from training.importing.labels import distinct
-from training.importing.pictures import random_tensors, tensors
+from training.importing.pictures import random_tensors, read_picture, tensors
 from training.importing.recipes.complete import INPUT_NAME, complete
 from training.importing.recipes.inferred import infer
 from training.importing.request import Request
 from training.importing.source import Opened, open_source
+from transformer.pictures.preprocess import prepare
 
 NOISE = 6
 PASS = 8
@@ -94,7 +96,21 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
         "source": opened.facts,
         "libraries": {name: metadata.version(name) for name in opened.libraries},
         "notes": notes,
+        **_baseline(request, contract, tuple(rows[-len(samples) :] for rows in found_answers)),
     }
+
+
+def _baseline(request: Request, contract: Contract, outputs: Outputs) -> dict[str, Any]:
+    """What the sample pictures and the answers to them are like, where there are enough."""
+    if len(request.samples) < ENOUGH:
+        return {}
+    spec = contract.input_as(ImageInput)
+    pictures, pixels = [], []
+    for path in request.samples:
+        picture = read_picture(Path(path))
+        pictures.append(prepare(picture, spec))
+        pixels.append(picture.width * picture.height)
+    return {"baseline": as_document(baseline_of(contract, pictures, outputs, pixels=pixels))}
 
 
 def _head(answers: dict[str, NDArray[Any]], batch: NDArray[Any], request: Request) -> Head:

@@ -17,15 +17,17 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from artifact import Contract, open_revision
+from artifact import Contract, as_document, open_revision
 from artifact.card import read_contract
 from artifact.fields import Fields
 from predictor.engines.onnx_runtime import OnnxSession
 from registry.mlflow_folder import write_folder
-from tests.conftest import SHIPPED
+from tests.conftest import ROOT, SHIPPED
 from tests.training.importing.conftest import LABELS, SIDE, Flowers, Importer, flowers
+from training.baseline import ENOUGH
 from training.importing.archive import EXPORTED, PICKLED, TORCHSCRIPT, kind_of
 from training.importing.errors import ImportRefusedError
+from training.importing.publish import write
 from training.importing.source import GROUP
 from training.importing.sources.onnx_file import read_listed
 
@@ -160,6 +162,19 @@ def test_a_program_whose_outputs_have_names(tmp_path: Path, importer: Importer) 
     with pytest.raises(ImportRefusedError, match=r"several outputs: aux .*--output NAME"):
         importer(tmp_path / "named.pt2")
     check(importer(tmp_path / "named.pt2", output="scores"), tmp_path / "out")
+
+
+def test_many_pictures_make_a_baseline(tmp_path: Path, importer: Importer) -> None:
+    source = exported(tmp_path / "a.pt2")
+    sample = str(ROOT / "samples" / "shirt.png")
+    assert "baseline" not in importer(source, samples=(sample,) * (ENOUGH - 1))
+    report = importer(source, samples=(sample,) * ENOUGH)
+    found = report["baseline"]
+    assert found["pictures"] == ENOUGH
+    assert all(sum(counts) == ENOUGH for counts in found["histograms"].values())
+    assert sum(found["labels"]) == ENOUGH
+    written = write(tmp_path / "models", "flowers", "1", tmp_path / "out", report)
+    assert as_document(written.card.baseline) == found
 
 
 def test_a_program_for_one_picture(tmp_path: Path, importer: Importer) -> None:
