@@ -31,7 +31,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 
 .DEFAULT_GOAL := help
 .PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
-  cluster cluster-delete platform cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards \
+  cluster cluster-delete platform cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards roles \
   registry data watch lifecycle backup restore drill canary status promote rollback history rollout
 
 help:  ## list the targets
@@ -154,6 +154,9 @@ pack:  ## an OCI image of REVISION of MODEL, for storageUri: oci://…; BASE=bus
 
 cards:  ## component `cards` from the revisions in MODEL_ROOT
 	@$(call vision,transformer) cards $(call option,models,$(MODEL_ROOT))
+
+roles:  ## who may do what; ARGS=--write: component `roles` from it; ARGS=--check: compare with the cluster
+	@$(call vision,transformer) roles $(ARGS)
 
 registry:  ## revisions in object storage; ARGS="publish mnist/1", list, history, pull …
 	@$(call vision,rollout) registry $(ARGS)

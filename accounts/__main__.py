@@ -16,10 +16,12 @@ from accounts.errors import AccountsError
 from accounts.keys import expiring
 from accounts.migration import migrate
 from accounts.mirror import open_mirror
-from accounts.people import ROLES, forget_old, set_role
+from accounts.people import forget_old
 from accounts.prices import PriceListError, read_prices
 from accounts.settings import CommandSettings
+from accounts.staff import set_roles
 from accounts.throttle import forget_attempts
+from common.roles import read_roles
 from common.settings import SettingError, read_settings
 
 
@@ -27,13 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m accounts", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="bring the database's tables up to date")
-    role = commands.add_parser("role", help="make somebody an operator, or a user again")
+    role = commands.add_parser("role", help="give somebody these roles and no others")
     role.add_argument("email")
-    role.add_argument("role", choices=ROLES)
+    role.add_argument("roles", nargs="+", choices=read_roles().roles, metavar="ROLE")
+    role.add_argument("--why", default="", help="for the audit")
     bills = commands.add_parser("invoices", help="issue the bills of a month that is over")
     bills.add_argument("month", nargs="?", help="such as 2026-11; the last one if not given")
     taken_back = commands.add_parser("void", help="take a bill back; its month can be issued anew")
     taken_back.add_argument("number", type=int)
+    taken_back.add_argument("--why", required=True, help="for the audit")
     compare = commands.add_parser(
         "reconcile", help="compare billed events with windows; 1 if they differ"
     )
@@ -72,7 +76,7 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
     database = Database(engine, open_mirror(settings.accounts_mirror))
     if options.command == "role":
         with database.write() as session:
-            set_role(session, options.email, options.role, audit.SHELL)
+            set_roles(session, options.email, options.roles, audit.SHELL, options.why)
     elif options.command == "invoices":
         month = options.month or month_of(month_bounds(month_of(now_ms()))[0] - 1)
         prices = read_prices(settings.prices_file)
@@ -85,7 +89,8 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
                 print(bill.number, bill.account_id, bill.shown(bill.total_minor))
     elif options.command == "void":
         with database.write() as session:
-            print(f"bill {options.number} of {invoices.void(session, options.number)} is void")
+            month = invoices.void(session, options.number, audit.SHELL, options.why)
+            print(f"bill {options.number} of {month} is void")
     elif options.command == "expiring":
         with database.read() as session:
             for key in expiring(session, options.days):

@@ -11,17 +11,18 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from accounts import events, invoices, keys, usage
-from accounts.clock import DAY_MS, MAX_MS, month_bounds, month_of, now_ms
+from accounts.clock import month_bounds, month_of, now_ms
 from accounts.csv_text import csv_lines
-from accounts.errors import ForbiddenError, InvalidValueError, NotLoggedInError
+from accounts.errors import InvalidValueError, NotLoggedInError
 from accounts.invoice_pdf import invoice_pdf
 from accounts.people import Login
 from accounts.service import Service
+from accounts.staff_api import From, To, holder_of, span, staff_api
 
 Format = Literal["json", "csv", "pdf"]
 
@@ -103,18 +104,10 @@ def api(service: Service) -> APIRouter:
 
     Who = Annotated[Login, Depends(who)]
 
-    def operator(login: Who) -> Login:
-        if not login.operator:
-            raise ForbiddenError("that is for operators")
-        return login
-
-    Operator = Annotated[Login, Depends(operator)]
-    From = Annotated[int | None, Query(alias="from", ge=0, le=MAX_MS)]
-    To = Annotated[int | None, Query(alias="to", ge=0, le=MAX_MS)]
-
-    def span(start: int | None, end: int | None) -> tuple[int, int]:
-        end = now_ms() + DAY_MS if end is None else end
-        return (end - 31 * DAY_MS if start is None else start), end
+    SeesOperations = Annotated[Login, holder_of(who, "operations")]
+    SeesUsage = Annotated[Login, holder_of(who, "usage")]
+    SeesEvents = Annotated[Login, holder_of(who, "events")]
+    router.include_router(staff_api(service, who))
 
     @router.post("/registrations", status_code=202)
     def register(body: Registration, request: Request) -> dict[str, str]:
@@ -137,8 +130,13 @@ def api(service: Service) -> APIRouter:
         people.log_out(text)
 
     @router.get("/account")
-    def account(login: Who) -> dict[str, str]:
-        return {"id": login.account_id, "email": login.email, "role": login.role}
+    def account(login: Who) -> dict[str, Any]:
+        return {
+            "id": login.account_id,
+            "email": login.email,
+            "roles": list(login.roles),
+            "rights": sorted(login.rights),
+        }
 
     @router.post("/account/password", status_code=204)
     def change_password(body: PasswordChange, login: Who) -> None:
@@ -203,28 +201,28 @@ def api(service: Service) -> APIRouter:
         return bill_response(bill_of(service, login.account_id, month), form)
 
     @router.get("/operator/accounts")
-    def totals(_: Operator, start: From = None, end: To = None) -> list[dict[str, Any]]:
+    def totals(_: SeesUsage, start: From = None, end: To = None) -> list[dict[str, Any]]:
         with database.read() as session:
             return [asdict(row) for row in usage.per_account(session, *span(start, end))]
 
     @router.get("/operator/revisions")
-    def revisions(_: Operator, start: From = None, end: To = None) -> list[dict[str, Any]]:
+    def revisions(_: SeesOperations, start: From = None, end: To = None) -> list[dict[str, Any]]:
         with database.read() as session:
             return [asdict(row) for row in usage.per_revision(session, *span(start, end))]
 
     @router.get("/operator/reconciliation")
-    def reconciliation(_: Operator) -> dict[str, Any]:
+    def reconciliation(_: SeesUsage) -> dict[str, Any]:
         with database.read() as session:
             return asdict(events.reconcile(session))
 
     @router.get("/operator/events")
     def export_all(
-        _: Operator, start: From = None, end: To = None, form: Literal["ndjson", "csv"] = "ndjson"
+        _: SeesEvents, start: From = None, end: To = None, form: Literal["ndjson", "csv"] = "ndjson"
     ) -> Response:
         return _export(None, start, end, form)
 
     @router.get("/operator/events/unknown")
-    def all_unknown(_: Operator) -> list[dict[str, Any]]:
+    def all_unknown(_: SeesEvents) -> list[dict[str, Any]]:
         with database.read() as session:
             return [asdict(event) for event in events.unknown(session)]
 

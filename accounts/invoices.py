@@ -166,7 +166,7 @@ def issue(session: Session, account_id: str, month: str, prices: PriceList) -> B
         if not _is_of_the_future(known):
             return _stored(known)
         # Issued while a clock was ahead, perhaps before the month was over.
-        _void(session, known)
+        _void(session, known, audit.SHELL, "issued while a clock was ahead")
     draft = bill_so_far(session, account_id, month, prices)
     row = Invoice(
         account_id=account_id,
@@ -185,7 +185,7 @@ def issue(session: Session, account_id: str, month: str, prices: PriceList) -> B
     return bill
 
 
-def void(session: Session, number: int) -> str:
+def void(session: Session, number: int, actor_id: str, why: str) -> str:
     """Take a bill back that was wrong; its number stays, and the month can be issued anew.
 
     Returns:
@@ -197,7 +197,7 @@ def void(session: Session, number: int) -> str:
     row = session.get(Invoice, number, with_for_update=True)
     if row is None or row.voided_ms:
         raise NotFoundError(f"there is no bill {number} that counts")
-    _void(session, row)
+    _void(session, row, actor_id, why)
     return row.month
 
 
@@ -222,10 +222,10 @@ def _find(session: Session, account_id: str, month: str) -> Invoice | None:
     )
 
 
-def _void(session: Session, row: Invoice) -> None:
+def _void(session: Session, row: Invoice, actor_id: str, why: str) -> None:
     row.voided_ms = now_ms()
     session.flush()
-    audit.record(session, "invoice voided", row.account_id, audit.SHELL, str(row.number))
+    audit.record(session, "invoice voided", row.account_id, actor_id, str(row.number), why)
 
 
 def _is_of_the_future(row: Invoice) -> bool:
@@ -252,13 +252,12 @@ def accounts_to_bill(session: Session, month: str, prices: PriceList) -> list[st
     return [draft.account_id for draft in drafts if draft.lines]
 
 
-def issued(session: Session, account_id: str) -> list[Bill]:
-    """An account's bills, newest first."""
-    rows = session.scalars(
-        select(Invoice)
-        .where(Invoice.account_id == account_id, Invoice.voided_ms == 0)
-        .order_by(Invoice.month.desc())
-    )
+def issued(session: Session, account_id: str | None) -> list[Bill]:
+    """An account's bills, newest first; everybody's without one."""
+    wanted = select(Invoice).where(Invoice.voided_ms == 0)
+    if account_id is not None:
+        wanted = wanted.where(Invoice.account_id == account_id)
+    rows = session.scalars(wanted.order_by(Invoice.month.desc(), Invoice.number))
     return [_stored(row) for row in rows if not _is_of_the_future(row)]
 
 

@@ -191,7 +191,9 @@ def rotate_key(session: Session, account_id: str, key_id: str, overlap_hours: in
     return ShownKey(new, shown)
 
 
-def revoke_key(session: Session, account_id: str, key_id: str, actor_id: str | None = None) -> None:
+def revoke_key(
+    session: Session, account_id: str, key_id: str, actor_id: str | None = None, why: str = ""
+) -> None:
     """Revoking a revoked key changes nothing.
 
     Raises:
@@ -200,7 +202,19 @@ def revoke_key(session: Session, account_id: str, key_id: str, actor_id: str | N
     key = _own_key(session, account_id, key_id)
     if key.revoked_ms is None:
         key.revoked_ms = now_ms()
-        audit.record(session, "key revoked", account_id, actor_id, key_id)
+        audit.record(session, "key revoked", account_id, actor_id, key_id, why)
+
+
+def revoke_any_key(session: Session, key_id: str, actor_id: str, why: str) -> None:
+    """Whosever it is: by somebody who has that right.
+
+    Raises:
+        NotFoundError: there is no such key.
+    """
+    key = session.get(ApiKey, key_id)
+    if key is None:
+        raise NotFoundError("there is no such key")
+    revoke_key(session, key.account_id, key_id, actor_id, why)
 
 
 def expiring(session: Session, days: int) -> list[ExpiringKey]:

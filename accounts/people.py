@@ -17,14 +17,13 @@ from sqlalchemy.orm import Session
 from accounts import audit
 from accounts.clock import DAY_MS, HOUR_MS, now_ms
 from accounts.database import Database
-from accounts.errors import InvalidValueError, NotFoundError, NotLoggedInError, WrongLoginError
+from accounts.errors import InvalidValueError, NotLoggedInError, WrongLoginError
 from accounts.outbox import Outbox
 from accounts.owed_mail import RESET, VERIFY, owe_reset, owe_verification
 from accounts.passwords import Passwords
 from accounts.secret_tokens import new_id, new_token, token_hash
 from accounts.settings import AccountsSettings
 from accounts.tables import (
-    OPERATOR,
     USER,
     Account,
     ApiKey,
@@ -33,8 +32,8 @@ from accounts.tables import (
     MailedToken,
 )
 from accounts.throttle import Limit, Subject, count_attempt, give_back
+from common.roles import read_roles
 
-ROLES = (USER, OPERATOR)
 ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+|[^@\s]{1,64}@localhost")
 LOGIN_WINDOW_SECONDS = 15 * 60
 REGISTRATION_WINDOW_SECONDS = 3600
@@ -49,12 +48,17 @@ class Login:
 
     account_id: str
     email: str
-    role: str
+    roles: tuple[str, ...]
     csrf: str
 
+    def may(self, right: str) -> bool:
+        """Whether one of the roles has a right of ``common/roles.yaml``."""
+        return right in self.rights
+
     @property
-    def operator(self) -> bool:
-        return self.role == OPERATOR
+    def rights(self) -> frozenset[str]:
+        """Beside those to one's own account."""
+        return read_roles().rights_of(self.roles)
 
 
 @dataclass(frozen=True)
@@ -220,11 +224,14 @@ class People:
             if found is None:
                 raise NotLoggedInError
             account, csrf = found
-            return Login(account.id, account.email or "", account.role, csrf)
+            return Login(account.id, account.email or "", tuple(account.role.split()), csrf)
 
     def log_out(self, token: str) -> None:
         with self._database.write() as session:
-            session.execute(delete(LoginSession).where(LoginSession.hash == token_hash(token)))
+            row = session.get(LoginSession, token_hash(token))
+            if row is not None:
+                audit.record(session, "logged out", row.account_id)
+                session.delete(row)
 
     def change_password(self, account_id: str, old: str, new: str) -> None:
         """End every session of the account.
@@ -415,17 +422,6 @@ def normalise_email(email: str) -> str:
     if len(email) > 254 or not ADDRESS.fullmatch(email) or not email.isprintable():
         raise InvalidValueError("that is no mail address", "email")
     return email
-
-
-def set_role(session: Session, email: str, role: str, actor_id: str) -> None:
-    """Raises NotFoundError for an unknown address, InvalidValueError for an unknown role."""
-    if role not in ROLES:
-        raise InvalidValueError(f"{role!r} is none of {', '.join(ROLES)}", "role")
-    account = session.scalar(select(Account).where(Account.email == normalise_email(email)))
-    if account is None:
-        raise NotFoundError(f"there is no account of {email}")
-    account.role = role
-    audit.record(session, "role changed", account.id, actor_id, role)
 
 
 def emails_of(session: Session, account_ids: Sequence[str]) -> dict[str, str]:

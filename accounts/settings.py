@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from common.mail import MailSettings
+from common.roles import read_roles
 from common.settings import Settings, without_prefix
 
 DATABASE_PATH = "build/accounts/accounts.db"
@@ -139,6 +140,15 @@ class AccountsSettings(CommandSettings, StrangerSettings, MailSettings):
     )
     oidc_client_id: str = Field("", description="our name there")
     oidc_client_secret: SecretStr = Field(SecretStr(""), description="our secret there")
+    oidc_scopes: str = Field(
+        "openid email", description="what is asked for at login; some providers want `groups` too"
+    )
+    oidc_groups_claim: str = Field("groups", description="claim that names a person's groups")
+    oidc_groups: str = Field(
+        "",
+        description="`group=role` with spaces between: who logs in has the roles of their groups "
+        "and no others; empty: roles are given by hand",
+    )
 
     @property
     def model_names(self) -> list[str]:
@@ -148,6 +158,22 @@ class AccountsSettings(CommandSettings, StrangerSettings, MailSettings):
     def model_revisions(self) -> dict[str, str]:
         """By name, in order; empty where it is not known, a task's name in older settings."""
         return {name: told for name, _, told in (m.partition("=") for m in self.models.split())}
+
+    @property
+    def roles_of_groups(self) -> dict[str, str]:
+        """By group of the provider's."""
+        pairs = (pair.rpartition("=") for pair in self.oidc_groups.split())
+        return {group: role for group, _, role in pairs}
+
+    @field_validator("oidc_groups")
+    @classmethod
+    def _roles_are_known(cls, text: str) -> str:
+        for pair in text.split():
+            group, _, role = pair.rpartition("=")
+            if not group or role not in read_roles().roles:
+                known = ", ".join(read_roles().roles)
+                raise ValueError(f"{pair!r} is no group=role; roles are {known}")
+        return text
 
     @model_validator(mode="after")
     def _production_is_complete(self) -> AccountsSettings:

@@ -21,8 +21,8 @@ LONG_TEXT = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
 INTENT, FAILED, BILLED = "intent", "failed", "billed"
 """States of an event; see ``Event``."""
-USER, OPERATOR = "user", "operator"
-"""Roles of an account."""
+USER = "user"
+"""The role of an account that has no other."""
 
 
 class Base(DeclarativeBase):
@@ -39,7 +39,8 @@ class Account(Base):
     password_hash: Mapped[str | None] = mapped_column(String(200))
     subject: Mapped[str | None] = mapped_column(String(64), unique=True)
     """SHA-256 of issuer and subject, where the person logs in by OpenID Connect."""
-    role: Mapped[str] = mapped_column(String(16))
+    role: Mapped[str] = mapped_column(String(80))
+    """Names of roles with spaces between (``common/roles.yaml``)."""
     created_ms: Mapped[int] = mapped_column(BigInteger)
     verified_ms: Mapped[int | None] = mapped_column(BigInteger)
     closed_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -202,6 +203,8 @@ class AuditEntry(Base):
     account_id: Mapped[str] = mapped_column(String(24), index=True)
     action: Mapped[str] = mapped_column(String(32))
     detail: Mapped[str] = mapped_column(String(500))
+    why: Mapped[str] = mapped_column(String(500), server_default="")
+    """What somebody said who changed what is not their own."""
 
 
 class Attempt(Base):

@@ -106,6 +106,14 @@ COMMANDS = {
         "",
     ),
     "cards": _cluster("write the component of model cards", "cards"),
+    "roles": Command(
+        "On a cluster",
+        "who may do what; component `roles` from it; compare with a cluster",
+        "cluster.roles",
+        (),
+        "transformer",
+        "transformer",
+    ),
     "registry": Command(
         "Rollouts",
         "publish, pull, verify, alias, retire revisions; what was live when",

@@ -48,6 +48,15 @@ class Part:
     but: tuple[str, ...] = ()
 
 
+def _groups(of: str) -> str:
+    """The subjects of a binding: a range over names that a release sets."""
+    return (
+        f"\n  {{{{- range {of} }}}}\n  - apiGroup: rbac.authorization.k8s.io\n"
+        "    kind: Group\n    name: {{ . | quote }}\n  {{- end }}"
+    )
+
+
+ROLES = ("viewer", "developer", "deployer", "trainer", "operator")
 DATABASE = (
     *("Service/accounts-database", "StatefulSet/accounts-database"),
     *("NetworkPolicy/accounts-database", "NetworkPolicy/accounts-backup"),
@@ -99,6 +108,23 @@ PARTS = {
                 "spec.podMetricsEndpoints.0.metricRelabelings": (
                     '{{ ternary (list (dict "sourceLabels" (list "__name__") "regex" ".+" '
                     '"action" "drop")) (list) $.Values.otlp.enabled | toJson }}'
+                ),
+            }
+        },
+    ),
+    "roles": Part(
+        "components/roles",
+        ".Values.roles.enabled",
+        {
+            f"RoleBinding/people-{role}": {
+                "subjects": _groups(f"$.Values.roles.groups.{role}"),
+            }
+            for role in ROLES
+        }
+        | {
+            "ClusterRoleBinding/vision-people": {
+                "subjects": _groups(
+                    "uniq (concat " + " ".join(f"$.Values.roles.groups.{r}" for r in ROLES) + ")"
                 ),
             }
         },

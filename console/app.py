@@ -37,6 +37,7 @@ from console.pages import Pages, see_other
 from console.provider import CALLBACK, provider_pages
 from console.security import header_middleware
 from console.sign_up import sign_up
+from console.staff import staff_pages
 from console.usage import usage_pages
 from console.visit import Visits
 
@@ -81,6 +82,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app.include_router(usage_pages(service, visits, pages))
     app.include_router(bill_pages(service, visits, pages))
     app.include_router(operator_pages(service, visits, pages))
+    app.include_router(staff_pages(service, visits, pages))
     if service.settings.oidc_issuer:
         provider = OpenIdProvider(
             service.settings, service.settings.public_url + CALLBACK, transport

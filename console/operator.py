@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from accounts import events, usage
 from accounts.clock import DAY_MS, HOUR_MS, now_ms
-from accounts.errors import NotFoundError, NotLoggedInError
+from accounts.errors import NotFoundError
 from accounts.house import HOUSE
 from accounts.latency import BOUNDS_MS, latencies
 from accounts.people import emails_of
@@ -26,22 +26,22 @@ def operator_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
 
     @router.get("/operator")
     def totals(request: Request, span: str = "day") -> Response:
-        visit = visits.of(request)
-        if visit.login is None:
-            raise NotLoggedInError
-        if not visit.login.operator or span not in SPANS:
+        visit, login = visits.require(request)
+        if not login.rights or span not in SPANS:
             # To everybody else the page does not exist.
             raise NotFoundError("there is nothing at this URL")
         end = now_ms() + 1
         start = (end - SPANS[span]) // HOUR_MS * HOUR_MS
         with database.read() as session:
-            accounts = usage.per_account(session, start, end)
-            revisions = usage.per_revision(session, start, end)
-            reconciliation = events.reconcile(session)
-            unknown = events.unknown(session)
-            found = latencies(session, start, end)
+            # What takes a right that somebody has not is not even read for them.
+            sees_usage, sees_operations = login.may("usage"), login.may("operations")
+            accounts = usage.per_account(session, start, end) if sees_usage else []
+            reconciliation = events.reconcile(session) if sees_usage else None
+            revisions = usage.per_revision(session, start, end) if sees_operations else []
+            found = latencies(session, start, end) if sees_operations else []
+            unknown = events.unknown(session) if login.may("events") else []
             emails = emails_of(session, [account.account_id for account in accounts])
-        canary: Canary | None = read_canary(service.settings)
+        canary: Canary | None = read_canary(service.settings) if sees_operations else None
         return pages.render(
             request,
             visit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from accounts import staff
 from accounts.errors import AccountsError
 from accounts.oidc import OpenIdProvider, new_challenge, read_challenge
 from accounts.service import Service
@@ -49,6 +50,8 @@ def provider_pages(
                 account = service.people.account_of_subject(
                     session, identity.subject, identity.email
                 )
+                roles = service.settings.roles_of_groups
+                staff.take_groups(session, account, identity.groups, roles)
                 opened = service.people.open_session(session, account)
         except AccountsError as error:
             response = pages.refused(request, visits.of(request), "login", error, email="")

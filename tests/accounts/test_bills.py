@@ -295,9 +295,9 @@ def test_a_bill_that_says_too_little_is_named_and_taken_back(session, account, p
     assert behind_usage(session) == []
     hour(session, account, now_ms() - 40 * DAY_MS, key_id="late")
     assert behind_usage(session) == [first.number]
-    assert void(session, first.number) == month
+    assert void(session, first.number, "acc_1", "wrong") == month
     with pytest.raises(NotFoundError):
-        void(session, first.number)
+        void(session, first.number, "acc_1", "wrong")
     second = issue(session, account.id, month, prices)
     assert second.total_minor == 2 * first.total_minor
     assert behind_usage(session) == []

@@ -7,7 +7,7 @@ from accounts.__main__ import main
 from accounts.clock import DAY_MS, month_of, now_ms
 from accounts.database import Database, open_database
 from accounts.keys import KeyRequest, make_key
-from accounts.tables import Account, Event, UsageHour
+from accounts.tables import Account, AuditEntry, Event, UsageHour
 from tests.accounts.conftest import add_account
 
 
@@ -59,8 +59,12 @@ def test_somebody_becomes_an_operator(database):
     with database.write() as session:
         add_account(session)
     assert main(["role", "ada@example.org", "operator"]) == 0
+    assert main(["role", "ada@example.org", "trainer", "deployer", "--why", "moved"]) == 0
     with database.read() as session:
-        assert session.scalars(select(Account.role)).one() == "operator"
+        assert session.scalars(select(Account.role)).one() == "deployer trainer"
+        last = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()[-1]
+        found = (last.actor_id, last.action, last.detail, last.why)
+        assert found == ("shell", "role changed", "operator to deployer trainer", "moved")
     assert main(["role", "nobody@example.org", "operator"]) == 1
 
 

@@ -13,7 +13,7 @@ from accounts.errors import (
     WrongLoginError,
 )
 from accounts.keys import KeyRequest, list_keys, make_key
-from accounts.people import OPERATOR, set_role
+from accounts.staff import set_roles
 from accounts.tables import Account, AuditEntry, LoginSession, MailedToken
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
@@ -36,7 +36,7 @@ def test_register_verify_log_in_and_out(people, database, mailbox):
     people.verify(mailbox.token(), PASSWORD)
     opened = people.log_in(EMAIL, PASSWORD, CLIENT)
     who = people.who(opened.token)
-    assert (who.email, who.role, who.csrf) == (EMAIL, "user", opened.csrf)
+    assert (who.email, who.roles, who.csrf) == (EMAIL, ("user",), opened.csrf)
     people.log_out(opened.token)
     with pytest.raises(NotLoggedInError):
         people.who(opened.token)
@@ -257,13 +257,13 @@ def test_sessions_end(people, database, mailbox):
 def test_roles(people, database, mailbox):
     registered(people, mailbox)
     with database.write() as session:
-        set_role(session, EMAIL, OPERATOR, "shell")
-    assert people.who(people.log_in(EMAIL, PASSWORD, CLIENT).token).operator
+        set_roles(session, EMAIL, ["operator"], "shell")
+    assert people.who(people.log_in(EMAIL, PASSWORD, CLIENT).token).may("audit")
     with database.write() as session:
         with pytest.raises(NotFoundError):
-            set_role(session, "nobody@example.org", OPERATOR, "shell")
+            set_roles(session, "nobody@example.org", ["operator"], "shell")
         with pytest.raises(InvalidValueError):
-            set_role(session, EMAIL, "king", "shell")
+            set_roles(session, EMAIL, ["king"], "shell")
 
 
 def test_the_audit_log_names_who_did_what(people, database, mailbox):

@@ -48,6 +48,8 @@ def test_a_secret_comes_from_a_file(tmp_path):
         ("VISION_SESSION_HOURS", "soon"),
         ("VISION_PUBLIC_URL", "vision.example"),
         ("VISION_EVENT_DAYS", "1"),
+        ("VISION_OIDC_GROUPS", "admins"),
+        ("VISION_OIDC_GROUPS", "admins=king"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name, value):

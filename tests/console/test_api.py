@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from accounts.clock import DAY_MS, month_of, now_ms
-from accounts.people import OPERATOR, set_role
+from accounts.staff import set_roles
 from accounts.tables import Event, UsageHour
 from tests.console.conftest import EMAIL, PASSWORD
 
@@ -155,7 +155,7 @@ def test_operators_see_everybody_and_nobody_else_does(browser, ask):
     for path in paths:
         assert ask("GET", f"/operator/{path}").status_code == 403
     with browser.service.database.write() as session:
-        set_role(session, EMAIL, OPERATOR, "shell")
+        set_roles(session, EMAIL, ["operator"], "shell")
     used(browser, "acc_other", requests=3)
     for path in paths:
         assert ask("GET", f"/operator/{path}").status_code == 200

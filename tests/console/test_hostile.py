@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from accounts import passwords
-from accounts.people import OPERATOR, set_role
 from accounts.service import build_service
 from accounts.settings import AccountsSettings
+from accounts.staff import set_roles
 from console.app import create_app
 from tests.accounts.conftest import Mailbox
 from tests.console.conftest import EMAIL, PASSWORD, SITE, sqlite_template  # noqa: F401
@@ -113,7 +113,7 @@ def attacker(
         service.people.register(EMAIL, PASSWORD, "x")
         service.people.verify(mailbox.token(), PASSWORD)
         with service.database.write() as session:
-            set_role(session, EMAIL, OPERATOR, "shell")
+            set_roles(session, EMAIL, ["operator"], "shell")
         token = service.people.log_in(EMAIL, PASSWORD, "x").token
         http = TestClient(create_app(service), SITE, False, follow_redirects=False)
         http.cookies.set("session", token)

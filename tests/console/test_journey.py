@@ -17,7 +17,7 @@ from pathlib import Path
 from selenium.webdriver.common.by import By
 
 from accounts.database import Database, open_database
-from accounts.people import OPERATOR, set_role
+from accounts.staff import set_roles
 from tests.conftest import ROOT
 from tests.console.conftest import EMAIL, PASSWORD
 from tests.console.person import SECONDS, Person
@@ -120,7 +120,7 @@ def test_from_signing_up_to_a_curl_with_a_key_and_to_the_bill(
 def test_an_operator_sees_the_split_of_traffic(person: Person, folder: Path) -> None:
     engine = open_database(f"sqlite:///{folder}/accounts.db")
     with Database(engine).write() as session:
-        set_role(session, EMAIL, OPERATOR, "shell")
+        set_roles(session, EMAIL, ["operator"], "shell")
     engine.dispose()
     person.go("/operator")
     shares = person.texts("td[data-label=Share]")

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
-from accounts.people import OPERATOR, set_role
 from accounts.service import build_service
 from accounts.settings import AccountsSettings
+from accounts.staff import set_roles
 from console.app import create_app
 from console.canary import parse_record
 from tests.accounts.conftest import Mailbox
@@ -200,13 +200,13 @@ def test_a_forgotten_password(browser):
 def test_the_operators_page_does_not_exist_for_others(member):
     assert member.http.get("/operator").status_code == 404
     with member.service.database.write() as session:
-        set_role(session, EMAIL, OPERATOR, "shell")
+        set_roles(session, EMAIL, ["operator"], "shell")
     assert "Traffic by revision" in member.page("/operator")
 
 
 def test_operators_see_what_the_last_rollout_was_judged_by(member, monkeypatch):
     with member.service.database.write() as session:
-        set_role(session, EMAIL, OPERATOR, "shell")
+        set_roles(session, EMAIL, ["operator"], "shell")
     monkeypatch.setattr("console.operator.read_canary", lambda _: parse_record(ended_record()))
     page = member.page("/operator")
     assert "No rollout is under way" in page and '"badge warned">refused' in page

@@ -8,7 +8,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
+from sqlalchemy import select
 
+from accounts.tables import Account, AuditEntry
 from console.app import create_app
 from tests.console.conftest import EMAIL, Browser
 
@@ -58,6 +60,7 @@ def visitor(service, provider):
             "oidc_issuer": ISSUER,
             "oidc_client_id": "vision",
             "oidc_client_secret": SecretStr("hush"),
+            "oidc_groups": "vision:deployer=deployer 8c1f-6a5e=trainer billing=billing",
         }
     )
     own = replace(service, settings=settings)
@@ -143,6 +146,44 @@ def test_an_address_with_a_password_is_not_taken_over(visitor, provider):
     answer = log_in(visitor, provider)
     assert answer.status_code == 400
     assert "log in with that" in answer.text
+
+
+def roles(visitor):
+    with visitor.service.database.read() as session:
+        return session.scalars(select(Account.role)).one()
+
+
+def test_groups_are_roles_and_a_group_that_is_left_is_a_role_that_is_gone(visitor, provider):
+    provider.claims["groups"] = ["everybody", "vision:deployer", "8c1f-6a5e"]
+    log_in(visitor, provider)
+    assert roles(visitor) == "deployer trainer"
+    provider.claims["groups"] = ["everybody", "billing"]
+    log_in(visitor, provider)
+    assert roles(visitor) == "billing"
+    del provider.claims["groups"]
+    log_in(visitor, provider)
+    assert roles(visitor) == "user"
+    with visitor.service.database.read() as session:
+        changed = select(AuditEntry).where(AuditEntry.action == "role changed")
+        entries = session.scalars(changed.order_by(AuditEntry.id)).all()
+    assert {entry.actor_id for entry in entries} == {"provider"}
+    assert [(entry.detail, entry.why) for entry in entries] == [
+        ("user to deployer trainer", "groups: 8c1f-6a5e, vision:deployer"),
+        ("deployer trainer to billing", "groups: billing"),
+        ("billing to user", "in no group with a role"),
+    ]
+
+
+def test_too_many_groups_to_be_named_take_no_role_away(visitor, provider):
+    provider.claims["groups"] = ["billing"]
+    log_in(visitor, provider)
+    visitor.http.cookies.clear()
+    del provider.claims["groups"]
+    provider.claims["_claim_names"] = {"groups": "src1"}
+    answer = log_in(visitor, provider)
+    assert answer.status_code == 400
+    assert "too many groups" in answer.text
+    assert roles(visitor) == "billing"
 
 
 def test_a_provider_that_is_down_is_said_so(visitor, provider):

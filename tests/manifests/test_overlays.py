@@ -44,6 +44,7 @@ COMPONENTS = (
     "monitoring",
     "object-storage",
     "otlp",
+    "roles",
     "rollout",
     "tls",
 )
@@ -87,7 +88,7 @@ def check(documents: list[Document], flags: frozenset[str]) -> None:
     for name, component in parts(documents):
         assert [f"{name}: {refusal}" for refusal in refusals(component, flags)] == []
     for document in documents:
-        if document["kind"] != "Namespace":
+        if document["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding"):
             assert document["metadata"]["namespace"] == "vision", document["metadata"]
     identities = [(d["kind"], d["metadata"]["name"]) for d in documents]
     assert len(identities) == len(set(identities))
