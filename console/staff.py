@@ -35,14 +35,14 @@ def staff_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
     database = service.database
     known = read_roles()
 
-    def values() -> dict[str, Any]:
+    def shown() -> dict[str, Any]:
         with database.read() as session:
             return {"members": staff.members(session), "roles": list(known.roles.values())}
 
     @router.get(PEOPLE)
     def people(request: Request) -> Response:
         visit, _ = require_right(visits, request, "roles")
-        return pages.render(request, visit, "people", **values())
+        return pages.render(request, visit, "people", **shown())
 
     @router.post(PEOPLE)
     def change_roles(request: Request, form: Form) -> Response:
@@ -57,7 +57,7 @@ def staff_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
                 email = str(form.get("email", ""))
                 staff.set_roles(session, email, roles, login.account_id, why)
         except AccountsError as error:
-            return pages.refused(request, visit, "people", error, **values())
+            return pages.refused(request, visit, "people", error, **shown())
         return see_other(PEOPLE)
 
     @router.get("/operator/audit")
@@ -69,9 +69,8 @@ def staff_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
             entries = list(found)
             named = {name for e in entries for name in (e.actor_id, e.account_id)}
             emails = emails_of(session, list(named))
-        return pages.render(
-            *(request, visit, "audit"),
-            **{"entries": entries, "emails": emails, "account": account, "days": DAYS},
-        )
+        values: dict[str, Any] = {"entries": entries, "emails": emails}
+        values |= {"account": account, "days": DAYS}
+        return pages.render(request, visit, "audit", **values)
 
     return router
