@@ -24,6 +24,7 @@ from cluster.versions import (
 )
 
 FEATURES = {
+    "kubernetes.podspec-affinity": "enabled",
     "kubernetes.podspec-nodeselector": "enabled",
     "kubernetes.podspec-tolerations": "enabled",
     "kubernetes.podspec-topologyspreadconstraints": "enabled",

@@ -42,10 +42,12 @@ COMPONENTS = (
     "lifecycle-events",
     "lifecycle-trainer",
     "monitoring",
+    "node-kinds",
     "object-storage",
     "otlp",
     "roles",
     "rollout",
+    "standard",
     "tls",
 )
 
@@ -60,6 +62,8 @@ COMBINATIONS = (
     ("overlays/production", ("gpu", "rollout")),
     ("overlays/production", ("accounts", "object-storage", "rollout")),
     ("overlays/production", ("accounts", "tls")),
+    ("overlays/land-cover", ("node-kinds", "high-availability")),
+    ("overlays/production", ("standard",)),
     ("overlays/minikube", ("object-storage", "rollout", "lifecycle", "lifecycle-events")),
     ("overlays/production", ("object-storage", "rollout", "lifecycle", "lifecycle-trainer")),
 )
@@ -462,3 +466,26 @@ def test_grpc_is_on_where_its_component_is(tmp_path: Path) -> None:
     (rule,) = policies["predictor-grpc"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == [options.grpc_port]
     assert policies["predictor-grpc"]["podSelector"]["matchLabels"] == service["spec"]["selector"]
+
+
+def test_node_pools_have_the_kinds_that_are_asked_for(tmp_path: Path) -> None:
+    pools = of_kind(render(MANIFESTS / "nodes" / "karpenter"), "NodePool")
+    kinds = {pool["spec"]["template"]["metadata"]["labels"]["vision-node"] for pool in pools}
+    text = yaml.safe_dump_all(render(combination(tmp_path, "overlays/land-cover", ("node-kinds",))))
+    asked = re.findall(
+        r"- key: vision-node\n +operator: \w+\n +values:\n((?: +- [a-z0-9]+\n)+)", text
+    )
+    assert {kind for part in asked for kind in re.findall(r"- (\w+)", part)} <= kinds
+    (gpu,) = (p for p in pools if p["metadata"]["name"] == "gpu")
+    selected = render(combination(tmp_path, "base", ("gpu",)))
+    (predictor,) = (part for name, part in parts(selected) if name == "vision-predictor")
+    labels = gpu["spec"]["template"]["metadata"]["labels"]
+    assert predictor["nodeSelector"].items() <= labels.items()
+    (taint,) = gpu["spec"]["template"]["spec"]["taints"]
+    assert taint["key"] in {toleration["key"] for toleration in predictor["tolerations"]}
+
+
+def test_pods_are_spread_over_zones_and_nodes(tmp_path: Path) -> None:
+    for _, part in parts(render(combination(tmp_path, "base", ("high-availability",)))):
+        keys = [entry["topologyKey"] for entry in part["topologySpreadConstraints"]]
+        assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]

@@ -53,6 +53,12 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels: {component: {{ $name }}}
     matchLabelKeys: [serving.knative.dev/revision]
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {component: {{ $name }}}
+    matchLabelKeys: [serving.knative.dev/revision]
 {{- end }}
 {{- end }}
 
