@@ -32,7 +32,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 .DEFAULT_GOAL := help
 .PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete platform cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards roles \
-  registry data watch lifecycle backup restore drill canary status promote rollback history rollout
+  registry data watch lifecycle backup restore drill experiment canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ monitor:  ## Prometheus, Alertmanager and panels of what runs on localhost:$PORT
 
 monitor-manifests:  ## write component monitoring's rules and dashboards anew from monitoring/
 	@$(call vision,transformer) monitor manifests
+
+experiment:  ## A/B/n and shadows: ARGS='start NAME --model … --variant …', status, shares, stop, list
+	@$(call vision,accounts) experiment $(ARGS)
 
 predict:  ## classify IMAGE=path with MODEL=name, as a table
 	@$(call vision,transformer) predict --port $(PORT) --model $(MODEL) '$(IMAGE)'

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from accounts import audit, events, invoices
+from accounts import audit, events, experiment_command, invoices
 from accounts.answers import AnswerReconciliation, read_answers, reconcile_answers
 from accounts.clock import DAY_MS, moment, month_bounds, month_of, now_ms
 from accounts.database import Database, back_up, open_database
@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     ending = commands.add_parser("expiring", help="keys in use that end soon, and whose they are")
     ending.add_argument("days", nargs="?", type=int, default=7, help="how soon (7)")
     commands.add_parser("retain", help="delete events, sessions and tokens that are too old")
+    experiment_command.add_parser(commands)
     backup = commands.add_parser("backup", help="copy an SQLite database while it is in use")
     backup.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
@@ -74,6 +75,8 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
         back_up(engine, options.file)
         return 0
     database = Database(engine, open_mirror(settings.accounts_mirror))
+    if options.command == "experiment":
+        return experiment_command.run(options, database)
     if options.command == "role":
         with database.write() as session:
             set_roles(session, options.email, options.roles, audit.SHELL, options.why)

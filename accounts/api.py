@@ -19,6 +19,7 @@ from accounts import events, invoices, keys, usage
 from accounts.clock import month_bounds, month_of, now_ms
 from accounts.csv_text import csv_lines
 from accounts.errors import InvalidValueError, NotLoggedInError
+from accounts.experiments_api import experiments_api
 from accounts.invoice_pdf import invoice_pdf
 from accounts.people import Login
 from accounts.service import Service
@@ -108,6 +109,7 @@ def api(service: Service) -> APIRouter:
     SeesUsage = Annotated[Login, holder_of(who, "usage")]
     SeesEvents = Annotated[Login, holder_of(who, "events")]
     router.include_router(staff_api(service, who))
+    router.include_router(experiments_api(service, who))
 
     @router.post("/registrations", status_code=202)
     def register(body: Registration, request: Request) -> dict[str, str]:

@@ -40,6 +40,8 @@ class RawEvent:
     answers: int
     withheld: int
     unanswered_milliseconds: int
+    experiment: str
+    variant: str
 
 
 EVENT_FIELDS = tuple(field.name for field in fields(RawEvent))

@@ -27,6 +27,7 @@ from accounts.tables import (
     AuditEntry,
     Base,
     Event,
+    Experiment,
     Invoice,
     MirrorPosition,
     QuotaMonth,
@@ -38,7 +39,7 @@ from registry.objects import ObjectStore
 from registry.opening import open_store
 
 CHANGES = "changes/"
-MIRRORED = (Account, ApiKey, Event, UsageHour, QuotaMonth, Invoice, AuditEntry)
+MIRRORED = (Account, ApiKey, Event, UsageHour, QuotaMonth, Invoice, AuditEntry, Experiment)
 _TABLES: dict[str, Table] = {kind.__tablename__: cast(Table, kind.__table__) for kind in MIRRORED}
 _POSITION = cast(Table, MirrorPosition.__table__)
 _UNMIRRORED = cast(Table, Unmirrored.__table__)

@@ -137,6 +137,43 @@ class Event(Base):
     """Of all attempts: work that led to no answer (given up, too slow, kept back)."""
     started_ms: Mapped[int] = mapped_column(BigInteger)
     completed_ms: Mapped[int | None] = mapped_column(BigInteger)
+    experiment: Mapped[str] = mapped_column(String(40), default="")
+    """That the answered attempt was part of, with its variant; empty where it was of none."""
+    variant: Mapped[str] = mapped_column(String(40), default="")
+    subject: Mapped[str] = mapped_column(String(16), default="")
+    """Hash of whom the experiment was sticky by."""
+    unsure: Mapped[int | None] = mapped_column(Integer)
+    """Instances whose prediction says that it is; None where the model does not say."""
+
+
+class Experiment(Base):
+    """Several revisions of a model beside each other; see ``accounts.experiments``."""
+
+    __tablename__ = "experiments"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    sticky_by: Mapped[str] = mapped_column(String(64))
+    percent: Mapped[int] = mapped_column(Integer)
+    """Of all subjects, how many take part."""
+    variants: Mapped[str] = mapped_column(Text)
+    """A JSON list, the control first."""
+    shadow: Mapped[str] = mapped_column(Text)
+    """A JSON object; empty where nothing is copied."""
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    shares_ms: Mapped[int] = mapped_column(BigInteger)
+    """Since when the shares are as they are."""
+    stopped_ms: Mapped[int | None] = mapped_column(BigInteger, index=True)
+
+
+class ShadowTotals(Base):
+    """What a shadow's answers were beside those that were given; see ``accounts.shadows``."""
+
+    __tablename__ = "shadow_totals"
+
+    experiment: Mapped[str] = mapped_column(String(40), primary_key=True)
+    totals: Mapped[str] = mapped_column(Text)
+    """A JSON object of sums."""
 
 
 class UsageHour(Base):

@@ -129,6 +129,7 @@ PARTS = {
             }
         },
     ),
+    "shadow": Part("components/shadow", ".Values.shadow.enabled"),
     "runtime": Part("runtime/cluster", ".Values.runtime.enabled"),
 }
 

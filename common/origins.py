@@ -26,6 +26,7 @@ ANSWER_HEADERS = (
     "x-model-pixels",
     "x-model-revision",
     "x-request-id",
+    "x-vision-variant",
 )
 MAX_AGE_SECONDS = 600
 

@@ -29,6 +29,7 @@ from accounts.errors import (
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
 from console.bills import bill_pages
+from console.experiments import experiment_pages
 from console.front import front_page
 from console.keys import KeysPage, key_pages
 from console.limits import BodyLimit
@@ -83,6 +84,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app.include_router(bill_pages(service, visits, pages))
     app.include_router(operator_pages(service, visits, pages))
     app.include_router(staff_pages(service, visits, pages))
+    app.include_router(experiment_pages(service, visits, pages))
     if service.settings.oidc_issuer:
         provider = OpenIdProvider(
             service.settings, service.settings.public_url + CALLBACK, transport

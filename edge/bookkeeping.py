@@ -82,6 +82,10 @@ _COMPLETION = (
     "milliseconds",
     "unanswered_milliseconds",
     "completed_ms",
+    "experiment",
+    "variant",
+    "subject",
+    "unsure",
 )
 """What an answer changes of an event."""
 _COMPLETE = (
@@ -319,6 +323,10 @@ def _completion(outcome: Outcome, completed: Completed, content: str, now: int) 
         "response_bytes": outcome.response_bytes,
         "milliseconds": outcome.milliseconds,
         "completed_ms": now,
+        "experiment": outcome.experiment,
+        "variant": outcome.variant,
+        "subject": outcome.subject,
+        "unsure": outcome.unsure if billed else None,
     }
 
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from envoy.service.auth.v3 import external_auth_pb2 as pb
 from google.rpc import code_pb2
@@ -18,6 +19,7 @@ from accounts.house import HOUSE_HASH
 from accounts.keys import ALL_MODELS
 from accounts.secret_tokens import has_key_form, token_hash
 from common.routes import REQUEST_ID
+from edge.assignment import Assignment, Assignments
 from edge.denied import DeniedError
 from edge.directory import Directory
 from edge.in_flight import InFlight
@@ -32,6 +34,17 @@ EXPECTED_CONTENT = "x-expected-content"
 """Tells the model server what a used request id belongs to; the body is compared there."""
 REMOVED_HEADERS = ("authorization", "cookie")
 """The model never sees who pays: KServe's transformer would forward the key to the predictor."""
+
+UPSTREAM = "x-vision-upstream"
+"""Tells Envoy where a variant answers, as host and port; no client's own passes."""
+MIRROR, SHADOW_CLUSTER = "x-vision-mirror", "shadow"
+"""Tells Envoy to send a copy, and where to."""
+SHADOWED = "x-vision-shadow"
+"""Tells who gets the copy of which experiment it is, and of which variant."""
+VARIANT = "x-vision-variant"
+"""Tells the client which variant of which experiment answers it."""
+
+BELIEVED_HEADERS = (EXPECTED_CONTENT, UPSTREAM, MIRROR, SHADOWED)
 
 TRIES_LEFT = "x-tries-left"
 """Tells who asks without a key how many tries a day are left."""
@@ -59,6 +72,7 @@ class Check:
 
     Args:
         limits: of tries without a key; none are given without it.
+        assignments: what requests with a key take part in.
     """
 
     def __init__(
@@ -67,11 +81,13 @@ class Check:
         ledger: Ledger,
         in_flight: InFlight,
         limits: TryLimits | None = None,
+        assignments: Assignments | None = None,
     ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._in_flight = in_flight
         self._tries = Tries(limits or TryLimits())
+        self._assignments = assignments or Assignments(ledger)
 
     async def check(self, data: bytes, context: Any = None) -> bytes:
         """A serialised CheckRequest to a serialised CheckResponse."""
@@ -143,12 +159,17 @@ class Check:
             )
         if not route.metered:
             return _allowed(asker, attempt_id)
+        assignment = None
+        if tried is None:
+            assignment = self._assignments.find(route.model, record, asker.request_id, headers)
         try:
-            metered, content = await self._admit(asker, route.model, headers, attempt_id, now)
+            metered, content = await self._admit(
+                asker, route.model, headers, attempt_id, now, assignment
+            )
         except BaseException:
             self._in_flight.end(attempt_id)
             raise
-        return _allowed(asker, attempt_id, metered, content)
+        return _allowed(asker, attempt_id, metered, content, assignment)
 
     async def _admit_stranger(self, headers: Mapping[str, str], peer: str) -> Asker:
         """Somebody without a key, on the house's account; raises DeniedError."""
@@ -170,6 +191,7 @@ class Check:
         headers: Mapping[str, str],
         attempt_id: int,
         now: float,
+        assignment: Assignment | None,
     ) -> tuple[Metered, str]:
         """An intent on record, and what content its request id belongs to, where that is known."""
         record, request_id = asker.record, asker.request_id
@@ -198,6 +220,9 @@ class Check:
         if admission.admitted in (Admitted.REUSED, Admitted.NO_ROOM) and room:
             allowance.closed(request_id, attempt_id, False)
         _require(admission.admitted, record)
+        taken_part = ("", "", "")
+        if assignment is not None and assignment.variant is not None:
+            taken_part = (assignment.experiment, assignment.variant.name, assignment.subject)
         metered = Metered(
             record.account_id,
             record.key_id,
@@ -208,6 +233,7 @@ class Check:
             intent.started_ms,
             length,
             request_id,
+            *taken_part,
         )
         return metered, admission.content
 
@@ -265,6 +291,7 @@ def _allowed(
     attempt_id: int,
     metered: Metered | None = None,
     content: str = "",
+    assignment: Assignment | None = None,
 ) -> bytes:
     response = pb.CheckResponse()
     ok = response.ok_response
@@ -278,9 +305,14 @@ def _allowed(
         option.header.key, option.header.value = TRIES_LEFT, str(asker.tried.left)
     if content:
         set_headers[EXPECTED_CONTENT] = content
-    else:
-        # A client's own would be believed.
-        ok.headers_to_remove.append(EXPECTED_CONTENT)
+    if assignment is not None:
+        set_headers |= _ways(assignment)
+        if assignment.variant is not None:
+            option = ok.response_headers_to_add.add()
+            option.header.key = VARIANT
+            option.header.value = f"{assignment.experiment}/{assignment.variant.name}"
+    # A client's own would be believed.
+    ok.headers_to_remove.extend(name for name in BELIEVED_HEADERS if name not in set_headers)
     for name, value in set_headers.items():
         option = ok.headers.add()
         option.header.key = name
@@ -291,6 +323,16 @@ def _allowed(
         response.dynamic_metadata.fields[FIELD].string_value = metered.as_text()
     data: bytes = response.SerializeToString()
     return data
+
+
+def _ways(assignment: Assignment) -> dict[str, str]:
+    """Headers that tell Envoy where an answer is had, and where a copy goes."""
+    variant = assignment.variant
+    ways = {UPSTREAM: urlsplit(variant.target).netloc} if variant else {}
+    if assignment.shadowed:
+        ways[MIRROR] = SHADOW_CLUSTER
+        ways[SHADOWED] = f"{assignment.experiment}/{variant.name if variant else ''}"
+    return ways
 
 
 def _denied(denied: DeniedError) -> bytes:

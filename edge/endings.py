@@ -92,4 +92,7 @@ def _outcome(metered: Metered, entry: accesslog_pb2.HTTPAccessLogEntry) -> Outco
         response_bytes=entry.response.response_body_bytes,
         milliseconds=duration.ToMilliseconds(),
         reserved=metered.reserved,
+        experiment=metered.experiment,
+        variant=metered.variant,
+        subject=metered.subject,
     )

@@ -28,7 +28,8 @@ OTLP = "otlp"
 @dataclass(frozen=True)
 class EdgePorts:
     """TCP ports on the loopback address; ``models`` is the transformer's, ``metrics`` the check's,
-    ``tls`` the edge's own of https, ``acme`` of whoever answers an authority; 0 for none.
+    ``tls`` the edge's own of https, ``acme`` of whoever answers an authority, ``shadow`` where
+    copies go; 0 for none.
     """
 
     edge: int
@@ -39,6 +40,7 @@ class EdgePorts:
     metrics: int = 0
     tls: int = 0
     acme: int = 0
+    shadow: int = 0
 
 
 def local_configuration(
@@ -72,8 +74,11 @@ def local_configuration(
         "console": ports.console,
         "check": ports.check,
         "acme": ports.acme,
+        "shadow": ports.shadow,
     }
     for cluster in resources["clusters"]:
+        if "load_assignment" not in cluster:
+            continue
         (endpoints,) = cluster["load_assignment"]["endpoints"]
         (endpoint,) = endpoints["lb_endpoints"]
         endpoint["endpoint"]["address"] = _address(LOCAL_HOST, upstream[cluster["name"]])

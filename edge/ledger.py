@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from accounts.clock import now_ms
+from accounts.experiments import ExperimentView, running
 from accounts.mirror import Mirror
 from edge.bookkeeping import admit, changed_rows, complete, find_keys
 from edge.metrics import TALLY
@@ -55,7 +56,12 @@ class Lookup:
     hashes: tuple[str, ...]
 
 
-Operation = Intent | Outcome | Abandonment | Lookup
+@dataclass(frozen=True)
+class RunningExperiments:
+    """All of them."""
+
+
+Operation = Intent | Outcome | Abandonment | Lookup | RunningExperiments
 Waiting = tuple[Operation, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
@@ -113,6 +119,11 @@ class Ledger:
     async def look_up(self, hashes: Sequence[str]) -> dict[str, KeyRecord]:
         """The working keys of these hashes; raises LedgerDownError."""
         found: dict[str, KeyRecord] = await self._ask(Lookup(tuple(hashes)))
+        return found
+
+    async def running_experiments(self) -> list[ExperimentView]:
+        """Those that requests may be part of; raises LedgerDownError."""
+        found: list[ExperimentView] = await self._ask(RunningExperiments())
         return found
 
     async def _ask(self, operation: Operation) -> Any:
@@ -199,6 +210,9 @@ class Ledger:
                 found = find_keys(connection, {h for o in lookups.values() for h in o.hashes})
                 for index, lookup in lookups.items():
                     results[index] = {h: found[h] for h in lookup.hashes if h in found}
+            for index, operation in enumerate(operations):
+                if isinstance(operation, RunningExperiments):
+                    results[index] = running(connection)
             if endings and self._mirror is not None:
                 self._mirror.note(connection, changed_rows(list(endings.values()), began_ms))
         if endings and self._mirror is not None:

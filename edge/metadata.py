@@ -19,6 +19,7 @@ class Metered:
         attempt_id: random; tells this attempt from others under the same request id.
         reserved: whether it was admitted as one of the repeats that a billed id may have.
         request_bytes: the declared length of its body, -1 where there is none.
+        experiment: that it is part of, with its variant and its subject's hash; empty for none.
     """
 
     account_id: str
@@ -30,6 +31,9 @@ class Metered:
     started_ms: int
     request_bytes: int
     request_id: str
+    experiment: str = ""
+    variant: str = ""
+    subject: str = ""
 
     def as_text(self) -> str:
         return _SEPARATOR.join(
@@ -43,12 +47,19 @@ class Metered:
                 str(self.started_ms),
                 str(self.request_bytes),
                 self.request_id,
+                self.experiment,
+                self.variant,
+                self.subject,
             )
         )
 
 
 def read_metered(text: str) -> Metered:
-    account, key, family, model, attempt, reserved, started, size, request = text.split(_SEPARATOR)
+    account, key, family, model, attempt, reserved, started, size, request, *experiment = (
+        text.split(_SEPARATOR)
+    )
     return Metered(
-        account, key, family, model, int(attempt), reserved == "1", int(started), int(size), request
+        *(account, key, family, model, int(attempt), reserved == "1", int(started), int(size)),
+        request,
+        *experiment,
     )

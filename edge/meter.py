@@ -27,6 +27,7 @@ OWN_HEADERS = (
     "x-model-pixels",
     "x-model-content",
     "x-model-received-bytes",
+    "x-model-unsure",
 )
 """What the transformer reports to the edge; it goes no further."""
 CONTENT = re.compile("[0-9a-f]{64}")
@@ -95,6 +96,7 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
         return None
     received = headers.get("x-model-received-bytes", "")
     length = headers.get("content-length", "")
+    unsure = headers.get("x-model-unsure", "")
     return Outcome(
         account_id=metered.account_id,
         request_id=metered.request_id,
@@ -111,6 +113,10 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
         milliseconds=max(0, now_ms() - metered.started_ms),
         reserved=metered.reserved,
         content=content,
+        experiment=metered.experiment,
+        variant=metered.variant,
+        subject=metered.subject,
+        unsure=int(unsure) if unsure.isdecimal() else None,
     )
 
 

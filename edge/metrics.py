@@ -81,6 +81,25 @@ class EdgeTally:
         self._sent = Counts(
             "vision_edge_response_bytes", "Bytes of their answers' bodies.", answered, registry
         )
+        taken_part = ("experiment", "variant")
+        self._variant_requests = Counts(
+            "vision_edge_variant_requests",
+            "Requests of an experiment's variants, by how they ended.",
+            (*taken_part, "revision", "code"),
+            registry,
+        )
+        self._variant_seconds = Distributions(
+            "vision_edge_variant_seconds",
+            "Time of their answers, from the check to the answer's head.",
+            taken_part,
+            registry,
+        )
+        self._variant_unsure = Counts(
+            "vision_edge_variant_unsure",
+            "Instances of theirs whose prediction says that it is unsure.",
+            taken_part,
+            registry,
+        )
         self.ledger_seconds = Distributions(
             "vision_edge_ledger_seconds",
             "Time from asking the ledger until it is on record, or not.",
@@ -140,12 +159,19 @@ class EdgeTally:
     def count_unclear(self, metered: Metered, status: int) -> None:
         """A request whose answer was held back, for want of what it is or of a record of it."""
         self._count(metered, "", status)
+        self._count_variant(metered, "", status)
 
     def _count(self, metered: Metered, revision: str, status: int) -> Labels:
         model = metered.model if metered.model in self._known else ""
         customer: CustomerClass = "try" if metered.account_id == HOUSE else "key"
         self._requests.labels(model, revision, customer, str(status)).add()
         return model, revision, customer
+
+    def _count_variant(self, metered: Metered, revision: str, status: int) -> None:
+        # As many as operators have named, in the life of this process.
+        if metered.experiment:
+            labels = (metered.experiment, metered.variant, revision, str(status))
+            self._variant_requests.labels(*labels).add()
 
     def count_outcome(self, metered: Metered, outcome: Outcome, status: int) -> None:
         """How a request ended that was let through.
@@ -156,10 +182,16 @@ class EdgeTally:
         # A path may name any model; one that has answered is there.
         if outcome.billed and len(self._known) < MAX_MODELS:
             self._known.add(metered.model)
-        labels = self._count(metered, outcome.revision if outcome.billed else "", status)
+        revision = outcome.revision if outcome.billed else ""
+        labels = self._count(metered, revision, status)
+        self._count_variant(metered, revision, status)
         if status != OK_STATUS:
             return
         seconds = max(0.0, time.time() - metered.started_ms / 1000)
+        if metered.experiment:
+            taken_part = (metered.experiment, metered.variant)
+            self._variant_seconds.labels(*taken_part).observe(seconds)
+            self._variant_unsure.labels(*taken_part).add(outcome.unsure or 0)
         self._seconds.labels(*labels).observe(seconds)
         self._instances.labels(*labels).add(outcome.instances)
         self._pixels.labels(*labels).add(outcome.pixels)

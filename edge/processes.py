@@ -51,8 +51,8 @@ class Edge:
         self._configuration.write_text(json.dumps(document), encoding="utf-8")
 
     def start(self, name: str) -> None:
-        """Start ``check``, ``envoy`` or, where there are some, ``certificates``, and wait until it
-        answers; raises StartError.
+        """Start ``check``, ``envoy``, ``shadow`` or, where there are some, ``certificates``, and
+        wait until it answers; raises StartError.
         """
         if name == "check":
             address = f"{LOCAL_HOST}:{self._ports.check}"
@@ -61,6 +61,11 @@ class Edge:
                 command += ["--metrics-address", f"{LOCAL_HOST}:{self._ports.metrics}"]
             self._processes.start(name, command, self._environment)
             self._processes.wait_for_port(name, self._ports.check)
+        elif name == "shadow":
+            command = [sys.executable, "-m", "edge.shadow", "--host", LOCAL_HOST]
+            command += ["--port", str(self._ports.shadow)]
+            self._processes.start(name, command, self._environment)
+            self._processes.wait_for_port(name, self._ports.shadow)
         elif name == "certificates":
             folders = self._certificates
             assert folders is not None
@@ -103,10 +108,10 @@ def envoy_program(folder: Path = ROOT) -> Path:
 def free_edge_ports(models: int, edge: int = 0, tls: int = 0) -> EdgePorts:
     """Ports that are free now, beside those that are given."""
     while True:
-        first, second, *rest = free_row(7)
+        first, second, *rest = free_row(8)
         # The predictor takes the port after the transformer's.
         if not {edge, tls, models, models + 1, models + 2}.intersection(rest):
-            admin, check, console, metrics, acme = rest
+            admin, check, console, metrics, acme, shadow = rest
             return EdgePorts(
-                edge or first, admin, check, console, models, metrics, tls or second, acme
+                edge or first, admin, check, console, models, metrics, tls or second, acme, shadow
             )

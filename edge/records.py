@@ -69,6 +69,7 @@ class Outcome:
     Attributes:
         reserved: whether the intent was admitted as ``BILLED_BEFORE``.
         content: digest of what was asked; empty where the model server did not read it.
+        unsure: instances whose prediction says so; None where the model does not say.
     """
 
     account_id: str
@@ -86,6 +87,10 @@ class Outcome:
     milliseconds: int
     reserved: bool = False
     content: str = ""
+    experiment: str = ""
+    variant: str = ""
+    subject: str = ""
+    unsure: int | None = None
 
 
 @dataclass(frozen=True)

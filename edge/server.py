@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from sqlalchemy import Engine
 
 from accounts.mirror import Mirror
+from edge.assignment import Assignments
 from edge.check import Check
 from edge.directory import Directory
 from edge.endings import Endings
@@ -54,7 +55,8 @@ class EdgeServer:
             maximum_concurrent_rpcs=MAX_CALLS,
         )
         in_flight = InFlight(max_in_flight)
-        check = Check(self._directory, self._ledger, in_flight, tries)
+        self._assignments = Assignments(self._ledger)
+        check = Check(self._directory, self._ledger, in_flight, tries, self._assignments)
         meter = Meter(self._directory, self._ledger, in_flight)
         endings = Endings(self._directory, self._ledger, in_flight)
 
@@ -97,15 +99,19 @@ class EdgeServer:
         port = self._server.add_insecure_port(address)
         self._ledger.start()
         await self._server.start()
-        self._refresher = asyncio.create_task(self._directory.keep_fresh())
+        self._refreshers = [
+            asyncio.create_task(self._directory.keep_fresh()),
+            asyncio.create_task(self._assignments.keep_fresh()),
+        ]
         return int(port)
 
     async def stop(self) -> None:
         """Finish what is under way."""
         await self._server.stop(GRACE_SECONDS)
-        self._refresher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._refresher
+        for refresher in self._refreshers:
+            refresher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await refresher
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
 
 

@@ -156,6 +156,7 @@ def start(
     processes.start("models", models_command, {})
     edge = Edge(processes, ports, FOLDER, environment, origins=origins, certificates=certificates)
     edge.start("check")
+    edge.start("shadow")
     edge.start("envoy")
     if certificates is not None:
         edge.start("certificates")

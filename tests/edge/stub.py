@@ -1,7 +1,10 @@
-"""A model server that answers at once, with the transformer's headers: ``python -m …stub PORT``."""
+"""A model server that answers at once, with the transformer's headers: ``python -m …stub PORT
+[REVISION [LABEL]]``.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -11,7 +14,11 @@ from urllib.parse import parse_qsl
 
 from serving.content import content_digest
 
-BODY = b'{"predictions": [{"label": "7"}], "model_name": "mnist", "model_version": "1"}'
+REVISION = sys.argv[2] if len(sys.argv) > 2 else "1"
+LABEL = sys.argv[3] if len(sys.argv) > 3 else "7"
+BODY = json.dumps(
+    {"predictions": [{"label": LABEL}], "model_name": "mnist", "model_version": REVISION}
+).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,10 +68,11 @@ class Handler(BaseHTTPRequestHandler):
             "content-length": str(len(body)),
             "x-request-id": request_id,
             "x-model-name": "mnist",
-            "x-model-revision": "1",
+            "x-model-revision": REVISION,
             "x-model-digest": "sha256:0",
             "x-model-instances": "1",
             "x-model-pixels": "784",
+            "x-model-unsure": "0",
             **more,
         }.items():
             self.send_header(name, value)

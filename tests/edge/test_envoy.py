@@ -55,7 +55,9 @@ def test_origins_are_those_of_the_models_alone():
     assert filters.index(CORS) < filters.index("envoy.filters.http.ext_authz")
     for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
         policy = route.get("typed_per_filter_config", {}).get(CORS)
-        assert (policy is not None) == (route.get("route", {}).get("cluster") == "models")
+        assert (policy is not None) == (
+            route.get("route", {}).get("cluster") in ("models", "variants")
+        )
         if policy:
             matchers = policy["allow_origin_string_match"]
             assert matchers == [{"exact": "https://a.example"}, {"safe_regex": {"regex": ".*"}}]

@@ -30,6 +30,7 @@ SWITCHES = {
     "monitoring": "monitoring",
     "roles": "roles",
     "accounts": "accounts",
+    "shadow": "shadow",
 }
 """A component of the manifests, and what switches it on in the chart."""
 
@@ -39,7 +40,7 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("gpu", "grpc", "object-storage"),
     ("monitoring", "otlp", "object-storage"),
     ("always-on", "gpu", "object-storage", "rollout", "accounts"),
-    ("high-availability", "grpc", "object-storage", "rollout", "accounts"),
+    ("high-availability", "grpc", "object-storage", "rollout", "accounts", "shadow"),
 )
 
 

@@ -48,6 +48,7 @@ COMPONENTS = (
     "roles",
     "rollout",
     "standard",
+    "shadow",
     "tls",
 )
 
@@ -60,7 +61,7 @@ COMBINATIONS = (
     ("overlays/production", ("object-storage", "cards")),
     ("overlays/per-model", ("grpc", "always-on")),
     ("overlays/production", ("gpu", "rollout")),
-    ("overlays/production", ("accounts", "object-storage", "rollout")),
+    ("overlays/production", ("accounts", "object-storage", "rollout", "shadow")),
     ("overlays/production", ("accounts", "tls")),
     ("overlays/land-cover", ("node-kinds", "high-availability")),
     ("overlays/production", ("standard",)),

@@ -126,6 +126,12 @@ class ClassificationModel(PictureModel):
         # Without one, too: a share of unsure predictions needs the zero.
         TALLY.unsure.labels(self.name, answer.answered.revision).add(count)
 
+    def _headers(self, answer: Answer) -> dict[str, str]:
+        headers = super()._headers(answer)
+        if self._task.is_judged:
+            headers["x-model-unsure"] = str(sum(why is not None for why in self._doubts(answer)))
+        return headers
+
     def _doubts(self, answer: Answer) -> Iterator[str | None]:
         return map(doubt, answer.batch.items, answer.outputs[1].tolist())
 

@@ -1,0 +1,103 @@
+"""``/api/v1/operator/experiments``: several revisions of a model beside each other."""
+
+# Without postponed annotations: FastAPI could not resolve those that name what is in a function.
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from accounts import experiments
+from accounts.experiment_report import report
+from accounts.people import Login
+from accounts.service import Service
+from accounts.staff_api import holder_of
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewVariant(Body):
+    name: str
+    revision: str
+    target: str
+    share: int = 1
+
+
+class NewShadow(Body):
+    revision: str
+    target: str
+    percent: int = 100
+
+
+class NewExperiment(Body):
+    name: str
+    model: str
+    variants: list[NewVariant]
+    sticky_by: str = experiments.CUSTOMER
+    percent: int = 100
+    shadow: NewShadow | None = None
+
+    def plan(self) -> experiments.Plan:
+        return experiments.Plan(
+            self.name,
+            self.model,
+            tuple(experiments.Variant(**dict(variant)) for variant in self.variants),
+            self.sticky_by,
+            self.percent,
+            experiments.Shadow(**dict(self.shadow)) if self.shadow else None,
+        )
+
+
+class Shares(Body):
+    shares: dict[str, int] = {}
+    percent: int | None = None
+
+
+class Stop(Body):
+    why: str = ""
+
+
+def experiments_api(service: Service, who: Callable[..., Login]) -> APIRouter:
+    """The routes, on a service.
+
+    Args:
+        who: the dependency that says who asks.
+    """
+    router = APIRouter(prefix="/operator/experiments")
+    database = service.database
+
+    Viewer = Annotated[Login, holder_of(who, "operations")]
+    Deployer = Annotated[Login, holder_of(who, "experiments")]
+
+    @router.get("")
+    def list_experiments(_: Viewer) -> list[dict[str, Any]]:
+        with database.read() as session:
+            return [asdict(view) for view in experiments.listed(session)]
+
+    @router.post("", status_code=201)
+    def start(body: NewExperiment, login: Deployer) -> dict[str, Any]:
+        with database.write() as session:
+            return asdict(experiments.start(session, body.plan(), login.account_id))
+
+    @router.get("/{name}")
+    def show(name: str, _: Viewer) -> dict[str, Any]:
+        with database.read() as session:
+            return asdict(report(session, experiments.find(session, name)))
+
+    @router.patch("/{name}")
+    def set_shares(name: str, body: Shares, login: Deployer) -> dict[str, Any]:
+        with database.write() as session:
+            return asdict(
+                experiments.set_shares(session, name, body.shares, login.account_id, body.percent)
+            )
+
+    @router.post("/{name}/stop")
+    def stop(name: str, login: Deployer, body: Stop | None = None) -> dict[str, Any]:
+        why = body.why if body else ""
+        with database.write() as session:
+            return asdict(experiments.stop(session, name, login.account_id, why))
+
+    return router
