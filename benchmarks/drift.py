@@ -253,7 +253,9 @@ class Simulation:
         """Chances of the test pictures, where a class has twice its share."""
         of_it = self._test.labels == label
         share = of_it.mean()
-        return np.where(of_it, 2 * share / of_it.sum(), (1 - 2 * share) / (~of_it).sum())
+        once = (1 - 2 * share) / (~of_it).sum()
+        chances: NDArray[np.float64] = np.where(of_it, 2 * share / of_it.sum(), once)
+        return chances
 
     def _weighted(self, shares: NDArray[np.float64]) -> Callable[[int], Counts]:
         def draw(count: int) -> Counts:

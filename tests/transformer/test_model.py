@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from prometheus_client import REGISTRY
 
 from artifact import Contract
 from serving.errors import (
@@ -107,6 +108,26 @@ async def test_every_instance_is_answered_in_order(model: ClassificationModel) -
     assert [p["class_id"] for p in document["predictions"]] == order
     assert (document["model_name"], document["model_version"]) == ("mnist", "7")
     assert headers == {"x-model-pixels": str(5 * 28 * 28)}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_pictures_and_answers_are_counted_unless_that_is_switched_off(
+    hop: FakeHop, wanted: bool
+) -> None:
+    def counted(name: str, **labels: str) -> float:
+        known = {"model_name": "counted", "revision": "7", **labels}
+        return REGISTRY.get_sample_value(name, known) or 0.0
+
+    def both() -> tuple[float, float]:
+        pixels = counted("vision_picture_pixels_sum")
+        return counted("vision_predictions_total", label="4"), pixels
+
+    labels, pixels = both()
+    settings = SETTINGS.model_copy(update={"picture_statistics": wanted})
+    with ThreadPoolExecutor(1) as executor:
+        model = ClassificationModel("counted", CONTRACT, hop, executor, settings)
+        await call_v1(model, {"instances": [text(column(4)), text(column(4)), text(column(2))]})
+        assert both() == (labels + 2 * wanted, pixels + 3 * 28 * 28 * wanted)
 
 
 async def test_a_prediction_has_its_documented_fields(model: ClassificationModel) -> None:

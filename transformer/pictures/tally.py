@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,19 +100,19 @@ class PictureTally(Collector):
             self.labels,
             self.polarities,
         ]
-        self._meters: list[PictureMeter] = []
+        self._meters: WeakSet[PictureMeter] = WeakSet()
         registry.register(self)
 
     def of(self, model: str, spec: ImageInput, judge: Judge | None) -> PictureMeter:
         """A model's meter."""
         meter = PictureMeter(self, model, spec, judge)
-        self._meters.append(meter)
+        self._meters.add(meter)
         return meter
 
     def forget(self, meter: PictureMeter) -> None:
         """Count what waits there, and ask it no more."""
         meter.count()
-        self._meters.remove(meter)
+        self._meters.discard(meter)
 
     def collect(self) -> Iterator[Metric]:
         for meter in list(self._meters):
