@@ -17,7 +17,7 @@ from safetensors.numpy import load as load_tensors
 from artifact import ArtifactError, Contract, ModelCard, Revision, open_revision
 from predictor.agreement import largest_difference
 from predictor.engines import AUTO, Arrays, EngineError, EngineOptions, Session, load_session
-from serving.quota import memory_used
+from serving.quota import give_back_freed, memory_used
 from serving.v2 import NUMPY_TYPES, fits
 from tasks import find_task
 
@@ -87,6 +87,8 @@ def load(
     _try_out(loaded)
     if revision.card.golden is not None:
         _verify_golden(loaded, revision, options.precision)
+    # Of what the trial took, and of what has left memory for this revision.
+    give_back_freed()
     logger.info(
         "loaded %s (%s) with %s: %.1f MB of weights, %.0f MB in use by the process",
         revision.card.identity,

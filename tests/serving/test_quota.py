@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from serving.quota import cpu_quota, memory_limit, memory_used
+from serving.quota import cpu_quota, give_back_freed, memory_limit, memory_used
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,15 @@ def test_memory_in_use_grows_with_what_is_written() -> None:
     held = bytearray(b"x" * (64 << 20))
     assert 60 << 20 < memory_used() - before < 160 << 20
     assert len(held) == 64 << 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what was freed")
+def test_what_was_freed_is_given_back() -> None:
+    # Too small for memory of their own from the system; the last one holds the heap's end.
+    arrays = [np.ones(12_000) for _ in range(800)]
+    held = arrays.pop()
+    arrays.clear()
+    before = memory_used()
+    give_back_freed()
+    assert before - memory_used() > 60_000_000
+    assert held.all()
