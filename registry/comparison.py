@@ -15,11 +15,19 @@ SECTIONS = ("contract", "metrics", "data", "training")
 def differences(before: ModelCard, after: ModelCard) -> list[tuple[str, Any, Any]]:
     """Path, value before and value after of every field that is not the same; None for none.
 
-    Lists of the same length are compared element by element.
+    Lists of the same length are compared element by element. Of baselines, which differ in every
+    count, it is said of how many pictures they are.
     """
-    old, new = json.loads(before.to_json()), json.loads(after.to_json())
+    old, new = _document(before), _document(after)
     keys = [*SECTIONS, *sorted({*old, *new} - set(SECTIONS))]
     return [d for key in keys for d in _between(key, old.get(key), new.get(key))]
+
+
+def _document(card: ModelCard) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(card.to_json())
+    if card.baseline is not None:
+        document["baseline"] = {"pictures": card.baseline.pictures, "bins": card.baseline.bins}
+    return document
 
 
 def _between(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
