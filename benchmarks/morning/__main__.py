@@ -79,8 +79,8 @@ def outage(town: Town, _visitors: Visitors) -> Iterator[None]:
 
 @contextlib.contextmanager
 def slow(town: Town, _visitors: Visitors) -> Iterator[None]:
-    """The stable revision's predictor stands still for most of the time."""
-    with throttled(town.predictor(town.stable), 0.1, 1.4):
+    """The stable revision's predictor gets a tenth of the processor's time."""
+    with throttled(town.predictor(town.stable), 0.05, 0.45):
         yield
 
 

@@ -10,7 +10,6 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from training.data import load_data
 
-COUNT = 2000
 BRIGHTNESS, BLUR = 0.8, 1.0
 
 
@@ -19,7 +18,7 @@ def digits(folder: Path) -> list[bytes]:
     Raises:
         ValueError: MNIST is not in the folder.
     """
-    images = load_data("MNIST", folder).test.images[:COUNT]
+    images = load_data("MNIST", folder).test.images
     return [_png(Image.fromarray(np.asarray(image).squeeze())) for image in images]
 
 

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from PIL import Image, ImageChops
+
 from common.errors import StartError
 
-WIDTH, HEIGHT = 1240, 4400
+WIDTH, HEIGHT = 1240, 7000
 DRAWING_MS = 8000
+MARGIN, COLOURS = 16, 64
 
 
 def screenshot(url: str, path: Path) -> None:
@@ -29,3 +32,12 @@ def screenshot(url: str, path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if not path.exists():
         raise StartError(f"chromium drew nothing: {done.stderr[-300:]}")
+    _cut(path)
+
+
+def _cut(path: Path) -> None:
+    """Leave what is below the page away."""
+    image = Image.open(path).convert("RGB")
+    blank = Image.new("RGB", image.size, image.getpixel((0, HEIGHT - 1)))
+    if (box := ImageChops.difference(image, blank).getbbox()) is not None:
+        image.crop((0, 0, WIDTH, box[3] + MARGIN)).quantize(COLOURS).save(path, optimize=True)
