@@ -8,8 +8,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from accounts import audit, events, experiment_command, invoices
+from accounts import audit, events, experiment_command, feedback, invoices
 from accounts.answers import AnswerReconciliation, read_answers, reconcile_answers
+from accounts.captures import open_captures
 from accounts.clock import DAY_MS, moment, month_bounds, month_of, now_ms
 from accounts.database import Database, back_up, open_database
 from accounts.errors import AccountsError
@@ -23,6 +24,7 @@ from accounts.staff import set_roles
 from accounts.throttle import forget_attempts
 from common.roles import read_roles
 from common.settings import SettingError, read_settings
+from registry.errors import RegistryError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,7 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings(CommandSettings, os.environ)
         return run(options, settings)
-    except (AccountsError, SettingError, PriceListError, ValueError, OSError) as error:
+    except (
+        AccountsError,
+        RegistryError,
+        SettingError,
+        PriceListError,
+        ValueError,
+        OSError,
+    ) as error:
         print(f"accounts: {error}", file=sys.stderr)
         return 1
 
@@ -120,6 +129,15 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
             forget_attempts(session, now_ms() - DAY_MS)
         with database.write() as session:
             print(events.delete_old(session, before), "events deleted")
+        with database.write() as session:
+            kept_from = now_ms() - settings.prediction_days * DAY_MS
+            predictions, answers = feedback.delete_old(session, kept_from, before)
+            print(predictions, "predictions and", answers, "right answers deleted")
+        kept = open_captures(
+            database, settings.capture_store, settings.capture_keys.get_secret_value()
+        )
+        if kept is not None:
+            print(kept.prune(), "captures deleted")
     return 0
 
 

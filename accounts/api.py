@@ -9,21 +9,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from accounts import events, invoices, keys, usage
+from accounts import accuracy, captures, events, invoices, keys, usage
 from accounts.clock import month_bounds, month_of, now_ms
 from accounts.csv_text import csv_lines
-from accounts.errors import InvalidValueError, NotLoggedInError
+from accounts.errors import InvalidValueError, NotFoundError, NotLoggedInError
 from accounts.experiments_api import experiments_api
 from accounts.invoice_pdf import invoice_pdf
 from accounts.people import Login
 from accounts.service import Service
-from accounts.staff_api import From, To, holder_of, span, staff_api
+from accounts.staff_api import From, Span, To, holder_of, span, staff_api
 
 Format = Literal["json", "csv", "pdf"]
 
@@ -55,12 +55,28 @@ class Rotation(Body):
     overlap_hours: int = 0
 
 
+class CaptureWish(Body):
+    percent: float
+    max_bytes: int
+    days: int
+
+
 class NewKey(Body):
     name: str
     scopes: list[str] = [keys.ALL_MODELS]
     days: int | None = None
     quota_requests: int | None = None
     rate_per_second: int = keys.DEFAULT_RATE
+
+
+def parts_or_refuse(by: str) -> tuple[accuracy.Part, ...]:
+    """What rows are split by, with commas between; raises InvalidValueError."""
+    parts = tuple(part for part in by.split(",") if part)
+    for part in parts:
+        if part not in get_args(accuracy.Part):
+            known = ", ".join(get_args(accuracy.Part))
+            raise InvalidValueError(f"{part[:20]!r} is none of {known}", "by")
+    return cast("tuple[accuracy.Part, ...]", parts)
 
 
 def month_or_refuse(month: str) -> str:
@@ -193,6 +209,55 @@ def api(service: Service) -> APIRouter:
         with database.read() as session:
             return [asdict(event) for event in events.unknown(session, login.account_id)]
 
+    @router.get("/accuracy")
+    def own_accuracy(
+        login: Who, time: Span, model: str | None = None, by: str = "revision"
+    ) -> list[dict[str, Any]]:
+        scope = accuracy.Scope(*time, login.account_id, model)
+        with database.read() as session:
+            return [asdict(row) for row in accuracy.accuracy(session, scope, parts_or_refuse(by))]
+
+    @router.get("/confusion")
+    def own_confusion(
+        login: Who, time: Span, model: str, revision: str | None = None
+    ) -> list[dict[str, Any]]:
+        scope = accuracy.Scope(*time, login.account_id, model, revision)
+        with database.read() as session:
+            return [asdict(row) for row in accuracy.confusion(session, scope)]
+
+    def store() -> captures.Captures:
+        if service.captures is None:
+            raise NotFoundError("no pictures are kept here")
+        return service.captures
+
+    @router.get("/captures")
+    def show_captures(login: Who) -> dict[str, Any]:
+        store()
+        with database.read() as session:
+            chosen = captures.choices(session, login.account_id)
+            kept = captures.kept(session, login.account_id)
+        return {"choices": [asdict(row) for row in chosen], "kept": [asdict(row) for row in kept]}
+
+    @router.put("/captures/choices/{model}", status_code=204)
+    def choose_captures(model: str, body: CaptureWish, login: Who) -> None:
+        store()
+        choice = captures.Choice(model, body.percent, body.max_bytes, body.days)
+        with database.write() as session:
+            captures.choose(session, login.account_id, choice)
+
+    @router.delete("/captures/choices/{model}", status_code=204)
+    def stop_captures(model: str, login: Who) -> None:
+        with database.write() as session:
+            captures.stop(session, login.account_id, model)
+
+    @router.delete("/captures")
+    def delete_captures(
+        login: Who, request_id: str | None = None, everything: bool = False
+    ) -> dict[str, int]:
+        if everything == (request_id is not None):
+            raise InvalidValueError("name a request_id, or say everything=true", "request_id")
+        return {"deleted": store().forget(login.account_id, request_id)}
+
     @router.get("/invoices")
     def list_invoices(login: Who) -> list[dict[str, Any]]:
         with database.read() as session:
@@ -211,6 +276,30 @@ def api(service: Service) -> APIRouter:
     def revisions(_: SeesOperations, start: From = None, end: To = None) -> list[dict[str, Any]]:
         with database.read() as session:
             return [asdict(row) for row in usage.per_revision(session, *span(start, end))]
+
+    @router.get("/operator/accuracy")
+    def all_accuracy(
+        _: SeesOperations,
+        time: Span,
+        model: str | None = None,
+        by: str = "revision",
+        account: str | None = None,
+    ) -> list[dict[str, Any]]:
+        scope = accuracy.Scope(*time, account, model)
+        with database.read() as session:
+            return [asdict(row) for row in accuracy.accuracy(session, scope, parts_or_refuse(by))]
+
+    @router.get("/operator/confusion")
+    def all_confusion(
+        _: SeesOperations,
+        time: Span,
+        model: str,
+        revision: str | None = None,
+        account: str | None = None,
+    ) -> list[dict[str, Any]]:
+        scope = accuracy.Scope(*time, account, model, revision)
+        with database.read() as session:
+            return [asdict(row) for row in accuracy.confusion(session, scope)]
 
     @router.get("/operator/reconciliation")
     def reconciliation(_: SeesUsage) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 AccountsError
 ├── InvalidValueError      400   a value that cannot be taken; names the field
 ├── NotLoggedInError       401
+├── UnknownKeyError        401   no API key, or none that works
 ├── WrongLoginError        401   says the same whatever was wrong
 ├── ForbiddenError         403
 ├── NotFoundError          404   also for what belongs to somebody else
 ├── ConflictError          409
+├── GoneError              410   was kept, and is not any more
 ├── TooManyAttemptsError   429   with Retry-After
 └── BusyError              503   with Retry-After
 """
@@ -32,6 +34,9 @@ class AccountsError(Exception):
         self.message = message
         self.field = field
 
+    def __str__(self) -> str:
+        return self.message
+
     def headers(self) -> dict[str, str]:
         return {}
 
@@ -56,6 +61,17 @@ class NotLoggedInError(AccountsError):
         super().__init__(message)
 
 
+class UnknownKeyError(AccountsError):
+    status = 401
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("a working API key is needed: 'authorization: Bearer vk_…'")
+
+    def headers(self) -> dict[str, str]:
+        return {"www-authenticate": "Bearer"}
+
+
 class WrongLoginError(AccountsError):
     status = 401
     code = "wrong_login"
@@ -77,6 +93,11 @@ class NotFoundError(AccountsError):
 class ConflictError(AccountsError):
     status = 409
     code = "conflict"
+
+
+class GoneError(AccountsError):
+    status = 410
+    code = "gone"
 
 
 class TooManyAttemptsError(AccountsError):

@@ -10,11 +10,15 @@ from sqlalchemy.orm import Session
 
 from accounts import audit
 from accounts.clock import DAY_MS, HOUR_MS, month_of, now_ms
-from accounts.errors import ConflictError, InvalidValueError, NotFoundError
-from accounts.secret_tokens import new_api_key, new_id, token_hash
+from accounts.errors import ConflictError, InvalidValueError, NotFoundError, UnknownKeyError
+from accounts.secret_tokens import has_key_form, new_api_key, new_id, token_hash
 from accounts.tables import Account, ApiKey, QuotaMonth, UsageHour
+from common.roles import read_roles
 
 ALL_MODELS = "*"
+GIVES_FEEDBACK, READS_FEEDBACK = "feedback:write", "feedback:read"
+RIGHTS = (GIVES_FEEDBACK, READS_FEEDBACK)
+"""Beside models, in a key's scopes; no model's name has a colon."""
 MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 MAX_KEYS = 50
 MAX_SCOPES_CHARACTERS = 500
@@ -30,7 +34,7 @@ class KeyRequest:
     """What is asked of a new key.
 
     Attributes:
-        scopes: names of models, or ``("*",)``.
+        scopes: names of models, or ``"*"``, and ``RIGHTS``.
         days: until it expires; None: never.
         quota_requests: billed requests a calendar month; None: no limit.
     """
@@ -65,6 +69,14 @@ class KeyView:
     expires_ms: int | None
     revoked_ms: int | None
     replaced_by: str | None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(scope for scope in self.scopes if scope not in RIGHTS)
+
+    @property
+    def rights(self) -> tuple[str, ...]:
+        return tuple(scope for scope in self.scopes if scope in RIGHTS)
 
     @property
     def works(self) -> bool:
@@ -115,6 +127,49 @@ def make_key(session: Session, account_id: str, asked: KeyRequest) -> ShownKey:
     )
     audit.record(session, "key made", account_id, detail=f"{key_id} {asked.name.strip()}")
     return ShownKey(key_id, shown)
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Who shows a working key.
+
+    Attributes:
+        rights: that its account's roles have.
+    """
+
+    key_id: str
+    account_id: str
+    scopes: frozenset[str]
+    rights: frozenset[str] = frozenset()
+
+    def may_ask(self, model: str) -> bool:
+        return ALL_MODELS in self.scopes or model in self.scopes
+
+
+def find_bearer(session: Session, shown: str) -> Bearer:
+    """Whose key this is.
+
+    Raises:
+        UnknownKeyError: no working one.
+    """
+    row = None
+    if has_key_form(shown):
+        row = session.execute(
+            select(ApiKey, Account.role)
+            .join(Account, Account.id == ApiKey.account_id)
+            .where(
+                ApiKey.hash == token_hash(shown),
+                ApiKey.revoked_ms.is_(None),
+                ApiKey.expires_ms.is_(None) | (ApiKey.expires_ms > now_ms()),
+                Account.closed_ms.is_(None),
+                Account.verified_ms.is_not(None),
+            )
+        ).first()
+    if row is None:
+        raise UnknownKeyError
+    key, role = row
+    rights = read_roles().rights_of(role.split())
+    return Bearer(key.id, key.account_id, frozenset(key.scopes.split()), rights)
 
 
 def list_keys(session: Session, account_id: str) -> list[KeyView]:
@@ -262,8 +317,10 @@ def _check(asked: KeyRequest) -> None:
     if not asked.scopes or len(" ".join(asked.scopes)) > MAX_SCOPES_CHARACTERS:
         raise InvalidValueError("a key is for one model or more, or for all", "scopes")
     for scope in asked.scopes:
-        if scope != ALL_MODELS and not MODEL_NAME.fullmatch(scope):
-            raise InvalidValueError(f"{scope[:63]!r} is no model's name", "scopes")
+        if scope not in (ALL_MODELS, *RIGHTS) and not MODEL_NAME.fullmatch(scope):
+            raise InvalidValueError(
+                f"{scope[:63]!r} is no model's name, nor one of {', '.join(RIGHTS)}", "scopes"
+            )
     if asked.days is not None and not 1 <= asked.days <= MAX_DAYS:
         raise InvalidValueError(f"a key lasts 1 to {MAX_DAYS} days, or without end", "days")
     if asked.quota_requests is not None and not 0 <= asked.quota_requests <= 10**12:

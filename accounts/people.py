@@ -27,6 +27,8 @@ from accounts.tables import (
     USER,
     Account,
     ApiKey,
+    Capture,
+    CaptureChoice,
     KnownClient,
     LoginSession,
     MailedToken,
@@ -296,7 +298,9 @@ class People:
             for key in session.scalars(select(ApiKey).where(*working)):
                 key.revoked_ms = now
             self._end_sessions(session, account_id)
-            session.execute(delete(MailedToken).where(MailedToken.account_id == account_id))
+            # Without their rows the objects cannot be read; `retain` deletes them.
+            for table in (MailedToken, Capture, CaptureChoice):
+                session.execute(delete(table).where(table.account_id == account_id))
             audit.record(session, "account closed", account_id)
 
     def account_of_subject(self, session: Session, subject: str, email: str) -> Account:

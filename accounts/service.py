@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from accounts.captures import Captures, open_captures
 from accounts.client_address import client_address
 from accounts.database import Database, open_database
 from accounts.mirror import open_mirror
@@ -27,6 +28,7 @@ class Service:
     people: People
     prices: PriceList
     outbox: Outbox
+    captures: Captures | None = None
 
     def client(self, request: Request) -> str:
         """The address that a request came from, as far as our own proxies say."""
@@ -38,10 +40,18 @@ class Service:
 
 
 def build_service(settings: AccountsSettings, mailer: Mailer | None = None) -> Service:
-    """Raises PriceListError if the price list cannot be used, MirrorError if the mirror cannot."""
+    """
+    Raises:
+        PriceListError: the price list cannot be used.
+        MirrorError, RegistryError: the mirror, or the store of captures, cannot.
+        SealError: the keys of captures are none.
+    """
     url = settings.database_url.get_secret_value()
     engine = open_database(url, ca_file=settings.database_ca_file)
     database = Database(engine, open_mirror(settings.accounts_mirror))
     outbox = Outbox(database, mailer or mailer_for(settings), MailWriter(settings))
     people = People(settings, database, Passwords(settings.password_hashes), outbox)
-    return Service(settings, database, people, read_prices(settings.prices_file), outbox)
+    captures = open_captures(
+        database, settings.capture_store, settings.capture_keys.get_secret_value()
+    )
+    return Service(settings, database, people, read_prices(settings.prices_file), outbox, captures)

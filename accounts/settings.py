@@ -59,7 +59,24 @@ class EdgeSettings(StrangerSettings):
     )
 
 
-class CommandSettings(DatabaseSettings):
+class FeedbackSettings(Settings):
+    """Of what is kept for right answers that come later."""
+
+    prediction_days: int = Field(
+        30, ge=1, le=60, description="what was predicted can be given a right answer for that long"
+    )
+    capture_store: str = Field(
+        "",
+        description="`s3://bucket/prefix` or a folder for requests that customers let us keep; "
+        "empty: nobody is asked",
+    )
+    capture_keys: SecretStr = Field(
+        SecretStr(""),
+        description="keys that those are sealed with, `NAME:KEY …`; the first one seals",
+    )
+
+
+class CommandSettings(DatabaseSettings, FeedbackSettings):
     """Of ``python -m accounts``."""
 
     old_names: ClassVar[dict[str, str]] = DatabaseSettings.old_names | without_prefix(
@@ -68,7 +85,10 @@ class CommandSettings(DatabaseSettings):
 
     prices_file: Path = Field(Path(__file__).with_name("prices.yaml"), description="the price list")
     event_days: int = Field(
-        400, ge=62, description="raw events are kept that long; hourly usage and bills for good"
+        400,
+        ge=62,
+        description="raw events and right answers are kept that long; hourly usage and bills for "
+        "good",
     )
 
 

@@ -36,10 +36,13 @@ class RoleChange(Reason):
     roles: list[str]
 
 
-def span(start: int | None, end: int | None) -> tuple[int, int]:
+def span(start: From = None, end: To = None) -> tuple[int, int]:
     """Milliseconds; the last 31 days where nothing else is said."""
     end = now_ms() + DAY_MS if end is None else end
     return (end - 31 * DAY_MS if start is None else start), end
+
+
+Span = Annotated[tuple[int, int], Depends(span)]
 
 
 def require(login: Login, right: str) -> None:

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -197,6 +207,95 @@ class UsageHour(Base):
     response_bytes: Mapped[int] = mapped_column(BigInteger)
     milliseconds: Mapped[int] = mapped_column(BigInteger)
     unanswered_milliseconds: Mapped[int] = mapped_column(BigInteger)
+
+
+class Prediction(Base):
+    """What a billed answer said, kept for a while so that right answers can be compared with it."""
+
+    __tablename__ = "predictions"
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    revision: Mapped[str] = mapped_column(String(63))
+    predicted: Mapped[str] = mapped_column(Text)
+    """Of each instance, as ``common.predicted`` writes it."""
+    at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class Feedback(Base):
+    """What an instance is, as a customer says, beside what was predicted."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        Index("feedback_by_model", "model", "predicted_ms"),
+        Index("feedback_by_account", "account_id", "predicted_ms"),
+        Index("feedback_by_age", "predicted_ms"),
+        BINARY_TEXT,
+    )
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    instance: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(String(63))
+    revision: Mapped[str] = mapped_column(String(63))
+    predicted: Mapped[str] = mapped_column(String(200))
+    probability: Mapped[float] = mapped_column(Float)
+    unsure: Mapped[bool] = mapped_column(Boolean)
+    predicted_ms: Mapped[int] = mapped_column(BigInteger)
+    label: Mapped[str] = mapped_column(String(200))
+    """The right answer, as it was said last."""
+    words: Mapped[int] = mapped_column(Integer)
+    """How many have been said: one more than corrections."""
+    given_ms: Mapped[int] = mapped_column(BigInteger)
+    """When the last one was said."""
+
+
+class FeedbackWord(Base):
+    """One thing that was said of an instance: corrections replace none of them."""
+
+    __tablename__ = "feedback_words"
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    instance: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """From 1."""
+    label: Mapped[str] = mapped_column(String(200))
+    key_id: Mapped[str] = mapped_column(String(24))
+    at_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class CaptureChoice(Base):
+    """What an account lets us keep of its requests to a model; without a row nothing."""
+
+    __tablename__ = "capture_choices"
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63), primary_key=True)
+    percent: Mapped[float] = mapped_column(Float)
+    max_bytes: Mapped[int] = mapped_column(BigInteger)
+    days: Mapped[int] = mapped_column(Integer)
+    since_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class Capture(Base):
+    """A request that is kept, sealed, in a store of objects; see ``accounts.captures``."""
+
+    __tablename__ = "captures"
+    __table_args__ = (Index("captures_by_object", "object"), BINARY_TEXT)
+
+    account_id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(String(63))
+    object: Mapped[str] = mapped_column(String(120))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    key_id: Mapped[str] = mapped_column(String(32))
+    """Of the service's key that the object's own is sealed by."""
+    wrapped: Mapped[str] = mapped_column(String(128))
+    """The object's own key, sealed: without it nobody opens the object."""
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class QuotaMonth(Base):

@@ -22,14 +22,15 @@ CHECK_P99_MS = 3.0
 class Edge:
     """Milliseconds of one request at a time, without the edge and through it; the check's loads.
 
-    ``checks`` is by what the check has to do, one entry a number of callers at once; ``cost`` is
-    CPU microseconds of a request by process.
+    ``kept`` is by what is kept of a request, ``checks`` by what the check has to do, one entry a
+    number of callers at once; ``cost`` is CPU microseconds of a request by process.
     """
 
     without: dict[str, float]
     through: dict[str, float]
     checks: dict[str, list[dict[str, float]]]
     cost: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def measure_edge(quick: bool) -> Edge | None:

@@ -213,7 +213,10 @@ def _edge(results: Results) -> list[str]:
         return []
     latencies = [
         [title, f"{latency['p50_ms']:.2f}", f"{latency['p99_ms']:.2f}"]
-        for title, latency in (("without", found.without), ("with", found.through))
+        for title, latency in (
+            *(("without", found.without), ("with", found.through)),
+            *((f"with; {name}", latency) for name, latency in found.kept.items()),
+        )
     ]
     checks = [
         [

@@ -154,6 +154,14 @@ COMMANDS = {
         "training",
         f"{TRAINING},registry",
     ),
+    "feedback": Command(
+        "New data",
+        "part: what customers say was wrong, as a part for the inbox",
+        "training.arrival.feedback",
+        (),
+        "training",
+        f"{TRAINING},registry",
+    ),
     "monitor": Command(
         "Monitoring",
         "Prometheus, Alertmanager and panels; rules, what is left of the error budgets",

@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
     Exemplar,
@@ -233,3 +233,14 @@ class Levels(Collector):
 
     def _metric(self) -> GaugeMetricFamily:
         return GaugeMetricFamily(self.name, self.documentation, labels=self.label_names)
+
+
+def listen_for_metrics(address: str) -> None:
+    """Answer ``GET /metrics`` there, in a thread; nowhere where the address is empty.
+
+    Raises:
+        OSError, ValueError: the address is taken, or is none.
+    """
+    if address:
+        host, _, port = address.rpartition(":")
+        start_http_server(int(port), host)

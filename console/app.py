@@ -26,9 +26,13 @@ from accounts.errors import (
     NotFoundError,
     NotLoggedInError,
 )
+from accounts.feedback_api import feedback_api
 from accounts.oidc import OpenIdProvider
 from accounts.service import Service
+from console.accuracy import accuracy_pages
 from console.bills import bill_pages
+from console.captures import capture_pages
+from console.cards import Cards, known_labels
 from console.experiments import experiment_pages
 from console.front import front_page
 from console.keys import KeysPage, key_pages
@@ -42,6 +46,8 @@ from console.staff import staff_pages
 from console.usage import usage_pages
 from console.visit import Visits
 
+PROGRAMS = ("/api/", "/v1/")
+"""Beginnings of the paths whose callers read JSON, not pages."""
 STATIC = Path(__file__).parent / "static"
 
 logger = logging.getLogger("console")
@@ -76,11 +82,14 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app.middleware("http")(header_middleware(visits.secure and not service.settings.development))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(api(service))
+    app.include_router(feedback_api(service, known_labels(Cards(service.settings.model_root))))
     app.include_router(front_page(service, visits, pages))
     keys_page = KeysPage(service, pages)
     app.include_router(sign_up(service, visits, pages, keys_page))
     app.include_router(key_pages(service, visits, pages, keys_page))
     app.include_router(usage_pages(service, visits, pages))
+    app.include_router(accuracy_pages(service, visits, pages))
+    app.include_router(capture_pages(service, visits, pages))
     app.include_router(bill_pages(service, visits, pages))
     app.include_router(operator_pages(service, visits, pages))
     app.include_router(staff_pages(service, visits, pages))
@@ -98,7 +107,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
         return JSONResponse({"ready": True})
 
     def show(request: Request, error: AccountsError) -> Response:
-        if request.url.path.startswith("/api/"):
+        if request.url.path.startswith(PROGRAMS):
             return JSONResponse(error.as_json(), error.status, error.headers())
         if isinstance(error, NotLoggedInError):
             return see_other("/login")

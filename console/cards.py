@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,16 @@ class Cards:
         if not (NAME.fullmatch(model) and REVISION.fullmatch(revision)):
             return None
         return self._root / model / revision
+
+
+def known_labels(cards: Cards) -> Callable[[str, str], tuple[str, ...]]:
+    """Labels by model and revision: of the newest card that is here where there is none of it."""
+
+    def labels(model: str, revision: str) -> tuple[str, ...]:
+        card = cards.find(model, revision) or cards.newest(model)
+        return card.labels if card else ()
+
+    return labels
 
 
 def samples_of(card: Card, names: Iterable[str]) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common.intervals import wilson
 from console.plot import Tick, round_step
 
 WIDTH, HEIGHT = 240, 140
-Z95 = 1.96
 SIDES = ("stable", "canary")
 
 
@@ -85,15 +85,6 @@ def read_evidence(progress: Mapping[str, Any]) -> Evidence:
     sides, text = _gate(gate) if gate else ((), "")
     charts = _charts(intervals) if intervals else ()
     return Evidence(sides, text, tuple(map(_hold, intervals)), charts)
-
-
-def wilson(part: float, whole: float, z: float = Z95) -> tuple[float, float]:
-    """The interval of a share (Wilson 1927)."""
-    share, square = part / whole, z * z
-    middle = (share + square / (2 * whole)) / (1 + square / whole)
-    half = z * math.sqrt(share * (1 - share) / whole + square / (4 * whole**2))
-    half /= 1 + square / whole
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def quantile_ms(counts: Mapping[str, float], share: float) -> float:

@@ -48,6 +48,7 @@ class KeysPage:
             "url": self._service.settings.public_url,
             "form": {name: str((form or {}).get(name, "")) for name in KEY_FIELDS},
             "default_rate": keys.DEFAULT_RATE,
+            "prediction_days": self._service.settings.prediction_days,
         }
         if error is not None:
             return self._pages.refused(request, visit, "keys", error, **values)
@@ -69,9 +70,11 @@ def key_pages(service: Service, visits: Visits, pages: Pages, keys_page: KeysPag
         visit, login = visits.require(request)
         try:
             visits.require_own_form(request, visit, form)
+            models = [scope for scope in scopes if scope not in keys.RIGHTS] or [keys.ALL_MODELS]
+            rights = [scope for scope in scopes if scope in keys.RIGHTS]
             wish = keys.KeyRequest(
                 str(form.get("name", "")),
-                tuple(scopes) or (keys.ALL_MODELS,),
+                (*models, *rights),
                 _number(form, "days"),
                 _number(form, "quota_requests"),
                 _number(form, "rate_per_second") or keys.DEFAULT_RATE,

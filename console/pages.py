@@ -46,6 +46,7 @@ class Pages:
             visit=visit,
             login=visit.login,
             path=request.url.path,
+            captures=self._service.captures is not None,
             oidc=bool(self._service.settings.oidc_issuer),
             **{"error": None, **values},
         )

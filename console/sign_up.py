@@ -60,7 +60,7 @@ def sign_up(service: Service, visits: Visits, pages: Pages, keys_page: KeysPage)
             account_id = people.verify(token, password, visits.browser(request))
             with service.database.write() as session:
                 opened = people.open_session(session, session.get_one(Account, account_id))
-                wish = keys.KeyRequest(FIRST_NAME)
+                wish = keys.KeyRequest(FIRST_NAME, (keys.ALL_MODELS, keys.GIVES_FEEDBACK))
                 held = keys.list_keys(session, account_id)
                 shown = None if held else keys.make_key(session, account_id, wish)
         except AccountsError as error:

@@ -8,13 +8,13 @@ import os
 import sys
 
 import uvloop
-from prometheus_client import start_http_server
 
 from accounts.database import Database, open_database
 from accounts.house import open_house
 from accounts.mirror import MirrorError, open_mirror
 from accounts.settings import EdgeSettings
 from common.logs import configure_logging
+from common.metrics import listen_for_metrics
 from common.otlp import MetricPush, is_switched_on
 from common.settings import SettingError, read_settings
 from edge.server import serve
@@ -63,17 +63,6 @@ def main() -> int:
         if push is not None:
             push.stop()
     return 0
-
-
-def listen_for_metrics(address: str) -> None:
-    """Answer ``GET /metrics`` there, in a thread; nowhere where the address is empty.
-
-    Raises:
-        OSError, ValueError: the address is taken, or is none.
-    """
-    if address:
-        host, _, port = address.rpartition(":")
-        start_http_server(int(port), host)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,24 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, Insert, Table, bindparam, insert, select, tuple_, update
 from sqlalchemy.dialects import mysql, sqlite
 
 from accounts.clock import HOUR_MS, month_of, now_ms
+from accounts.keys import GIVES_FEEDBACK
 from accounts.mirror import Changed
-from accounts.tables import BILLED, FAILED, INTENT, Account, ApiKey, Event, QuotaMonth, UsageHour
+from accounts.tables import (
+    BILLED,
+    FAILED,
+    INTENT,
+    Account,
+    ApiKey,
+    CaptureChoice,
+    Event,
+    Prediction,
+    QuotaMonth,
+    UsageHour,
+)
 from edge.records import (
     Abandonment,
     Admission,
@@ -43,10 +55,19 @@ _INTENT_ROW = {
     "unanswered_milliseconds": 0,
 }
 _EVENTS = cast(Table, Event.__table__)
-_INSERT_NEW = {
-    "sqlite": sqlite.insert(_EVENTS).on_conflict_do_nothing(),
-    "mysql": insert(_EVENTS).prefix_with("IGNORE"),
-}
+
+
+def _insert_new(table: Table) -> dict[str, Insert]:
+    """By dialect: rows whose key is there already stay as they are."""
+    return {
+        "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
+        "mysql": insert(table).prefix_with("IGNORE"),
+    }
+
+
+_CHOICES = cast(Table, CaptureChoice.__table__)
+_INSERT_NEW = _insert_new(_EVENTS)
+_INSERT_PREDICTION = _insert_new(cast(Table, Prediction.__table__))
 _OWN = (
     _EVENTS.c.account_id == bindparam("of_account"),
     _EVENTS.c.request_id == bindparam("of_request"),
@@ -191,6 +212,7 @@ def complete(
     now = now_ms()
     sums: dict[tuple[str, int, str, str, str], Counter[str]] = {}
     quotas: Counter[tuple[str, str]] = Counter()
+    predictions: list[dict[str, Any]] = []
     results = []
     for ending, outcome in zip(endings, outcomes, strict=True):
         row = stored.get((outcome.account_id, outcome.request_id))
@@ -204,6 +226,17 @@ def complete(
         counts = _counts(completed, outcome)
         if completed is Completed.BILLED:
             quotas[outcome.family, month_of(now)] += 1
+            if outcome.predicted:
+                predictions.append(
+                    {
+                        "account_id": outcome.account_id,
+                        "request_id": outcome.request_id,
+                        "model": outcome.model,
+                        "revision": outcome.revision,
+                        "predicted": outcome.predicted,
+                        "at_ms": now,
+                    }
+                )
         if counts:
             hour = now - now % HOUR_MS
             window = (outcome.account_id, hour, outcome.key_id, outcome.model, outcome.revision)
@@ -218,6 +251,8 @@ def complete(
     ]
     if changes:
         connection.execute(_COMPLETE, changes)
+    if predictions:
+        connection.execute(_INSERT_PREDICTION[connection.dialect.name], predictions)
     for window, summed in sorted(sums.items()):
         names = ("account_id", "hour_ms", "key_id", "model", "revision")
         totals = {**dict(zip(names, window, strict=True)), **{n: summed[n] for n in _SUMS}}
@@ -372,7 +407,12 @@ def find_keys(connection: Connection, hashes: set[str]) -> dict[str, KeyRecord]:
             Account.closed_ms.is_(None),
             Account.verified_ms.is_not(None),
         )
-    )
+    ).all()
+    captures: dict[str, dict[str, float]] = {}
+    wanted = {row.account_id for row in rows if GIVES_FEEDBACK in row.scopes}
+    if wanted:
+        for choice in connection.execute(select(_CHOICES).where(_CHOICES.c.account_id.in_(wanted))):
+            captures.setdefault(choice.account_id, {})[choice.model] = choice.percent
     return {
         row.hash: KeyRecord(
             row.hash,
@@ -384,6 +424,7 @@ def find_keys(connection: Connection, hashes: set[str]) -> dict[str, KeyRecord]:
             row.requests or 0,
             row.rate_per_second,
             row.expires_ms,
+            captures.get(row.account_id, {}) if GIVES_FEEDBACK in row.scopes else {},
         )
         for row in rows
     }

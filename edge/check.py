@@ -16,7 +16,7 @@ from google.rpc import code_pb2
 
 from accounts.clock import SECOND_MS, month_bounds, month_of, now_ms
 from accounts.house import HOUSE_HASH
-from accounts.keys import ALL_MODELS
+from accounts.keys import ALL_MODELS, GIVES_FEEDBACK
 from accounts.secret_tokens import has_key_form, token_hash
 from common.routes import REQUEST_ID
 from edge.assignment import Assignment, Assignments
@@ -44,7 +44,10 @@ SHADOWED = "x-vision-shadow"
 VARIANT = "x-vision-variant"
 """Tells the client which variant of which experiment answers it."""
 
-BELIEVED_HEADERS = (EXPECTED_CONTENT, UPSTREAM, MIRROR, SHADOWED)
+CAPTURE, CAPTURED_BY = "x-vision-capture", "capture"
+"""Tells Envoy which of its clusters gets a copy of the request, whose account lets us keep it."""
+
+BELIEVED_HEADERS = (EXPECTED_CONTENT, UPSTREAM, MIRROR, SHADOWED, CAPTURE)
 
 TRIES_LEFT = "x-tries-left"
 """Tells who asks without a key how many tries a day are left."""
@@ -232,6 +235,7 @@ class Check:
             admission.admitted is Admitted.BILLED_BEFORE,
             intent.started_ms,
             length,
+            GIVES_FEEDBACK in record.scopes,
             request_id,
             *taken_part,
         )
@@ -305,6 +309,9 @@ def _allowed(
         option.header.key, option.header.value = TRIES_LEFT, str(asker.tried.left)
     if content:
         set_headers[EXPECTED_CONTENT] = content
+    percent = asker.record.captures.get(metered.model, 0.0) if metered else 0.0
+    if random.getrandbits(32) < percent * 2**32 / 100:
+        set_headers[CAPTURE] = CAPTURED_BY
     if assignment is not None:
         set_headers |= _ways(assignment)
         if assignment.variant is not None:

@@ -29,7 +29,7 @@ OTLP = "otlp"
 class EdgePorts:
     """TCP ports on the loopback address; ``models`` is the transformer's, ``metrics`` the check's,
     ``tls`` the edge's own of https, ``acme`` of whoever answers an authority, ``shadow`` where
-    copies go; 0 for none.
+    copies go that are compared, ``capture`` where those go that are kept; 0 for none.
     """
 
     edge: int
@@ -41,6 +41,7 @@ class EdgePorts:
     tls: int = 0
     acme: int = 0
     shadow: int = 0
+    capture: int = 0
 
 
 def local_configuration(
@@ -75,6 +76,7 @@ def local_configuration(
         "check": ports.check,
         "acme": ports.acme,
         "shadow": ports.shadow,
+        "capture": ports.capture,
     }
     for cluster in resources["clusters"]:
         if "load_assignment" not in cluster:

@@ -3,7 +3,8 @@
 Starts everything that ``make up`` does on free ports, then
 
 - sends the same picture to the transformer and to the edge in turns, over one connection each, and
-  compares the two latencies;
+  compares the latencies: with a key, with one that gives feedback, so that what was predicted is
+  kept, and with one of an account that lets us keep all of its requests;
 - asks the check alone, over gRPC, at several concurrencies, with a key that it knows: requests that
   only look, and predictions, whose intent is written before the answer;
 - sends pictures to the edge over several connections, and says what each process spends on one.
@@ -23,16 +24,18 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2 as pb
 
+from accounts.captures import MAX_BYTES, Choice, choose
 from accounts.clock import now_ms
 from accounts.database import Database, open_database
-from accounts.keys import MAX_RATE, KeyRequest, make_key
+from accounts.keys import ALL_MODELS, GIVES_FEEDBACK, MAX_RATE, KeyRequest, make_key
 from accounts.tables import Account
 from common.errors import StartError
 from common.ports import LOCAL_HOST
@@ -76,12 +79,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All of it; ``checks`` by what the check has to do, ``cost`` by process: CPU microseconds of a
-    request, of many at once.
+    """All of it; ``kept`` by what is kept of a request, ``checks`` by what the check has to do,
+    ``cost`` by process: CPU microseconds of a request, of many at once.
     """
 
     without: Latency
     through: Latency
+    kept: dict[str, Latency]
     checks: dict[str, list[Load]]
     cost: dict[str, float]
 
@@ -97,14 +101,23 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def latencies(ports: EdgePorts, key: str, count: int) -> tuple[list[float], list[float]]:
-    """Milliseconds without and with the edge, in turns."""
+def latencies(sides: Mapping[str, tuple[int, str]], count: int) -> dict[str, list[float]]:
+    """Milliseconds, in turns.
+
+    Args:
+        sides: port and key by name.
+    """
     picture = (ROOT / "samples" / "seven.png").read_bytes()
-    headers = {"authorization": f"Bearer {key}", "content-type": "image/png"}
-    sides = [http.client.HTTPConnection(LOCAL_HOST, port) for port in (ports.models, ports.edge)]
-    found: tuple[list[float], list[float]] = ([], [])
+    asked = {
+        name: (
+            http.client.HTTPConnection(LOCAL_HOST, port),
+            {"authorization": f"Bearer {key}", "content-type": "image/png"},
+        )
+        for name, (port, key) in sides.items()
+    }
+    found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(count + WARM_UP):
-        for side, times in zip(sides, found, strict=True):
+        for name, (side, headers) in asked.items():
             started = time.perf_counter()
             side.request("POST", PREDICT[1], picture, headers)
             answer = side.getresponse()
@@ -112,8 +125,8 @@ def latencies(ports: EdgePorts, key: str, count: int) -> tuple[list[float], list
             if answer.status != 200:
                 raise RuntimeError(f"status {answer.status}: {text.decode()}")
             if number >= WARM_UP:
-                times.append((time.perf_counter() - started) * 1000)
-    for side in sides:
+                found[name].append((time.perf_counter() - started) * 1000)
+    for side, _ in asked.values():
         side.close()
     return found
 
@@ -194,17 +207,22 @@ def _question(key: str, route: tuple[str, str]) -> bytes:
     return data
 
 
-def make_keys(url: str) -> list[str]:
-    """Keys of a new account."""
+def make_keys(url: str) -> tuple[list[str], str, str]:
+    """Keys of a new account, one that gives feedback, and one whose requests are kept."""
     engine = open_database(url)
     now = now_ms()
     with Database(engine).write() as session:
-        session.add(Account(id="acc_measure", role="user", created_ms=now, verified_ms=now))
+        for name in ("acc_measure", "acc_kept"):
+            session.add(Account(id=name, role="user", created_ms=now, verified_ms=now))
         session.flush()
         wish = KeyRequest("measure", rate_per_second=MAX_RATE)
         keys = [make_key(session, "acc_measure", wish).key for _ in range(KEYS)]
+        gives = replace(wish, scopes=(ALL_MODELS, GIVES_FEEDBACK))
+        feedback = make_key(session, "acc_measure", gives).key
+        kept = make_key(session, "acc_kept", gives).key
+        choose(session, "acc_kept", Choice("mnist", 100, MAX_BYTES, 1))
     engine.dispose()
-    return keys
+    return keys, feedback, kept
 
 
 def measure(requests: int, checks: int) -> Measurement:
@@ -218,8 +236,14 @@ def measure(requests: int, checks: int) -> Measurement:
         # The check alone is asked by one account, and Envoy tells of no ends.
         os.environ["VISION_ACCOUNT_IN_FLIGHT"] = str(10**9)
         ports = start(processes, free_edge_ports(0).edge, url)
-        keys = make_keys(url)
-        without, through = latencies(ports, keys[0], requests)
+        keys, gives, lets = make_keys(url)
+        sides = {
+            "without the edge": (ports.models, ""),
+            "with the edge": (ports.edge, keys[0]),
+            "what was predicted is kept": (ports.edge, gives),
+            "the request is kept, too": (ports.edge, lets),
+        }
+        times = latencies(sides, requests)
         of_each = cost(ports, keys, process_ids(processes), requests)
         address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
         loads: dict[str, list[Load]] = {}
@@ -229,12 +253,15 @@ def measure(requests: int, checks: int) -> Measurement:
                 asyncio.run(load(address, pid, keys, route, checks, concurrency))
                 for concurrency in CONCURRENCIES
             ]
-    return Measurement(Latency.of(without), Latency.of(through), loads, of_each)
+    without, through, *kept = (Latency.of(found) for found in times.values())
+    by_kept = dict(zip(list(sides)[2:], kept, strict=True))
+    return Measurement(without, through, by_kept, loads, of_each)
 
 
 def table(found: Measurement) -> str:
     lines = ["| latency | p50 ms | p99 ms |", "| --- | --- | --- |"]
-    for title, latency in (("without the edge", found.without), ("with the edge", found.through)):
+    titled = {"without the edge": found.without, "with the edge": found.through, **found.kept}
+    for title, latency in titled.items():
         lines.append(f"| {title} | {latency.p50_ms:.2f} | {latency.p99_ms:.2f} |")
     lines += [
         "",

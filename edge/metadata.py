@@ -20,6 +20,7 @@ class Metered:
         reserved: whether it was admitted as one of the repeats that a billed id may have.
         request_bytes: the declared length of its body, -1 where there is none.
         experiment: that it is part of, with its variant and its subject's hash; empty for none.
+        keeps_predicted: whether what is predicted is kept, for a right answer that comes later.
     """
 
     account_id: str
@@ -30,6 +31,7 @@ class Metered:
     reserved: bool
     started_ms: int
     request_bytes: int
+    keeps_predicted: bool
     request_id: str
     experiment: str = ""
     variant: str = ""
@@ -46,6 +48,7 @@ class Metered:
                 str(int(self.reserved)),
                 str(self.started_ms),
                 str(self.request_bytes),
+                str(int(self.keeps_predicted)),
                 self.request_id,
                 self.experiment,
                 self.variant,
@@ -55,11 +58,12 @@ class Metered:
 
 
 def read_metered(text: str) -> Metered:
-    account, key, family, model, attempt, reserved, started, size, request, *experiment = (
+    account, key, family, model, attempt, reserved, started, size, keeps, request, *experiment = (
         text.split(_SEPARATOR)
     )
     return Metered(
         *(account, key, family, model, int(attempt), reserved == "1", int(started), int(size)),
+        keeps == "1",
         request,
         *experiment,
     )

@@ -11,6 +11,8 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from grpc.aio import EOF
 
 from accounts.clock import now_ms
+from common.predicted import HEADER as PREDICTED
+from common.predicted import is_header
 from edge.check import REUSED_CODE, REUSED_MESSAGE
 from edge.directory import Directory
 from edge.in_flight import InFlight
@@ -28,6 +30,7 @@ OWN_HEADERS = (
     "x-model-content",
     "x-model-received-bytes",
     "x-model-unsure",
+    PREDICTED,
 )
 """What the transformer reports to the edge; it goes no further."""
 CONTENT = re.compile("[0-9a-f]{64}")
@@ -95,6 +98,7 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
     if billed and not (instances.isdecimal() and pixels.isdecimal() and CONTENT.fullmatch(content)):
         return None
     received = headers.get("x-model-received-bytes", "")
+    predicted = headers.get(PREDICTED, "")
     length = headers.get("content-length", "")
     unsure = headers.get("x-model-unsure", "")
     return Outcome(
@@ -117,6 +121,7 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
         variant=metered.variant,
         subject=metered.subject,
         unsure=int(unsure) if unsure.isdecimal() else None,
+        predicted=predicted if billed and metered.keeps_predicted and is_header(predicted) else "",
     )
 
 

@@ -108,10 +108,11 @@ def envoy_program(folder: Path = ROOT) -> Path:
 def free_edge_ports(models: int, edge: int = 0, tls: int = 0) -> EdgePorts:
     """Ports that are free now, beside those that are given."""
     while True:
-        first, second, *rest = free_row(8)
+        first, second, *rest = free_row(9)
         # The predictor takes the port after the transformer's.
         if not {edge, tls, models, models + 1, models + 2}.intersection(rest):
-            admin, check, console, metrics, acme, shadow = rest
+            admin, check, console, metrics, acme, shadow, capture = rest
             return EdgePorts(
-                edge or first, admin, check, console, models, metrics, tls or second, acme, shadow
+                *(edge or first, admin, check, console, models, metrics, tls or second, acme),
+                *(shadow, capture),
             )

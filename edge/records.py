@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -70,6 +71,7 @@ class Outcome:
         reserved: whether the intent was admitted as ``BILLED_BEFORE``.
         content: digest of what was asked; empty where the model server did not read it.
         unsure: instances whose prediction says so; None where the model does not say.
+        predicted: of each instance, as ``common.predicted`` writes it; empty where it is not kept.
     """
 
     account_id: str
@@ -91,6 +93,7 @@ class Outcome:
     variant: str = ""
     subject: str = ""
     unsure: int | None = None
+    predicted: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,11 @@ class Abandonment:
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """A working key as the database has it."""
+    """A working key as the database has it.
+
+    Attributes:
+        captures: percent of the requests to a model that its account lets us keep, by model.
+    """
 
     hash: str
     key_id: str
@@ -121,6 +128,7 @@ class KeyRecord:
     used_requests: int
     rate_per_second: int
     expires_ms: int | None
+    captures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import http.client
 import json
 import os
@@ -11,9 +12,11 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from accounts.migration import migrate
+from accounts.seals import KEY_BYTES
 from accounts.settings import DATABASE_PATH
 from common.errors import StartError
 from common.origins import read_origins
@@ -172,10 +175,33 @@ def start(
 
     processes.wait_until("models", answered, MODELS_SECONDS)
     environment["VISION_MODELS"] = " ".join(f"{name}={told[name]}" for name in told)
+    kept = folder_of(database_url)
+    environment["VISION_CAPTURE_STORE"] = str(kept / "captures")
+    environment["VISION_CAPTURE_KEYS_FILE"] = str(capture_key(kept / "capture-key"))
     console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
+    console += ["--capture-port", str(ports.capture)]
     processes.start("console", console, environment)
     processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
     return ports
+
+
+def folder_of(database_url: str) -> Path:
+    """Where what belongs to a database is kept: beside its file, where it is one."""
+    file = make_url(database_url).database
+    if database_url.startswith("sqlite") and file:
+        return Path(file).absolute().parent
+    return (ROOT / DATABASE_PATH).parent
+
+
+def capture_key(path: Path) -> Path:
+    """The file of the key that pictures are sealed with; made at the first start."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(f"local:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}\n")
+        fresh.rename(path)
+    return path
 
 
 def revisions(root: Path = MODELS) -> list[str]:

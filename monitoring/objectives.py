@@ -51,9 +51,11 @@ class Objective(Promise):
 
     Attributes:
         customers: by class, what is promised of theirs, as the edge counts them.
+        accuracy: percent of predictions that were right, as customers say; None: nothing promised.
     """
 
     customers: dict[CustomerClass, Promise] = {}
+    accuracy: float | None = Field(None, gt=0, lt=100)
 
 
 class Objectives(BaseModel):
@@ -61,11 +63,13 @@ class Objectives(BaseModel):
 
     Attributes:
         minimum_errors: failed requests in an alert's long window, below which it is silent.
+        minimum_feedback: right answers of customers in a day, below which accuracy is not judged.
         default: for every model that ``models`` does not name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     minimum_errors: int = Field(ge=1)
+    minimum_feedback: int = Field(100, ge=1)
     default: Objective
     models: dict[str, Objective] = {}
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from monitoring.objectives import DAYS, Objectives, Promise
+from common.intervals import Z95
+from monitoring.objectives import DAYS, Objective, Objectives, Promise
 
 ALERTS = Path(__file__).with_name("alerts.yaml")
 RUNBOOKS = "docs/runbooks.md"
@@ -23,6 +24,7 @@ FAILED = "429|500|502|503|504|UNAVAILABLE|INTERNAL|UNKNOWN|DEADLINE_EXCEEDED|RES
 UNDECIDED = "499|CANCELLED"
 """The caller did not wait: neither an answer nor a failure."""
 BURNING = "VisionErrorBudgetBurning"
+INACCURATE = "VisionAccuracyLow"
 
 Rule = dict[str, Any]
 
@@ -66,6 +68,7 @@ WINDOWS = (
 def rule_groups(objectives: Objectives) -> dict[str, Any]:
     """A rule file's content: what Prometheus reads, and the spec of a ``PrometheusRule``."""
     groups = [_group(promised, objectives.minimum_errors) for promised in _promised(objectives)]
+    groups.append(_accuracy_group(objectives))
     others: dict[str, Any] = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
     for group in others["groups"]:
         for rule in group["rules"]:
@@ -78,13 +81,17 @@ def runbook(alert: str) -> str:
     return f"{RUNBOOKS}#{alert.lower()}"
 
 
-def _promised(objectives: Objectives) -> Iterator[_Promised]:
+def _of_all(objectives: Objectives) -> Iterator[tuple[str, str, Objective]]:
+    """Name, labels of the models and what is promised, of each promise for models."""
     others = "|".join(name.replace(".", "[.]") for name in sorted(objectives.models))
     # A request for no model that is served has no model's budget.
-    of_all = [("default", f'model_name!="",model_name!~"{others}"', objectives.default)]
+    yield "default", f'model_name!="",model_name!~"{others}"', objectives.default
     for name, objective in sorted(objectives.models.items()):
-        of_all.append((name, f'model_name="{name}"', objective))
-    for name, models, objective in of_all:
+        yield name, f'model_name="{name}"', objective
+
+
+def _promised(objectives: Objectives) -> Iterator[_Promised]:
+    for name, models, objective in _of_all(objectives):
         selector = f'component="transformer",protocol!="",{models}'
         yield _Promised(name, "vision", "model_name", selector, "Service", objective)
         for customers, promise in objective.customers.items():
@@ -128,6 +135,50 @@ def _group(of: _Promised, minimum: int) -> dict[str, Any]:
         ]
     every = f"{INTERVAL_SECONDS}s"
     return {"name": f"vision-objectives-{of.name}", "interval": every, "rules": rules}
+
+
+def _accuracy_group(objectives: Objectives) -> dict[str, Any]:
+    """Accuracy of the day by model and revision, and alerts where even luck does not explain it."""
+    said = "vision:feedback:increase1d"
+    right = "vision:feedback_right:ratio1d"
+    parts = "sum by (model_name, revision)"
+    rules: list[Rule] = [
+        {
+            "record": said,
+            "expr": f'{parts} (increase(vision_feedback_total{{outcome=~"right|wrong"}}[1d]))',
+        },
+        {
+            "record": right,
+            # Where nothing was wrong yet there is no series of it: 0, not nothing.
+            "expr": f'1 - ({parts} (increase(vision_feedback_total{{outcome="wrong"}}[1d]))'
+            f" or 0 * {said}) / ({said} > 0)",
+        },
+    ]
+    minimum = objectives.minimum_feedback
+    for name, selector, target in _of_all(objectives):
+        if target.accuracy is None:
+            continue
+        count, share = f"{said}{{{selector}}}", f"{right}{{{selector}}}"
+        # The upper end of Wilson's interval of 95 %.
+        square = round(Z95 * Z95, 6)
+        spread = f"sqrt({share} * (1 - {share}) / {count} + {square} / (4 * {count} ^ 2))"
+        high = f"({share} + {square} / (2 * {count}) + {Z95} * {spread}) / (1 + {square} / {count})"
+        rules.append(
+            {
+                "alert": INACCURATE,
+                "expr": f"{high} < {target.accuracy / 100:.6g} and {count} >= {minimum}",
+                "for": "5m",
+                "labels": {"severity": "ticket", "promise": name},
+                "annotations": {
+                    "summary": "{{ $labels.model_name }}/{{ $labels.revision }}: at most"
+                    " {{ $value | humanizePercentage }} of what customers said something of was"
+                    f" right, {target.accuracy:g} % is promised",
+                    "panel": "Drift / Accuracy, as customers say",
+                    "runbook": runbook(INACCURATE),
+                },
+            }
+        )
+    return {"name": "vision-accuracy", "interval": f"{INTERVAL_SECONDS}s", "rules": rules}
 
 
 def _share(chosen: str, window: str) -> str:

@@ -32,6 +32,7 @@ from rollout.cards import Cards, nowhere_else
 from rollout.clock import Clock
 from rollout.deployment import Asked, check_deployment, force_deployment
 from rollout.errors import NotFoundError, RefusedError, RolloutError, UnreachableError
+from rollout.feedback import Feedback
 from rollout.inferenceservice import Predictor, storage_uri
 from rollout.inventory import find_service, services_of
 from rollout.journal import Journal
@@ -75,7 +76,10 @@ def main(
     clock: Clock | None = None,
 ) -> int:
     """Run one command; ``connect`` and ``clock`` are for tests."""
-    options = parser().parse_args(arguments)
+    made = parser()
+    options = made.parse_args(arguments)
+    if getattr(options, "feedback", "") and not options.feedback_key:
+        made.error("--feedback needs --feedback-key, a file with a key")
     clock = clock or Clock()
     started = time.monotonic()
 
@@ -236,7 +240,11 @@ def _rollout(command: Command) -> int:
             others={} if old is None else {was: old.contract},
         )
 
-    evaluation = Evaluation(questions, open_traffic, plan, rules_of(options), gateway)
+    feedback = None
+    if options.feedback:
+        name = moves.read().served_as(wish.model)
+        feedback = Feedback(options.feedback, options.feedback_key, name)
+    evaluation = Evaluation(questions, open_traffic, plan, rules_of(options), gateway, feedback)
     outcome = run(command.journal, moves, cards, command.waiting, wish, evaluation)
     if outcome is None:
         command.waiting.say(f"{wish.identity} is what {moves.service} runs already")

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rollout.counters import Counters
-from rollout.evidence import Evidence, Rules, judge_interval
+from rollout.errors import UnreachableError
+from rollout.evidence import Calls, Evidence, Rules, judge_interval
+from rollout.feedback import Feedback
 from rollout.gate import Comparison
 from rollout.record import Entry, Operation
 from rollout.traffic import Answer, LabelledTraffic
@@ -61,7 +63,16 @@ class Interval:
         return (
             f"{self.percent} % for {self.seconds:.0f} s: {found.canary_requests} calls to the "
             f"canary ({found.share:.1%}), {found.counted_canary.failed} failed; labelled "
-            f"{canary} (stable {stable}), {found.unattributed} of no revision"
+            f"{canary} (stable {stable}), {found.unattributed} of no revision{self._feedback(task)}"
+        )
+
+    def _feedback(self, task: Task) -> str:
+        canary, stable = self.evidence.feedback_canary, self.evidence.feedback_stable
+        if not canary.labelled + stable.labelled:
+            return ""
+        return (
+            f"; feedback {task.score_text(canary.correct, canary.labelled)} (stable "
+            f"{task.score_text(stable.correct, stable.labelled)})"
         )
 
 
@@ -143,6 +154,7 @@ class Analysis:
 
     Args:
         digests: that the answers of the two revisions must name, by revision; only what is known.
+        feedback: of customers, where there is any.
     """
 
     def __init__(
@@ -152,8 +164,10 @@ class Analysis:
         digests: dict[str, str],
         plan: Plan,
         rules: Rules,
+        feedback: Feedback | None = None,
     ) -> None:
         self._traffic = traffic
+        self._feedback = feedback
         self._counters = counters
         self._digests = digests
         self._plan = plan
@@ -182,6 +196,8 @@ class Analysis:
             self._counters.read()
             now.counted_stable = self._counters.calls[operation.stable]
             now.counted_canary = self._counters.calls[operation.candidate]
+            if self._feedback is not None:
+                self._take_feedback(now, before, operation)
             so_far = Evidence.from_json(before.to_json())
             so_far.merge(now)
             elapsed = clock.monotonic() - start
@@ -206,6 +222,22 @@ class Analysis:
                 waiting.say(interval.line(task))
             waiting.keep()
             clock.sleep(max(0.0, 1.0 - (time.monotonic() - sent)))
+
+    def _take_feedback(self, now: Evidence, before: Evidence, operation: Operation) -> None:
+        """What has been said of this rollout's predictions and is in no interval before."""
+        assert self._feedback is not None
+        try:
+            said = self._feedback.since(operation.since)
+        except UnreachableError:
+            # It was there at the start; what is said meanwhile is still there later.
+            return
+        for revision, side in ((operation.was, "stable"), (operation.revision, "canary")):
+            known: Calls = getattr(before, f"feedback_{side}")
+            every = said.get(revision, Calls())
+            more = Calls(
+                labelled=every.labelled - known.labelled, correct=every.correct - known.correct
+            )
+            setattr(now, f"feedback_{side}", more)
 
     def _count(self, evidence: Evidence, answer: Answer, operation: Operation) -> None:
         side = {operation.was: evidence.stable, operation.revision: evidence.canary}.get(

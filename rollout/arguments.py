@@ -27,6 +27,7 @@ RULES = {
     "min_labelled": "labelled answers of the canary before their scores are compared",
     "latency_ratio": "how many times the stable one's 95th percentile the canary's may be",
     "latency_slack_seconds": "and how much more than that",
+    "min_feedback": "right answers of customers to the canary before they are compared",
     "min_timed_calls": "calls of each side before percentiles are compared",
 }
 
@@ -91,6 +92,19 @@ def _add_evaluation(alone: argparse.ArgumentParser) -> None:
     alone.add_argument("--seed", type=int, default=0, help="of their choice")
     alone.add_argument("--gateway", default="", help="http://host:port (default: Kourier's)")
     alone.add_argument("--steps", type=_steps, default=Plan.steps, help="per cent (5,25,50,100)")
+    alone.add_argument(
+        "--feedback",
+        default=os.environ.get(f"{VARIABLE}FEEDBACK", ""),
+        help="address of the accounts, whose customers' right answers are evidence "
+        f"(variable {VARIABLE}FEEDBACK)",
+    )
+    alone.add_argument(
+        "--feedback-key",
+        type=Path,
+        default=os.environ.get(f"{VARIABLE}FEEDBACK_KEY"),
+        help="file of a deployer's key with the right feedback:read "
+        f"(variable {VARIABLE}FEEDBACK_KEY)",
+    )
     alone.add_argument("--report", type=Path, default=ROOT / "build" / "rollout")
     for kind, texts in ((Plan, PLAN), (Rules, RULES)):
         for name, text in texts.items():

@@ -1,11 +1,13 @@
 """What speaks for and against a new revision, and the rules by which that is weighed.
 
-Two kinds of evidence, judged apart, because each sees what the other cannot:
+Three kinds of evidence, judged apart, because each sees what the other cannot:
 
 labelled   requests this program sends to the public URL, whose right answers are known; answers
            name their revision and artefact. Failures that name none count against the canary,
            which is what has changed; and so does an answer as any other artefact.
 counters   the predictor's own, by Knative revision: everybody's calls, and their codes.
+feedback   right answers that customers gave to predictions made since the rollout began, where
+           the accounts are asked for them (``--feedback``); by revision.
 
 A difference counts only if chance does not explain it. An interval is checked every second, and
 many checks find much by chance, so what ends one early must be plain (``early_confidence``), and
@@ -29,6 +31,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
+from common.intervals import wilson
 from rollout.gate import Comparison
 from rollout.histogram import Histogram
 from tasks import Task, find_task
@@ -43,6 +46,7 @@ class Rules:
             of an interval; ``early_confidence`` at every check before.
         min_failures: minimum failures of one kind before they are compared.
         min_labelled: minimum labelled answers of the canary before their accuracy is compared.
+        min_feedback: the same of predictions that customers gave right answers to.
         latency_ratio, latency_slack_seconds: how much slower the canary's 95th percentile may be.
         min_timed_calls: minimum calls of each side before their percentiles are compared.
     """
@@ -51,6 +55,7 @@ class Rules:
     early_confidence: float = 0.9999
     min_failures: int = 2
     min_labelled: int = 20
+    min_feedback: int = 20
     latency_ratio: float = 2.0
     latency_slack_seconds: float = 0.05
     min_timed_calls: int = 50
@@ -98,6 +103,7 @@ class Evidence:
         unattributed: labelled requests whose failure names no revision.
         unexpected_artifact: answers as an artefact that is neither of the two.
         counted_stable, counted_canary: by the predictor's own counters.
+        feedback_stable, feedback_canary: right answers of customers.
     """
 
     stable: Calls = field(default_factory=Calls)
@@ -106,6 +112,8 @@ class Evidence:
     unexpected_artifact: int = 0
     counted_stable: Calls = field(default_factory=Calls)
     counted_canary: Calls = field(default_factory=Calls)
+    feedback_stable: Calls = field(default_factory=Calls)
+    feedback_canary: Calls = field(default_factory=Calls)
 
     def merge(self, other: Evidence) -> None:
         self.stable.merge(other.stable)
@@ -114,6 +122,8 @@ class Evidence:
         self.unexpected_artifact += other.unexpected_artifact
         self.counted_stable.merge(other.counted_stable)
         self.counted_canary.merge(other.counted_canary)
+        self.feedback_stable.merge(other.feedback_stable)
+        self.feedback_canary.merge(other.feedback_canary)
 
     @property
     def canary_requests(self) -> int:
@@ -137,7 +147,11 @@ class Evidence:
         return min(self.unattributed, math.ceil(rate * (self.stable.total + self.unattributed)))
 
     def to_json(self) -> dict[str, Any]:
-        sides = ("stable", "canary", "counted_stable", "counted_canary")
+        sides = [
+            f"{kind}{side}"
+            for kind in ("", "counted_", "feedback_")
+            for side in ("stable", "canary")
+        ]
         return {
             **{side: getattr(self, side).to_json() for side in sides},
             "unattributed": self.unattributed,
@@ -224,13 +238,18 @@ def judge_interval(
         least = excess(failed, total, others, rest, confidence)
         if failed >= rules.min_failures and least > 0:
             reasons.append(f"{failed} of {total} {what}; stable: {others} of {rest}")
-    wrong, missed = asked.labelled - asked.correct, stable.labelled - stable.correct
-    least = excess(wrong, asked.labelled, missed, stable.labelled, confidence)
-    if least > 0 and asked.labelled >= rules.min_labelled:
-        reasons.append(
-            f"labelled images: {task.score_text(asked.correct, asked.labelled)}; "
-            f"stable: {task.score_text(stable.correct, stable.labelled)}"
-        )
+    scored = (
+        ("labelled images", asked, stable, rules.min_labelled),
+        ("customers' feedback", so_far.feedback_canary, so_far.feedback_stable, rules.min_feedback),
+    )
+    for what, new, old, minimum in scored:
+        wrong, missed = new.labelled - new.correct, old.labelled - old.correct
+        least = excess(wrong, new.labelled, missed, old.labelled, confidence)
+        if least > 0 and new.labelled >= minimum:
+            reasons.append(
+                f"{what}: {task.score_text(new.correct, new.labelled)}; "
+                f"stable: {task.score_text(old.correct, old.labelled)}"
+            )
     sides = (
         ("labelled requests", now.canary, now.stable, so_far.stable),
         ("counted calls", now.counted_canary, now.counted_stable, so_far.counted_stable),
@@ -248,20 +267,6 @@ def judge_interval(
                 f"{1000 * limit:.0f} ms would do"
             )
     return reasons
-
-
-def wilson(successes: float, total: int, z: float) -> tuple[float, float]:
-    """Wilson's score interval for a share (Wilson 1927, JASA 22:209-212); (0, 1) of nothing."""
-    if total == 0:
-        return 0.0, 1.0
-    share = successes / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = (
-        z
-        / (1 + z * z / total)
-        * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    )
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def excess(a: float, n: int, b: float, m: int, confidence: float) -> float:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.intervals import wilson
 from rollout.analysis import Outcome
-from rollout.evidence import Calls, wilson
+from rollout.evidence import Calls
 from tasks import find_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Z95 = 1.96
 
 
 def write_report(outcome: Outcome, folder: Path) -> Path:
@@ -61,11 +60,12 @@ def to_markdown(outcome: Outcome) -> str:
         lines += [
             "## Step by step",
             "",
-            "Counted: the predictor's own counters. Labelled: requests sent to the public URL.",
+            "Counted: the predictor's own counters. Labelled: requests sent to the public URL. "
+            "Feedback: right answers of customers that came in this step.",
             "",
             "| asked | held | counted, canary | its share | failed | labelled, canary | "
-            "stable | of no revision | 95 % within, canary | stable |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "stable | feedback, canary | stable | of no revision | 95 % within, canary | stable |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for interval in outcome.intervals:
             found = interval.evidence
@@ -73,7 +73,8 @@ def to_markdown(outcome: Outcome) -> str:
                 f"| {interval.percent} % | {interval.seconds:.0f} s | "
                 f"{found.counted_canary.total} | {found.share:.1%} | "
                 f"{found.counted_canary.failed} | {_right(found.canary, told)} | "
-                f"{_right(found.stable, told)} | {found.unattributed} | "
+                f"{_right(found.stable, told)} | {_right(found.feedback_canary, told)} | "
+                f"{_right(found.feedback_stable, told)} | {found.unattributed} | "
                 f"{_p95(found.canary)} | {_p95(found.stable)} |"
             )
         lines += ["", "![shares, accuracy and time by step](report.svg)", ""]
@@ -131,7 +132,7 @@ def _shares(
     points: list[tuple[float, float, float, float]] = []
     for place, (part, whole) in enumerate(counts):
         if whole:
-            low, high = wilson(part, whole, Z95)
+            low, high = wilson(part, whole)
             middle = part / whole
             points.append(
                 (place + shift, 100 * middle, 100 * (middle - low), 100 * (high - middle))

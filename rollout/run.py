@@ -11,6 +11,7 @@ from rollout.cards import Cards
 from rollout.counters import Counters
 from rollout.errors import ConflictError, NotFoundError, UnreachableError
 from rollout.evidence import Rules, judge_comparison
+from rollout.feedback import Feedback
 from rollout.gate_job import run_gate
 from rollout.journal import Journal
 from rollout.labelled import LabelledSet
@@ -34,6 +35,7 @@ class Evaluation:
         questions: images whose right answers are known.
         open_traffic: a way to ask them at the public URL.
         gateway: address of the way in from outside; that of each URL itself where empty.
+        feedback: right answers of customers, where they are evidence.
     """
 
     questions: LabelledSet
@@ -41,6 +43,7 @@ class Evaluation:
     plan: Plan
     rules: Rules
     gateway: str = ""
+    feedback: Feedback | None = None
 
 
 def run(
@@ -57,13 +60,16 @@ def run(
         None where the revision is what runs already.
 
     Raises:
-        UnreachableError: the public URL does not answer, so nothing was begun.
+        UnreachableError: the public URL, or who is asked for feedback, does not answer; nothing was
+            begun.
         RolloutError: as ``canary``, ``promote`` and ``rollback``.
     """
     with journal.locked() as record:
         traffic = evaluation.open_traffic()
         try:
             _require_reachable(traffic)
+            if evaluation.feedback is not None:
+                evaluation.feedback.since(waiting.clock.moment())
             under_way = record.operation
             # Gone on with, a canary keeps the share it has until the next step.
             percent = (under_way.percent if under_way else 0) or 0
@@ -158,6 +164,7 @@ def _take_steps(
             _digests(cards, operation),
             evaluation.plan,
             evaluation.rules,
+            evaluation.feedback,
         )
         interval, reasons = analysis.interval(
             operation, outcome.so_far, percent, _watching(moves, operation, waiting)

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, cast
 
 from kserve.model_repository import ModelRepository
 
+from common.predicted import HEADER as PREDICTED
+from common.predicted import as_header
 from common.routes import REQUEST_ID, Route, find_route
 from serving.body import BodyReader, declared_bytes
 from serving.content import CONTENT, METERED, metered_headers, require_expected
@@ -224,7 +226,7 @@ class Edge:
             if coded:
                 body = await unfold(body, limit, reader.reserve)
             with DisconnectWatch(receive, interruption):
-                reply, who = await self._answer(model, head, body)
+                reply, who = await self._answer(model, head, body, metered)
             answered = True
             return Work(reply, who, received_bytes)
         except asyncio.CancelledError:
@@ -237,7 +239,9 @@ class Edge:
             if entered:
                 self._admission.leave(0, answered)
 
-    async def _answer(self, model: ServedModel, head: Head, body: bytes) -> tuple[Reply, Answered]:
+    async def _answer(
+        self, model: ServedModel, head: Head, body: bytes, metered: dict[str, str]
+    ) -> tuple[Reply, Answered]:
         """The model's answer, rendered by the protocol that the request came by."""
         route, headers = head.route, head.headers
         request = HttpRequest(body, headers, head.query)
@@ -253,6 +257,8 @@ class Edge:
                 f"model {route.model} answered with revision {answered.revision}; "
                 f"{route.version!r} is not what runs here"
             )
+        if metered and (predicted := as_header(model.predicted(answer))):
+            metered[PREDICTED] = predicted
         reply = model.write_v1(answer) if route.protocol == "v1" else model.write_v2(answer)
         return reply, answered
 

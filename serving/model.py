@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 from kserve.model import Model
 
+from common.predicted import Predicted
 from serving.errors import UnavailableError
 from serving.fast_path import FastPath
 
@@ -136,6 +137,10 @@ class ServedModel(Model):
     @abstractmethod
     def write_v2(self, answer: Any) -> Reply:
         """The v2 reply."""
+
+    def predicted(self, answer: Any) -> Iterable[Predicted]:
+        """The label that was named first for each instance; none where answers name none."""
+        return ()
 
     async def started(self) -> None:
         """What may happen beside the first requests; called once, in the background."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from artifact import Contract
+from common.predicted import Predicted
 from serving.errors import ContractMismatchError
 from serving.model import Answered, HttpRequest, Reply, ServedModel
 from transformer.hop import PredictorClient
@@ -132,6 +133,9 @@ class ContractsModel(ServedModel):
                 self._index = max(self._index, index)
                 self._retry_at = time.monotonic() + RETRY_SECONDS
                 batch = await self._models[index].preprocess(payload.payload, headers)
+
+    def predicted(self, answer: Answer) -> Iterable[Predicted]:
+        return answer.model.predicted(answer.answer)
 
     def write_v1(self, answer: Answer) -> Reply:
         return answer.model.write_v1(answer.answer)

@@ -88,6 +88,9 @@ def test_from_signing_up_to_a_curl_with_a_key_and_to_the_bill(
     person.draw()
     assert person.text("#label") == "7"
     assert person.text("#tries-left") == "Answered with your key."
+    person.click("#right")
+    assert person.text("#thanks") == "Thank you, that is on record."
+    person.look("try-feedback")
 
     person.go("/keys")
     person.click("[aria-label='Rotate first key']")
@@ -103,6 +106,11 @@ def test_from_signing_up_to_a_curl_with_a_key_and_to_the_bill(
     assert person.text("#total-requests") == "2"
     assert person.texts(".allowance .row span:last-child")[0] == "998 of 1000 left"
     person.look("usage")
+
+    person.go("/accuracy")
+    assert person.texts("td[data-label=Of]")[0] == "1"
+    assert person.text("td[data-label='95 % sure']").endswith("100.0 %")
+    person.look("accuracy")
 
     person.go("/invoices")
     amounts = [Decimal(text.split()[0]) for text in person.texts(".amount")]

@@ -25,6 +25,8 @@ STAFF = ("viewer", "developer", "deployer", "trainer", "operator")
 # Who may ask for it; to the others it is a 403.
 ROUTES = {
     ("GET", "/operator/revisions"): STAFF,
+    ("GET", "/operator/accuracy"): STAFF,
+    ("GET", "/operator/confusion"): STAFF,
     ("GET", "/operator/accounts"): ("operator", "billing"),
     ("GET", "/operator/reconciliation"): ("operator", "billing"),
     ("GET", "/operator/events"): ("operator", "billing"),

@@ -6,10 +6,12 @@ from envoy.service.auth.v3 import external_auth_pb2 as auth
 from envoy.service.ext_proc.v3 import external_processor_pb2 as proc
 from sqlalchemy import select
 
+from accounts.captures import Choice, choose
 from accounts.clock import now_ms
 from accounts.events import reconcile
-from accounts.keys import KeyRequest, make_key, revoke_key, rotate_key
-from accounts.tables import Account, ApiKey, Event, UsageHour
+from accounts.keys import GIVES_FEEDBACK, KeyRequest, make_key, revoke_key, rotate_key
+from accounts.tables import Account, ApiKey, Event, Prediction, UsageHour
+from common.predicted import from_header
 from edge import directory as directory_module
 from edge.check import Check
 from edge.endings import Endings
@@ -28,6 +30,7 @@ class Edge:
 
     def __init__(self, directory, ledger):
         self.in_flight = InFlight(max_per_account=20)
+        self.refresh = directory.refresh
         self.check = Check(directory, ledger, self.in_flight)
         self.meter = Meter(directory, ledger, self.in_flight)
         self.endings = Endings(directory, ledger, self.in_flight)
@@ -95,6 +98,7 @@ async def test_who_is_let_through_is_named_and_the_key_is_taken_off(edge, sessio
         "authorization",
         "cookie",
         "x-expected-content",
+        "x-vision-capture",
         "x-vision-mirror",
         "x-vision-shadow",
         "x-vision-upstream",
@@ -277,6 +281,45 @@ async def test_a_prediction_that_does_not_say_what_it_is_does_not_leave(
     response = await edge.end(answer, **{header: None})
     assert response.immediate_response.status.code == 502
     assert reconcile(session).billed == 0
+
+
+async def test_copies_are_sent_of_what_an_account_lets_us_keep(edge, session, account):
+    choose(session, account.id, Choice("mnist", 100, 1 << 20, 30))
+    session.commit()
+    gives = key_of(session, account, scopes=("*", GIVES_FEEDBACK))
+    plain = key_of(session, account)
+
+    async def copied(key, name, path=PREDICT):
+        answer = await edge.ask(key, name, path, **{"x-vision-capture": "console"})
+        ok = answer.ok_response
+        headers = {o.header.key: o.header.value for o in ok.headers}
+        assert ("x-vision-capture" in ok.headers_to_remove) != ("x-vision-capture" in headers)
+        return headers.get("x-vision-capture")
+
+    assert await copied(gives.key, "a") == "capture"
+    assert await copied(gives.key, "b", "/v1/models/fashion-mnist:predict") is None
+    assert await copied(plain.key, "c") is None
+    choose(session, account.id, Choice("mnist", 50, 1 << 20, 30))
+    session.commit()
+    await edge.refresh()
+    said = [await copied(gives.key, str(number)) for number in range(16)]
+    assert 0 < said.count("capture") < 16  # but for once in 2^15
+
+
+async def test_what_was_predicted_is_kept_of_keys_that_give_feedback(edge, session, account):
+    gives = key_of(session, account, scopes=("*", GIVES_FEEDBACK))
+    said = {"x-model-predicted": "7:999000,3:510000?"}
+    answer = await edge.end(await edge.ask(gives.key), **said)
+    removed = answer.response_headers.response.header_mutation.remove_headers
+    assert "x-model-predicted" in removed
+    await edge.end(await edge.ask(gives.key, "damaged"), **{"x-model-predicted": "7"})
+    await edge.end(await edge.ask(gives.key, "failed"), "500", **said)
+    await edge.end(await edge.ask(key_of(session, account).key, "other"), **said)
+    # Given again, of another revision perhaps: the first answer is what was billed.
+    await edge.end(await edge.ask(gives.key), **{"x-model-predicted": "1:999000"})
+    (kept,) = session.scalars(select(Prediction))
+    assert (kept.request_id, kept.revision) == ("r1", "2")
+    assert from_header(kept.predicted) == [("7", 0.999, False), ("3", 0.51, True)]
 
 
 async def test_what_cannot_be_recorded_does_not_leave(edge, ledger, session, account, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,12 +11,19 @@ import sys
 import time
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
+from accounts.captures import Choice, choose
+from accounts.database import open_database
+from accounts.keys import GIVES_FEEDBACK, READS_FEEDBACK, KeyRequest, make_key
 from common.errors import StartError
 from common.ports import free_row
 from edge.processes import envoy_program
+from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, people
 from tests.needs import missing
+from tests.waiting import wait_until
 
 
 def up(port: int, folder: Path) -> subprocess.Popen[str]:
@@ -35,6 +43,39 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     assert "choose another with PORT=" in said
 
 
+def give_feedback(url: str, database_url: str) -> None:
+    """A key predicts, and says of one of three answers that it was something else."""
+    engine = open_database(database_url)
+    with Session(engine) as session:
+        account = add_account(session, "feedback@example.org", "trainer")
+        choose(session, account.id, Choice("mnist", 100, 1 << 20, 1))
+        rights = ("mnist", GIVES_FEEDBACK, READS_FEEDBACK)
+        key = make_key(session, account.id, KeyRequest("k", rights)).key
+        session.commit()
+    engine.dispose()
+    shown = {"authorization": f"Bearer {key}"}
+    picture = (ROOT / "samples" / "seven.png").read_bytes()
+    for name, label in (("a", "7"), ("b", "7"), ("c", "1")):
+        asked = {**shown, "x-request-id": name, "content-type": "image/png"}
+        answer = call(f"{url}/v1/models/mnist:predict", picture, headers=asked)
+        assert (answer.status, "x-model-predicted" in answer.headers) == (200, False)
+        body = json.dumps({"request_id": name, "label": label}).encode()
+        said = call(f"{url}/v1/feedback", body, headers=shown)
+        assert said.status == 200, said.body
+        assert said.json()["right"] == (label == "7")
+    assert call(f"{url}/v1/feedback", body).status == 401
+    # Copies are sent apart from the answers, which nobody keeps waiting for them.
+    wrong = f"{url}/v1/feedback/disagreements?model=mnist"
+    wait_until(lambda: bool(call(wrong, headers=shown).json()), 30)
+    (found,) = call(wrong, headers=shown).json()
+    assert (found["request_id"], found["label"], found["predicted"]) == ("c", "1", "7")
+    asked = f"account={found['account_id']}&request_id=c"
+    assert call(f"{url}/v1/feedback/captures?{asked}", headers=shown).body == picture
+    (row,) = call(f"{url}/v1/feedback/accuracy", headers=shown).json()
+    assert (row["model"], row["count"], row["right"]) == ("mnist", 3, 2)
+    assert row["low"] < 2 / 3 < row["high"]
+
+
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     try:
         envoy_program()
@@ -49,6 +90,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         assert call(f"http://localhost:{port}/").status == 200
         assert call(f"http://localhost:{port}/v1/models/mnist").status == 401
         assert call(f"http://localhost:{port}/v1/models/mnist:predict", b"{}").status == 422
+        give_feedback(f"http://localhost:{port}", f"sqlite:///{tmp_path}/accounts.db")
     finally:
         os.kill(process.pid, signal.SIGINT)
         rest, _ = process.communicate(timeout=40)

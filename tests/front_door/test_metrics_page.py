@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from accounts.feedback_metrics import FeedbackTally
 from common.metrics import Family, Levels
 from edge.metrics import EdgeTally
 from monitoring.drift.exposition import DriftLevels
@@ -71,8 +72,9 @@ def _described(registry: Listing) -> Iterator[tuple[str, tuple[str, tuple[str, .
         (("both", "predictor"), (Tally, BatchTally, PredictorTally)),
         (("edge",), (EdgeTally,)),
         (("drift",), (partial(DriftLevels, {}),)),
+        (("console",), (FeedbackTally,)),
     ],
-    ids=("transformer", "predictor", "edge", "drift"),
+    ids=("transformer", "predictor", "edge", "drift", "console"),
 )
 def test_the_page_lists_what_is_exposed(
     of: tuple[str, ...], tallies: tuple[Callable[[CollectorRegistry], object], ...]
@@ -81,7 +83,7 @@ def test_the_page_lists_what_is_exposed(
 
 
 def test_names_follow_the_conventions() -> None:
-    every = listed("both", "transformer", "predictor", "edge", "drift")
+    every = listed("both", "transformer", "predictor", "edge", "drift", "console")
     for name, (kind, _) in every.items():
         assert name.startswith("vision_"), name
         assert name.endswith("_total") == (kind == "counter"), name

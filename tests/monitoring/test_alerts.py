@@ -114,6 +114,41 @@ def test_customers_promises_have_latencies_too(promtool: str, tmp_path: Path) ->
     assert "1h" in alerts_at(promtool, tmp_path, series, "70m", "latency", more)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "fires"),
+    [
+        (300, 100, True),  # 75 % of 400, 79 % at most: 80 % is promised
+        (78, 22, False),  # 78 % of 100, which may be 85 %
+        (10, 60, False),  # too few
+        (1000, 0, False),
+    ],
+)
+def test_accuracy_is_judged_by_its_interval(
+    promtool: str, tmp_path: Path, right: int, wrong: int, fires: bool
+) -> None:
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule_groups(read_objectives())))
+    # Counted evenly over 24 hours; without mistakes there is no series of them.
+    labels = 'model_name="mnist",revision="3",instance="{}",outcome="{}"'
+    series = [
+        {
+            "series": f"vision_feedback_total{{{labels.format(pod, outcome)}}}",
+            "values": f"0+{count / 2 / 96}x97",
+        }
+        for outcome, count in (("right", right), ("wrong", wrong), ("corrected", 50))
+        for pod in ("a", "b")
+        if count
+    ]
+    query = 'count(ALERTS{alertname="VisionAccuracyLow",alertstate="firing"}) or vector(0)'
+    sample = {"labels": "{}", "value": int(fires)}
+    expected = [{"expr": query, "eval_time": "24h15m", "exp_samples": [sample]}]
+    test = {"interval": "15m", "input_series": series, "promql_expr_test": expected}
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "15m", "tests": [test]}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+    command = [promtool, "test", "rules", str(tmp_path / "tests.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def alerts_at(
     promtool: str,
     folder: Path,
@@ -215,6 +250,8 @@ def history(now: float) -> str:
             'envoy_tls_certificate="edge"',
             now + 86400,
         ),
+        *constant("vision:feedback:increase1d", f'{model},revision="3"', 500.0),
+        *constant("vision:feedback_right:ratio1d", f'{model},revision="3"', 0.6),
         *constant("vision_edge_ledger_lag_seconds", 'instance="a"', 60.0),
         *constant("vision_edge_keys_expiring", 'instance="a"', 1.0),
         *constant(

@@ -14,7 +14,6 @@ from rollout.evidence import (
     judge_comparison,
     judge_interval,
     sign_test,
-    wilson,
 )
 from rollout.gate import Comparison, Measured
 from rollout.histogram import Histogram
@@ -22,13 +21,6 @@ from tasks import find_task
 
 RULES = Rules()
 TASK = find_task("classification")
-
-
-def test_wilson_interval_of_the_textbook() -> None:
-    """Newcombe 1998, Statistics in Medicine 17:857-872, table I: 81 of 263."""
-    low, high = wilson(81, 263, 1.959964)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert wilson(0, 0, 2.0) == (0.0, 1.0)
 
 
 def test_difference_of_the_textbook() -> None:
@@ -85,6 +77,13 @@ def calls(total: int, failed: int = 0, correct: int | None = None, ms: float = 1
     return Calls(total, failed, good, good if correct is None else correct, seconds)
 
 
+def said(stable: int, right: int, canary: int, good: int) -> Evidence:
+    return Evidence(
+        feedback_stable=Calls(labelled=stable, correct=right),
+        feedback_canary=Calls(labelled=canary, correct=good),
+    )
+
+
 @pytest.mark.parametrize(
     ("evidence", "told"),
     [
@@ -110,6 +109,9 @@ def calls(total: int, failed: int = 0, correct: int | None = None, ms: float = 1
         (Evidence(calls(900), calls(100, ms=90)), "95 % of labelled requests within"),
         (Evidence(calls(900), calls(40, ms=900)), ""),
         (Evidence(counted_stable=calls(900), counted_canary=calls(100, 3)), "3 of 100 counted"),
+        (said(900, 860, 100, 92), ""),
+        (said(900, 860, 100, 80), "customers' feedback: 80 of 100 right; stable: 860 of 900"),
+        (said(900, 860, 10, 2), ""),
     ],
 )
 def test_hold(evidence: Evidence, told: str) -> None:

@@ -48,12 +48,16 @@ def test_top_k_is_limited_by_the_labels(top_k: int | None, default: int, expecte
         assert values == sorted(values, reverse=True)
 
 
+def test_what_was_named_first_is_told_to_whoever_meters() -> None:
+    assert TASK.best(PROBABILITIES) == [("owl", pytest.approx(0.6)), ("cat", pytest.approx(0.7))]
+
+
 def test_ties_go_to_the_first_label() -> None:
     even = np.full((1, 4), 0.25, np.float32)
     (prediction,) = TASK.predictions(even, ClassificationOptions(top_k=4), 1)
     assert [item["label"] for item in prediction["top"]] == ["cat", "dog", "owl", "yak"]
     assert prediction["class_id"] == 0
-    assert TASK.tensors(even)["label"] == ["cat"]
+    assert TASK.tensors(even)["label"] == ["cat"] == [label for label, _ in TASK.best(even)]
 
 
 def test_probabilities_are_rounded_to_a_millionth() -> None:

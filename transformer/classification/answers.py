@@ -49,6 +49,11 @@ class Classification:
             self._name_many(found, outputs, options.threshold)
         return found
 
+    def best(self, outputs: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """The most probable label of each row, and how probable it is."""
+        rows = outputs.tolist()
+        return [(self._labels[at], row[at]) for row in rows for at in [row.index(max(row))]]
+
     @property
     def has_many(self) -> bool:
         """Whether a picture may have several labels."""

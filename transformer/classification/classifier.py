@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from artifact import Contract
+from common.predicted import MAX_INSTANCES, Predicted
 from serving.errors import InvalidRequestError
 from serving.model import HttpRequest
 from transformer.classification.answers import DIGITS, Classification
@@ -121,6 +122,18 @@ class ClassificationModel(PictureModel):
             boxes = [item.box if isinstance(item, Prepared) else None for item in batch.items]
             tensors["box"] = np.array([box or NO_BOX for box in boxes], np.int64)
         return tensors
+
+    def predicted(self, answer: Answer) -> list[Predicted]:
+        """None of pictures that may have several labels, or were answered subject by subject."""
+        batch = answer.batch
+        if self._task.has_many or len(batch.items) != len(batch.payload.images):
+            return []
+        outputs = answer.outputs[0][:MAX_INSTANCES]
+        doubts = list(self._doubts(answer)) if self._task.is_judged else [None] * len(outputs)
+        return [
+            Predicted(label, probability, why is not None)
+            for (label, probability), why in zip(self._task.best(outputs), doubts, strict=False)
+        ]
 
     def _count_unsure(self, answer: Answer, count: int) -> None:
         # Without one, too: a share of unsure predictions needs the zero.

@@ -8,7 +8,7 @@ export class Refused extends Error {
   }
 }
 
-// Returns { document, milliseconds, left }; throws Refused with a sentence.
+// Returns { document, milliseconds, left, requestId }; throws Refused with a sentence.
 export async function ask(path, picture, key, signal) {
   const headers = { "content-type": picture.type };
   if (key) headers.authorization = `Bearer ${key}`;
@@ -25,7 +25,7 @@ export async function ask(path, picture, key, signal) {
   if (!answer.ok || document === null) {
     throw new Refused(sentence(document?.error ?? `the service answered with status ${answer.status}`), document?.code, answer.status);
   }
-  return { document, milliseconds, left: answer.headers.get("x-tries-left") };
+  return { document, milliseconds, left: answer.headers.get("x-tries-left"), requestId: answer.headers.get("x-request-id") };
 }
 
 function sentence(text) {

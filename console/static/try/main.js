@@ -4,6 +4,7 @@ import { KEY, byId } from "../console.js";
 import { showAnswer } from "./answer.js";
 import { ask, Refused } from "./ask.js";
 import { element } from "./elements.js";
+import { askWhether } from "./feedback.js";
 import { SNIPPETS } from "./snippets.js";
 import { Stage } from "./stage.js";
 
@@ -64,6 +65,7 @@ async function send() {
     const answer = await ask(`${path}?${chosen.query}`, picture, key.value.trim(), mine.signal);
     if (mine.signal.aborted) return;
     await showAnswer(byId("said"), answer, chosen, { overlay, boxes, ...(await stage.size()) });
+    askWhether(byId("said"), answer, chosen, key.value.trim());
     // The first alone is answered unless all are asked for.
     if (answer.document.predictions[0]?.subjects?.length > 1) tell({ ...shown, url: `${shown.url}?several=all` });
     byId("slider-row").hidden = overlay.hidden;
