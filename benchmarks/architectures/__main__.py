@@ -18,7 +18,7 @@ from benchmarks.architectures.table import write_table
 from benchmarks.load import ROOT
 from benchmarks.photographs.files import photographs
 
-RESULTS = ROOT / "build" / "architectures" / "results.jsonl"
+RESULTS = ROOT / "benchmarks" / "architectures" / "results.jsonl"
 PAGE = ROOT / "benchmarks" / "ARCHITECTURES.md"
 
 
