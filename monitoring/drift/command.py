@@ -87,6 +87,8 @@ class Watcher:
 
     def look(self) -> float:
         """Look at what was counted since the last time; returns when that was."""
+        # Somebody may have accepted another meanwhile.
+        self.watches.choose(read_baselines(self._folder))
         moment = self._source.now()
         learning = {key for key, watch in self.watches.of.items() if watch.is_learning}
         self.watches.know(baselines_of(self._source.baselines()))

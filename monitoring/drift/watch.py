@@ -61,6 +61,11 @@ class Watch:
         """The last pictures, at most as many as the longest window but for a block."""
         return less(self.counted, self._marks[0][1])
 
+    def measure_from(self, baseline: Counts) -> None:
+        """Compare with another baseline from now on; what was seen against the old one is over."""
+        self.baseline = baseline
+        self.latest, self.seen = {}, {}
+
     def add(self, counts: Counts, time: float) -> None:
         """Take what was counted until a time, and look if there is enough of it."""
         self.counted = plus(self.counted, counts)
@@ -115,6 +120,13 @@ class Watches:
     def __init__(self, chosen: Mapping[Key, Counts]) -> None:
         self._chosen = dict(chosen)
         self.of: dict[Key, Watch] = {}
+
+    def choose(self, chosen: Mapping[Key, Counts]) -> None:
+        """Take the baselines that are chosen now; where one is no longer, the card's."""
+        before, self._chosen = self._chosen, dict(chosen)
+        for key, watch in self.of.items():
+            if before.get(key) != chosen.get(key):
+                watch.measure_from(chosen.get(key, watch.held_out))
 
     def know(self, cards: Mapping[Key, Counts]) -> None:
         """Take the baselines of cards."""

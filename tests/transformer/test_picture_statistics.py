@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformer.pictures.polarity import Polarity
 from transformer.pictures.statistics import LOOKED_AT, PictureStatistics
 from transformer.pictures.tally import (
     ENOUGH_PICTURES,
+    MOST_A_SECOND,
     Outputs,
     PictureMeter,
     PictureTally,
@@ -49,7 +51,8 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def meter(registry: CollectorRegistry) -> PictureMeter:
-    return PictureTally(registry).of("m", SPEC, AnswerStatistics(CONTRACT))
+    seconds = itertools.count(step=1000)
+    return PictureTally(registry, lambda: next(seconds)).of("m", SPEC, AnswerStatistics(CONTRACT))
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -83,6 +86,20 @@ def test_enough_pictures_are_looked_at_at_once(
         meter.add(seen(pictures(1), answers(1)))
     counted = tally.distributions["brightness"].labels("m", "1")
     assert sum(counted.counts) == ENOUGH_PICTURES
+
+
+def test_of_what_comes_too_fast_some_are_passed_over(registry: CollectorRegistry) -> None:
+    now = [0.0]
+    tally = PictureTally(registry, lambda: now[0])
+    meter = tally.of("m", SPEC, AnswerStatistics(CONTRACT))
+    # To be asked for what is counted ends no pause.
+    for _ in range(3):
+        for _ in range(ENOUGH_PICTURES):
+            meter.add(seen(pictures(1), answers(1)))
+        assert value(registry, "vision_picture_brightness_ratio_count") == ENOUGH_PICTURES
+    now[0] = ENOUGH_PICTURES / MOST_A_SECOND
+    meter.add(seen(pictures(1), answers(1)))
+    assert value(registry, "vision_picture_brightness_ratio_count") == ENOUGH_PICTURES + 1
 
 
 def test_a_meter_that_is_closed_leaves_what_it_counted(registry: CollectorRegistry) -> None:

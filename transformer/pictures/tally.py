@@ -7,8 +7,9 @@ many takes little more than at one. So they wait until there are enough of them,
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
@@ -33,6 +34,10 @@ ENOUGH_PICTURES, ENOUGH_BYTES = 128, 1 << 20
 """That wait to be looked at; the bytes are of pixels."""
 
 ANSWERED = ("model_name", "revision")
+
+MOST_A_SECOND = 200.0
+"""Pictures of a model that are looked at; of what comes faster, some are passed over. Shares need
+no more, and so the cost is a thousandth of a processor at any load."""
 
 BOUNDS = {name: np.array(item.bounds, np.float32) for name, item in STATISTICS.items()}
 
@@ -80,9 +85,18 @@ class Judge(Protocol):
 
 
 class PictureTally(Collector):
-    """Counts on the event loop, and in whatever thread reads the metrics."""
+    """Counts on the event loop, and in whatever thread reads the metrics.
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+    Args:
+        clock: seconds since any moment.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry = REGISTRY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
         own = CollectorRegistry()
         self.distributions = {
             name: Distributions(item.metric, item.meaning, ANSWERED, own, item.bounds)
@@ -145,10 +159,16 @@ class PictureMeter:
         self._judge = judge
         self._waiting: deque[Seen] = deque()
         self._pictures = self._bytes = 0
+        self._began = self._resume_at = 0.0
         self._children: dict[str, _Children] = {}
 
     def add(self, seen: Seen) -> None:
         """On the event loop; nothing that is given may be changed afterwards."""
+        if not self._pictures:
+            now = self._tally.clock()
+            if now < self._resume_at:
+                return
+            self._began = now
         if self._judge is None or not self._judge.takes(seen.outputs):
             seen = seen._replace(outputs=())
         self._waiting.append(seen)
@@ -164,6 +184,8 @@ class PictureMeter:
             while self._waiting:
                 seen = self._waiting.popleft()
                 taken.setdefault((seen.revision, len(seen.outputs)), []).append(seen)
+            if self._pictures:
+                self._resume_at = self._began + self._pictures / MOST_A_SECOND
             self._pictures = self._bytes = 0
             for (revision, _), several in taken.items():
                 self._count(self._children_of(revision), several)

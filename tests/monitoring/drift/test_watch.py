@@ -84,6 +84,23 @@ def test_a_baseline_that_was_chosen_goes_before_the_cards() -> None:
     assert watch.accuracy is not None, "right answers are counted on the card's pictures"
 
 
+def test_a_baseline_that_is_accepted_meanwhile_ends_the_alarm() -> None:
+    key = ("m", "1")
+    watches = Watches({})
+    watches.know({key: CARD})
+    for counts in stream(RANDOM, 20, light=0.2):
+        watches.add({key: counts}, 0)
+    watch = watches.of[key]
+    assert watch.latest["brightness"].is_there
+    accepted = {key: watch.counted}
+    watches.choose(accepted)
+    watches.choose(accepted)
+    assert not watch.seen
+    assert followed(watch, light=0.2) is None
+    watches.choose({})
+    assert followed(watch, light=0.2) is not None, "the card's again"
+
+
 def test_accuracy_is_estimated_with_the_interval() -> None:
     found = estimated_accuracy(drawn(RANDOM, 1000), CARD)
     assert found is not None
