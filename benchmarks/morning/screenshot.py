@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 
 from common.errors import StartError
 
-WIDTH, HEIGHT = 1240, 7000
+WIDTH, HEIGHT = 1240, 8400
 DRAWING_MS = 8000
 MARGIN, COLOURS = 16, 64
 

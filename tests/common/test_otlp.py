@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import export
+from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry
 
 from benchmarks.otlp_receiver import receiver
@@ -64,6 +65,8 @@ def test_an_instance_is_a_process_and_variables_come_first(
     named = resource("vision-transformer").attributes
     assert (named["service.name"], named["service.instance.id"]) == ("mine", "pod-1")
     assert named["team"] == "a"
+    own = resource("vision-transformer")
+    assert hash(own) == hash(Resource(own.attributes, own.schema_url))
 
 
 def test_what_a_registry_has_becomes_cumulative_points() -> None:
