@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from accounts import accuracy, captures, events, invoices, keys, usage
 from accounts.clock import month_bounds, month_of, now_ms
 from accounts.csv_text import csv_lines
+from accounts.domains_api import domains_api
 from accounts.errors import InvalidValueError, NotFoundError, NotLoggedInError
 from accounts.experiments_api import experiments_api
 from accounts.invoice_pdf import invoice_pdf
@@ -126,6 +127,7 @@ def api(service: Service) -> APIRouter:
     SeesEvents = Annotated[Login, holder_of(who, "events")]
     router.include_router(staff_api(service, who))
     router.include_router(experiments_api(service, who))
+    router.include_router(domains_api(service, who))
 
     @router.post("/registrations", status_code=202)
     def register(body: Registration, request: Request) -> dict[str, str]:

@@ -26,6 +26,7 @@ from accounts.tables import (
     ApiKey,
     AuditEntry,
     Base,
+    Domain,
     Event,
     Experiment,
     Invoice,
@@ -39,7 +40,7 @@ from registry.objects import ObjectStore
 from registry.opening import open_store
 
 CHANGES = "changes/"
-MIRRORED = (Account, ApiKey, Event, UsageHour, QuotaMonth, Invoice, AuditEntry, Experiment)
+MIRRORED = (Account, ApiKey, Event, UsageHour, QuotaMonth, Invoice, AuditEntry, Experiment, Domain)
 _TABLES: dict[str, Table] = {kind.__tablename__: cast(Table, kind.__table__) for kind in MIRRORED}
 _POSITION = cast(Table, MirrorPosition.__table__)
 _UNMIRRORED = cast(Table, Unmirrored.__table__)

@@ -186,6 +186,28 @@ class ShadowTotals(Base):
     """A JSON object of sums."""
 
 
+class Domain(Base):
+    """A name that an account has asked for; see ``accounts.domains``."""
+
+    __tablename__ = "domains"
+    __table_args__ = (Index("domains_by_state", "state", "name"), BINARY_TEXT)
+
+    name: Mapped[str] = mapped_column(String(253), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    token: Mapped[str] = mapped_column(String(64))
+    """What proves it; public once it is shown."""
+    state: Mapped[str] = mapped_column(String(8))
+    models: Mapped[str] = mapped_column(String(500))
+    rate_per_second: Mapped[int | None] = mapped_column(Integer)
+    problem: Mapped[str] = mapped_column(String(300))
+    tries: Mapped[int] = mapped_column(Integer)
+    created_ms: Mapped[int] = mapped_column(BigInteger)
+    checked_ms: Mapped[int | None] = mapped_column(BigInteger)
+    active_ms: Mapped[int | None] = mapped_column(BigInteger)
+    due_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    """When it is looked at next."""
+
+
 class UsageHour(Base):
     """What was billed in an hour (UTC); kept when its events are gone.
 

@@ -33,6 +33,7 @@ from console.accuracy import accuracy_pages
 from console.bills import bill_pages
 from console.captures import capture_pages
 from console.cards import Cards, known_labels
+from console.domains import domain_pages
 from console.experiments import experiment_pages
 from console.front import front_page
 from console.keys import KeysPage, key_pages
@@ -93,6 +94,7 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     app.include_router(bill_pages(service, visits, pages))
     app.include_router(operator_pages(service, visits, pages))
     app.include_router(staff_pages(service, visits, pages))
+    app.include_router(domain_pages(service, visits, pages))
     app.include_router(experiment_pages(service, visits, pages))
     if service.settings.oidc_issuer:
         provider = OpenIdProvider(

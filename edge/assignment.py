@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from accounts.experiments import CUSTOMER, KEY, ExperimentView, Variant
+from accounts.experiments import CUSTOMER, KEY, ExperimentView, Variant, running
 from edge.directory import MAX_AGE_SECONDS, REFRESH_SECONDS
 from edge.ledger import Ledger, LedgerDownError
 from edge.records import KeyRecord
@@ -100,7 +100,7 @@ class Assignments:
     async def refresh(self) -> None:
         """Raises LedgerDownError."""
         asked = time.monotonic()
-        found = await self._ledger.running_experiments()
+        found = await self._ledger.read(running)
         self._running = {experiment.model: experiment for experiment in found}
         self._read_at = asked
 

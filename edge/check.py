@@ -22,6 +22,7 @@ from common.routes import REQUEST_ID
 from edge.assignment import Assignment, Assignments
 from edge.denied import DeniedError
 from edge.directory import Directory
+from edge.hosts import Hosts, Served
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, Metered
@@ -76,6 +77,7 @@ class Check:
     Args:
         limits: of tries without a key; none are given without it.
         assignments: what requests with a key take part in.
+        hosts: customers' domains.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Check:
         in_flight: InFlight,
         limits: TryLimits | None = None,
         assignments: Assignments | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._in_flight = in_flight
         self._tries = Tries(limits or TryLimits())
         self._assignments = assignments or Assignments(ledger)
+        self._hosts = hosts or Hosts(ledger)
 
     async def check(self, data: bytes, context: Any = None) -> bytes:
         """A serialised CheckRequest to a serialised CheckResponse."""
@@ -100,7 +104,7 @@ class Check:
         started = time.perf_counter()
         outcome = ALLOWED
         try:
-            return await self._decide(http.method, http.path, http.headers, peer)
+            return await self._decide(http, peer)
         except DeniedError as denied:
             outcome = denied.code
             return _denied(denied)
@@ -116,25 +120,32 @@ class Check:
         finally:
             TALLY.count_check(outcome, time.perf_counter() - started)
 
-    async def _decide(self, method: str, path: str, headers: Mapping[str, str], peer: str) -> bytes:
+    async def _decide(self, http: Any, peer: str) -> bytes:
         # A protobuf map gives "" for what is not there.
-        route = find_route(method, path)
+        headers: Mapping[str, str] = http.headers
+        route = find_route(http.method, http.path)
+        domain = self._hosts.find(http.host, headers)
         is_try = self._tries.are_given and route is not None and route.metered
-        if is_try and not headers["authorization"]:
+        # A customer's domain is for its own keys.
+        if is_try and domain is None and not headers["authorization"]:
             asker = await self._admit_stranger(headers, peer)
         else:
             record = await self._authenticate(headers["authorization"])
             asker = Asker(record, headers["x-request-id"])
         if route is None:
             raise DeniedError(404, "not_found", "there is nothing at this URL for this method")
+        if domain is not None:
+            domain.require(asker.record.account_id, route.model)
         try:
-            return await self._let_through(asker, route, headers)
+            return await self._let_through(asker, route, headers, domain)
         except BaseException:
             if asker.tried is not None:
                 self._tries.give_back(asker.tried.address)
             raise
 
-    async def _let_through(self, asker: Asker, route: Route, headers: Mapping[str, str]) -> bytes:
+    async def _let_through(
+        self, asker: Asker, route: Route, headers: Mapping[str, str], domain: Served | None
+    ) -> bytes:
         record, tried = asker.record, asker.tried
         if route.model and ALL_MODELS not in record.scopes and route.model not in record.scopes:
             raise DeniedError(403, "forbidden", f"this key is not for model {route.model}")
@@ -148,6 +159,8 @@ class Check:
                 f"this key may send {record.rate_per_second} requests a second",
                 {"retry-after": str(math.ceil(wait))},
             )
+        if domain is not None:
+            domain.take(now)
         if route.metered and not REQUEST_ID.fullmatch(asker.request_id):
             raise DeniedError(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
         attempt_id = random.getrandbits(62)

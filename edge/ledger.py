@@ -15,14 +15,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from accounts.clock import now_ms
-from accounts.experiments import ExperimentView, running
 from accounts.mirror import Mirror
 from edge.bookkeeping import admit, changed_rows, complete, find_keys
 from edge.metrics import TALLY
@@ -42,6 +41,8 @@ GATHER_SECONDS = 0.002
 """Once as many as ``BUSY_BATCH`` shared a transaction, the next one waits this long for company:
 under load that halves what a record costs, and a lone request never waits."""
 
+T = TypeVar("T")
+
 logger = logging.getLogger("edge.ledger")
 
 
@@ -57,11 +58,13 @@ class Lookup:
 
 
 @dataclass(frozen=True)
-class RunningExperiments:
-    """All of them."""
+class Reading:
+    """Something else that is in the database."""
+
+    read: Callable[[Connection], Any]
 
 
-Operation = Intent | Outcome | Abandonment | Lookup | RunningExperiments
+Operation = Intent | Outcome | Abandonment | Lookup | Reading
 Waiting = tuple[Operation, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
@@ -121,9 +124,9 @@ class Ledger:
         found: dict[str, KeyRecord] = await self._ask(Lookup(tuple(hashes)))
         return found
 
-    async def running_experiments(self) -> list[ExperimentView]:
-        """Those that requests may be part of; raises LedgerDownError."""
-        found: list[ExperimentView] = await self._ask(RunningExperiments())
+    async def read(self, read: Callable[[Connection], T]) -> T:
+        """What it returns, within a transaction; raises LedgerDownError."""
+        found: T = await self._ask(Reading(read))
         return found
 
     async def _ask(self, operation: Operation) -> Any:
@@ -211,8 +214,8 @@ class Ledger:
                 for index, lookup in lookups.items():
                     results[index] = {h: found[h] for h in lookup.hashes if h in found}
             for index, operation in enumerate(operations):
-                if isinstance(operation, RunningExperiments):
-                    results[index] = running(connection)
+                if isinstance(operation, Reading):
+                    results[index] = operation.read(connection)
             if endings and self._mirror is not None:
                 self._mirror.note(connection, changed_rows(list(endings.values()), began_ms))
         if endings and self._mirror is not None:

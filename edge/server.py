@@ -18,6 +18,7 @@ from edge.assignment import Assignments
 from edge.check import Check
 from edge.directory import Directory
 from edge.endings import Endings
+from edge.hosts import Hosts
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.meter import Meter
@@ -56,7 +57,10 @@ class EdgeServer:
         )
         in_flight = InFlight(max_in_flight)
         self._assignments = Assignments(self._ledger)
-        check = Check(self._directory, self._ledger, in_flight, tries, self._assignments)
+        self._hosts = Hosts(self._ledger)
+        check = Check(
+            self._directory, self._ledger, in_flight, tries, self._assignments, self._hosts
+        )
         meter = Meter(self._directory, self._ledger, in_flight)
         endings = Endings(self._directory, self._ledger, in_flight)
 
@@ -98,10 +102,14 @@ class EdgeServer:
         """Listen; returns the port. Raises OSError if the address is taken."""
         port = self._server.add_insecure_port(address)
         self._ledger.start()
+        # A domain's limits are known before the first request is let through.
+        with contextlib.suppress(LedgerDownError):
+            await self._hosts.refresh()
         await self._server.start()
         self._refreshers = [
             asyncio.create_task(self._directory.keep_fresh()),
             asyncio.create_task(self._assignments.keep_fresh()),
+            asyncio.create_task(self._hosts.keep_fresh()),
         ]
         return int(port)
 

@@ -1,0 +1,96 @@
+"""A domain on a cluster, against what the API server would keep."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from edge.domain_mappings import CLAIMS, Mappings
+
+NAME = "vision.example.org"
+MAPPINGS = "/apis/serving.knative.dev/v1beta1/namespaces/vision/domainmappings"
+CERTIFICATES = "/apis/networking.internal.knative.dev/v1alpha1/namespaces/vision/certificates"
+SECRETS = "/api/v1/namespaces/vision/secrets"
+
+
+class ApiServer:
+    """Keeps documents by path."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Any] = {}
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer t0ken"
+        path = request.url.path
+        if request.method == "POST":
+            document = json.loads(request.content)
+            path = f"{path}/{document['metadata']['name']}"
+            if path in self.documents:
+                return httpx.Response(409)
+            self.documents[path] = document
+            return httpx.Response(201, json=document)
+        if path not in self.documents:
+            return httpx.Response(404)
+        found = self.documents.pop(path) if request.method == "DELETE" else self.documents[path]
+        return httpx.Response(200, json=found)
+
+
+@pytest.fixture
+def server() -> ApiServer:
+    return ApiServer()
+
+
+@pytest.fixture
+def mappings(server: ApiServer, tmp_path: Path) -> Mappings:
+    (tmp_path / "token").write_text("t0ken\n")
+    client = httpx.Client(base_url="https://k", transport=httpx.MockTransport(server))
+    return Mappings(client, "vision", tmp_path / "token")
+
+
+def test_it_is_claimed_and_leads_to_the_edge(server: ApiServer, mappings: Mappings) -> None:
+    assert "waits for" in mappings.ensure(NAME)
+    claim, mapping = server.documents[f"{CLAIMS}/{NAME}"], server.documents[f"{MAPPINGS}/{NAME}"]
+    assert claim["spec"] == {"namespace": "vision"}
+    # A plain Service: mapped to a cluster-local Knative Service the models would be public.
+    ref = {"apiVersion": "v1", "kind": "Service", "name": "edge", "namespace": "vision"}
+    assert mapping["spec"]["ref"] == ref
+    mapping["status"] = {
+        "conditions": [
+            {"type": "Ready", "status": "Unknown"},
+            {"type": "CertificateProvisioned", "status": "Unknown", "message": "order pending"},
+        ]
+    }
+    assert mappings.ensure(NAME) == "waits for CertificateProvisioned: order pending"
+    mapping["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+    assert mappings.ensure(NAME) == mappings.ensure(NAME) == ""
+
+
+def test_it_goes_with_its_certificate_and_key(server: ApiServer, mappings: Mappings) -> None:
+    mappings.ensure(NAME)
+    server.documents[f"{CERTIFICATES}/{NAME}"] = {"spec": {"secretName": NAME}}
+    server.documents[f"{SECRETS}/{NAME}"] = {}
+    server.documents[f"{SECRETS}/accounts"] = {}
+    assert mappings.remove(NAME) == "its mapping is going"
+    # Knative's Certificate belongs to the mapping, and Kubernetes takes it along.
+    del server.documents[f"{CERTIFICATES}/{NAME}"]
+    assert mappings.remove(NAME) == mappings.remove(NAME) == ""
+    assert list(server.documents) == [f"{SECRETS}/accounts"]
+
+
+def test_what_others_have_claimed_or_mapped_is_left_alone(
+    server: ApiServer, mappings: Mappings
+) -> None:
+    claim = {"metadata": {"name": NAME}, "spec": {"namespace": "theirs"}}
+    server.documents[f"{CLAIMS}/{NAME}"] = claim
+    assert "namespace theirs" in mappings.ensure(NAME)
+    assert mappings.remove(NAME) == "" and server.documents == {f"{CLAIMS}/{NAME}": claim}
+    claim["spec"] = {"namespace": "vision"}
+    mapped = {"metadata": {"name": NAME, "labels": {"app": "theirs"}}}
+    server.documents[f"{MAPPINGS}/{NAME}"] = mapped
+    for said in (mappings.ensure(NAME), mappings.remove(NAME)):
+        assert said == "somebody else has mapped the name in this namespace"
+    assert server.documents[f"{MAPPINGS}/{NAME}"] == mapped
