@@ -129,6 +129,7 @@ PARTS = {
             }
         },
     ),
+    "domains": Part("components/domains", ".Values.domains.enabled"),
     "shadow": Part("components/shadow", ".Values.shadow.enabled"),
     "runtime": Part("runtime/cluster", ".Values.runtime.enabled"),
 }

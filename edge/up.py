@@ -35,6 +35,7 @@ TRIES_PER_DAY = 50
 MODELS_SECONDS = 90.0
 SAMPLE, MODEL = ROOT / "samples" / "seven.png", "mnist"
 ORIGINS = variable("cors_origins")
+PRIVATE_ADDRESSES = variable("domain_private_addresses")
 CERTIFICATES = Folders(ROOT / "build" / "tls" / "certificates", FOLDER / "tls")
 NAMES = ("localhost", "127.0.0.1", "::1")
 GREETING = """
@@ -163,6 +164,11 @@ def start(
     edge.start("envoy")
     if certificates is not None:
         edge.start("certificates")
+    domains = [sys.executable, "-m", "edge.domains"]
+    if certificates is not None:
+        domains += ["--certificates", str(certificates.certificates), "--authority", str(AUTHORITY)]
+    # On this machine a domain may lead to this machine.
+    processes.start("domains", domains, {**environment, PRIVATE_ADDRESSES: "true"})
     # The transformer is ready before the predictor is, and answers 503 until then.
     models = f"http://{LOCAL_HOST}:{ports.models}"
     processes.wait_for_url("models", f"{models}/v2/health/ready", MODELS_SECONDS)

@@ -30,6 +30,7 @@ SWITCHES = {
     "monitoring": "monitoring",
     "roles": "roles",
     "accounts": "accounts",
+    "domains": "domains",
     "shadow": "shadow",
 }
 """A component of the manifests, and what switches it on in the chart."""
