@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, settings: CommandSettings) -> int:
         return 0
     database = Database(engine, open_mirror(settings.accounts_mirror))
     if options.command == "experiment":
-        return experiment_command.run(options, database)
+        return experiment_command.run(options, database, settings)
     if options.command == "role":
         with database.write() as session:
             set_roles(session, options.email, options.roles, audit.SHELL, options.why)

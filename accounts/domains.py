@@ -160,7 +160,7 @@ def set_limits(
     row = _own(session, account_id, name)
     _require_limits(models, rate_per_second)
     row.models, row.rate_per_second = " ".join(models), rate_per_second
-    audit.record(session, "domain changed", account_id, detail=f"{name}: {row.models}")
+    audit.record(session, "domain changed", account_id, detail=f"{row.name}: {row.models}")
     return view(row)
 
 
@@ -169,7 +169,7 @@ def remove(session: Session, account_id: str, name: str) -> None:
     row = _own(session, account_id, name)
     if row.state != REMOVING:
         _begin_removal(row)
-        audit.record(session, "domain removed", account_id, detail=name)
+        audit.record(session, "domain removed", account_id, detail=row.name)
 
 
 def due(session: Session, count: int) -> list[DomainView]:

@@ -13,7 +13,9 @@ from accounts.database import Database
 from accounts.errors import InvalidValueError
 from accounts.experiment_report import METRICS, Report, VariantReport, report
 from accounts.experiments import Plan, Shadow, Variant
+from accounts.rollout_record import require_apart
 from accounts.sequential import Interval
+from accounts.settings import RecordSettings
 from accounts.shadows import ShadowReport
 
 UNITS = {"failed": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
@@ -59,10 +61,11 @@ MAY_STOP = 10
 """Exit status of ``status`` where nothing more is to be waited for."""
 
 
-def run(options: argparse.Namespace, database: Database) -> int:
+def run(options: argparse.Namespace, database: Database, settings: RecordSettings) -> int:
     """The exit status; raises AccountsError."""
     if options.verb == "start":
         plan = _plan(options)
+        require_apart(settings, plan)
         with database.write() as session:
             view = experiments.start(session, plan, audit.SHELL)
         print(f"{view.name} of {view.model} is running; every check knows within 4 s")

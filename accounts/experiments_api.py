@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from accounts import experiments
 from accounts.experiment_report import report
 from accounts.people import Login
+from accounts.rollout_record import require_apart
 from accounts.service import Service
 from accounts.staff_api import holder_of
 
@@ -79,8 +80,10 @@ def experiments_api(service: Service, who: Callable[..., Login]) -> APIRouter:
 
     @router.post("", status_code=201)
     def start(body: NewExperiment, login: Deployer) -> dict[str, Any]:
+        plan = body.plan()
+        require_apart(service.settings, plan)
         with database.write() as session:
-            return asdict(experiments.start(session, body.plan(), login.account_id))
+            return asdict(experiments.start(session, plan, login.account_id))
 
     @router.get("/{name}")
     def show(name: str, _: Viewer) -> dict[str, Any]:

@@ -76,11 +76,27 @@ class FeedbackSettings(Settings):
     )
 
 
-class CommandSettings(DatabaseSettings, FeedbackSettings):
+class RecordSettings(Settings):
+    """Of who reads a rollout's record."""
+
+    old_names: ClassVar[dict[str, str]] = without_prefix(
+        "rollout_url", "rollout_token_file", "rollout_ca_file"
+    )
+
+    rollout_url: str = Field(
+        "", pattern="^(https?://.+)?$", description="where a rollout's record is read, if anywhere"
+    )
+    rollout_token_file: Path | None = Field(None, description="bearer token to read it with")
+    rollout_ca_file: Path | None = Field(None, description="certificates to trust there")
+
+
+class CommandSettings(DatabaseSettings, FeedbackSettings, RecordSettings):
     """Of ``python -m accounts``."""
 
-    old_names: ClassVar[dict[str, str]] = DatabaseSettings.old_names | without_prefix(
-        "prices_file", "event_days"
+    old_names: ClassVar[dict[str, str]] = (
+        DatabaseSettings.old_names
+        | RecordSettings.old_names
+        | without_prefix("prices_file", "event_days")
     )
 
     prices_file: Path = Field(Path(__file__).with_name("prices.yaml"), description="the price list")
@@ -102,9 +118,6 @@ class AccountsSettings(CommandSettings, StrangerSettings, MailSettings):
             "development",
             "public_url",
             "models",
-            "rollout_url",
-            "rollout_token_file",
-            "rollout_ca_file",
             "session_hours",
             "login_attempts",
             "registration_attempts",
@@ -132,11 +145,6 @@ class AccountsSettings(CommandSettings, StrangerSettings, MailSettings):
         Path("/opt/models"),
         description="folder of `<name>/<revision>/` whose cards the console shows",
     )
-    rollout_url: str = Field(
-        "", pattern="^(https?://.+)?$", description="where a rollout's record is read, if anywhere"
-    )
-    rollout_token_file: Path | None = Field(None, description="bearer token to read it with")
-    rollout_ca_file: Path | None = Field(None, description="certificates to trust there")
     session_hours: int = Field(12, ge=1, le=720, description="a login lasts that long")
     login_attempts: int = Field(
         10, ge=1, description="failed logins a client may have at one account in 15 minutes"

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
+from accounts.rollout_record import read_record
 from accounts.settings import AccountsSettings
 from console.evidence import Evidence, read_evidence
 
-SECONDS = 2.0
 MAX_ENTRIES = 10
 
 STABLE = ("found", "changed elsewhere", "promoted", "rolled back")
@@ -55,7 +55,7 @@ def read_canary(settings: AccountsSettings) -> Canary | None:
     if not settings.rollout_url:
         return None
     try:
-        data = _record(settings)
+        data = read_record(settings)
         return (
             Canary(problem="no rollout has been made yet") if data is None else parse_record(data)
         )
@@ -72,31 +72,12 @@ def read_live(settings: AccountsSettings) -> dict[str, str]:
     if not settings.rollout_url:
         return {}
     try:
-        history = json.loads((_record(settings) or {}).get("history", "[]"))
+        history = json.loads((read_record(settings) or {}).get("history", "[]"))
         models = [item["models"] for item in history if item["action"] in STABLE]
         return dict(models[-1]) if models else {}
     except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError):
         logger.warning("the rollout's record cannot be read")
         return {}
-
-
-def _record(settings: AccountsSettings) -> dict[str, str] | None:
-    """The record's documents; None where there is none yet."""
-    headers = {}
-    if settings.rollout_token_file is not None:
-        token = settings.rollout_token_file.read_text(encoding="utf-8").strip()
-        headers["authorization"] = f"Bearer {token}"
-    verify: Any = True
-    if settings.rollout_ca_file is not None:
-        import ssl
-
-        verify = ssl.create_default_context(cafile=str(settings.rollout_ca_file))
-    answer = httpx.get(settings.rollout_url, headers=headers, timeout=SECONDS, verify=verify)
-    if answer.status_code == 404:
-        return None
-    answer.raise_for_status()
-    found: dict[str, str] = answer.json()["data"]
-    return found
 
 
 def parse_record(data: dict[str, str]) -> Canary:

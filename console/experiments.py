@@ -13,6 +13,7 @@ from accounts import experiments
 from accounts.errors import AccountsError, InvalidValueError
 from accounts.experiment_report import METRICS, Report, report
 from accounts.experiments import Plan, Variant
+from accounts.rollout_record import require_apart
 from accounts.sequential import Interval
 from accounts.service import Service
 from console.form import Form
@@ -70,6 +71,7 @@ def experiment_pages(service: Service, visits: Visits, pages: Pages) -> APIRoute
         try:
             visits.require_own_form(request, visit, form)
             plan = _plan(form)
+            require_apart(service.settings, plan)
             with database.write() as session:
                 experiments.start(session, plan, login.account_id)
         except AccountsError as error:
