@@ -8,7 +8,7 @@ import pytest
 
 from tests.console.conftest import EMAIL, PASSWORD, Browser
 
-NAME = "vision.example.org"
+NAME = "pictures.example.org"
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_a_domain_is_added_with_what_proves_it_limited_and_removed(member: Brows
     sent = member.send("/domains", name=NAME, models="mnist", rate_per_second="5")
     assert sent.headers["location"] == "/domains"
     page = member.page("/domains")
-    value = re.search(r"_vision-challenge\.vision\.example\.org\. TXT (\S+)", page)
+    value = re.search(r"_vision-challenge\.pictures\.example\.org\. TXT (\S+)", page)
     assert value and "vision-domain=" in value[1]
     assert f"http://{NAME}/.well-known/vision-challenge/" in page
     assert member.send(f"/domains/{NAME}/check", "/domains").status_code == 303
