@@ -34,6 +34,8 @@ TXT_LABEL = "_vision-challenge"
 TXT_PREFIX = "vision-domain="
 FILE_PATH = "/.well-known/vision-challenge/"
 FIRST_WAIT_MS, LAST_WAIT_MS = 15 * SECOND_MS, HOUR_MS
+KNOWN_WAIT_MS = 4 * SECOND_MS
+"""Until every check knows whose it is; only then is it served."""
 READY_WAIT_MS, ACTIVE_WAIT_MS = 3 * SECOND_MS, 60 * SECOND_MS
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
@@ -79,7 +81,7 @@ class DomainView:
 
 @dataclass(frozen=True)
 class DomainRules:
-    """What an active domain lets through."""
+    """What a domain lets through."""
 
     account_id: str
     models: frozenset[str]
@@ -213,7 +215,8 @@ def proven(session: Session, of: DomainView) -> None:
         # Its certificate is still being taken away.
         row.due_ms = now_ms() + READY_WAIT_MS
         return
-    row.state, row.problem, row.tries, row.due_ms = PROVEN, "", 0, now_ms()
+    row.state, row.problem, row.tries = PROVEN, "", 0
+    row.due_ms = now_ms() + KNOWN_WAIT_MS
     audit.record(session, "domain proven", of.account_id, detail=of.name)
 
 
@@ -255,13 +258,22 @@ def not_gone(session: Session, of: DomainView, problem: str) -> None:
         row.problem, row.due_ms = problem[:MAX_PROBLEM_CHARACTERS], now_ms() + FIRST_WAIT_MS
 
 
-def active(connection: Connection) -> Mapping[str, DomainRules]:
-    """By name, those that are served."""
-    rows = connection.execute(select(Domain.__table__).where(Domain.state == ACTIVE))
-    return {
-        row.name: DomainRules(row.account_id, frozenset(row.models.split()), row.rate_per_second)
-        for row in rows
-    }
+def held(connection: Connection) -> Mapping[str, DomainRules]:
+    """By name, what is somebody's; one that is being removed lets nothing through."""
+    rows = connection.execute(
+        select(Domain.__table__)
+        .where((Domain.state.in_(HOLDING)) | (Domain.state == REMOVING))
+        # Of a name that is another's by now, the one that has it counts.
+        .order_by(Domain.state.in_(HOLDING))
+    )
+    found = {}
+    for row in rows:
+        if row.state != REMOVING:
+            models = frozenset(row.models.split())
+            found[row.name] = DomainRules(row.account_id, models, row.rate_per_second)
+        elif row.active_ms is not None:
+            found[row.name] = DomainRules(row.account_id, frozenset(), row.rate_per_second)
+    return found
 
 
 def view(row: Domain) -> DomainView:

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 
-from accounts.domains import DomainRules, active
+from accounts.domains import DomainRules, held
 from accounts.keys import ALL_MODELS
 from edge.denied import DeniedError
 from edge.directory import MAX_AGE_SECONDS, REFRESH_SECONDS
@@ -57,7 +57,7 @@ class Served:
 
 
 class Hosts:
-    """The active domains; none where they have not been read yet."""
+    """Domains that are somebody's; none where they have not been read yet."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -90,7 +90,7 @@ class Hosts:
     async def refresh(self) -> None:
         """Raises LedgerDownError."""
         asked = time.monotonic()
-        found = await self._ledger.read(active)
+        found = await self._ledger.read(held)
         for name in self._served.keys() - found.keys():
             del self._served[name]
         for name, rules in found.items():

@@ -28,18 +28,19 @@ def test_a_domain_from_its_wish_to_its_end(session, account):
     view = add(session, account, models=("mnist",), rate_per_second=5)
     assert (view.state, view.txt_name) == ("pending", f"_vision-challenge.{NAME}")
     assert view.txt_value == f"vision-domain={view.token}"
-    assert domains.active(session.connection()) == {}
+    assert domains.held(session.connection()) == {}
     domains.proven(session, view)
-    assert [due.state for due in domains.due(session, 10)] == ["proven"]
+    assert domains.held(session.connection())[NAME].account_id == account.id
+    assert domains.due(session, 10) == []
     domains.served(session, view, "waits for CertificateProvisioned")
     assert state(session, account) == "proven"
     domains.served(session, view, "")
     session.flush()
-    rules = domains.active(session.connection())[NAME]
+    rules = domains.held(session.connection())[NAME]
     assert (rules.account_id, rules.models, rules.rate_per_second) == (account.id, {"mnist"}, 5)
     domains.remove(session, account.id, NAME.upper())
     session.flush()
-    assert domains.active(session.connection()) == {}
+    assert domains.held(session.connection())[NAME].models == frozenset()
     domains.gone(session, view)
     assert domains.listed(session, account.id) == []
     actions = [entry.action for entry in session.query(AuditEntry) if entry.detail.startswith(NAME)]
