@@ -1,6 +1,6 @@
 """``python -m benchmarks.capacity``: pods, nodes and money, and a day of Knative's autoscaler.
 
-What a request costs is measured (``python -m edge.measure``); prices are yours to say.
+What a request costs is measured (``make bench``); prices are yours to say.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Cost:
     """Of one request of one picture.
 
     Attributes:
-        microseconds: CPU time by process, many requests at once (``python -m edge.measure``).
+        microseconds: CPU time by pod, many requests at once.
         cores: that one pod may use, and how full it is to be on average.
-        platform: CPU time of Kourier and queue-proxies. Assumed, not measured.
+        platform: CPU time of Envoy, Kourier and queue-proxies. Assumed, not measured.
     """
 
     microseconds: dict[str, float]
     cores: dict[str, float]
     full: float = 0.6
-    platform: float = 200.0
+    platform: float = 300.0
 
     def per_second(self, process: str) -> float:
         """Requests that one pod answers, at most."""
@@ -63,26 +63,15 @@ class Prices:
         return max(1, math.ceil(cores / (self.node_cores * self.usable)))
 
 
-MEASURED = Cost(
-    {"envoy": 0.0, "check": 0.0, "transformer": 0.0, "predictor": 0.0},
-    {"envoy": 2.0, "check": 1.0, "transformer": 1.0, "predictor": 2.0},
-)
-"""``python -m edge.measure`` (docs/capacity.md); cores are the manifests' limits, and what of
-them a process can use."""
+MEASURED = Cost({"check": 338.0, "servers": 302.0}, {"check": 1.0, "servers": 2.0})
+"""benchmarks/REPORT.md: the check's 2,956 a second of one core, with the intent; transformer and
+predictor together, one image a request. A pod of both has two cores to compute with."""
 
 # Legs of a wake on a quiet node (docs/kubernetes.md, docs/runtime.md).
 TRANSFORMER = Kind("transformer", 1.0, 0.005, 0.7 + 1.5, 275)
 PREDICTOR = Kind("predictor", 1.0, 0.005, 0.6 + 1.3, 525)
 ONE_POD = Kind("one pod", 1.0, 0.01, 1.2 + 1.5 + 0.4, 775)
 WAKES = (("two services", (TRANSFORMER, PREDICTOR), 4.1), ("one pod", (ONE_POD,), 3.1))
-
-
-def kinds(cost: Cost, maximum: int) -> tuple[Kind, Kind]:
-    settings = Settings(maximum=maximum)
-    return (
-        replace(TRANSFORMER, per_second=cost.per_second("transformer"), settings=settings),
-        replace(PREDICTOR, per_second=cost.per_second("predictor"), settings=settings),
-    )
 
 
 def wake(row: tuple[Kind, ...]) -> float:
@@ -114,9 +103,8 @@ def reproduced() -> list[str]:
 
 def needed(cost: Cost, prices: Prices, rates: Iterable[int]) -> list[str]:
     lines = [
-        "| requests/s | envoy | check | transformer | predictor | cores | nodes | a month "
-        "| a million requests |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| requests/s | check | servers | cores | nodes | a month | a million requests |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for rate in rates:
         pods = [cost.pods(process, rate) for process in cost.microseconds]
@@ -138,11 +126,9 @@ def days(cost: Cost, prices: Prices, rates: Iterable[float], seconds: int) -> li
     nodes = Nodes(millicpu=round(1000 * prices.node_cores * prices.usable))
     for rate in rates:
         for minimum in (0, 2):
-            row = tuple(
-                replace(kind, settings=replace(kind.settings, minimum=minimum))
-                for kind in kinds(cost, MOST)
-            )
-            found = simulate(row, day(rate, seconds=seconds), nodes)
+            settings = Settings(minimum=minimum, maximum=MOST)
+            kind = replace(ONE_POD, per_second=cost.per_second("servers"), settings=settings)
+            found = simulate((kind,), day(rate, seconds=seconds), nodes)
             lines.append(_day(rate, minimum, found, prices))
     return lines
 
@@ -162,17 +148,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.capacity", description=__doc__)
     parser.add_argument("--node-cores", type=int, default=Prices.node_cores)
     parser.add_argument("--node-hour", type=float, default=Prices.node_hour, help="its price")
+    parser.add_argument(
+        "--microseconds",
+        type=float,
+        default=MEASURED.microseconds["servers"],
+        help="CPU time of a request in both servers: your pictures' and network's",
+    )
     parser.add_argument("--rates", type=int, nargs="+", default=RATES, help="requests a second")
     parser.add_argument(
-        "--days", type=float, nargs="+", default=(0.01, 10, 1000), help="means of a day's trace"
+        "--days", type=float, nargs="+", default=(0.01, 0.1, 100, 10_000), help="means of a day's trace"
     )
     parser.add_argument("--seconds", type=int, default=DAY, help="of a day")
     options = parser.parse_args(arguments)
     prices = Prices(options.node_cores, options.node_hour)
+    cost = replace(MEASURED, microseconds=MEASURED.microseconds | {"servers": options.microseconds})
     for lines in (
-        needed(MEASURED, prices, options.rates),
+        needed(cost, prices, options.rates),
         reproduced(),
-        days(MEASURED, prices, options.days, options.seconds),
+        days(cost, prices, options.days, options.seconds),
     ):
         print("\n".join(lines) + "\n")
     return 0

@@ -21,7 +21,7 @@ def day(per_second: float, seed: int = 0, seconds: int = DAY) -> NDArray[np.floa
     # Least before dawn, a tenth of the most.
     shape = 1.05 + np.sin(2 * math.pi * (at / DAY - 10 / 24)) + 0.3 * np.sin(4 * math.pi * at / DAY)
     shape = np.maximum(shape, 0.1)
-    for begin in rng.uniform(0, seconds - 120, RUSHES):
+    for begin in rng.uniform(0, max(1, seconds - 120), RUSHES):
         shape[(at >= begin) & (at < begin + 120)] *= 3
     rate = shape / shape.mean() * per_second * STEP
     return rng.poisson(rate).astype(np.float64)

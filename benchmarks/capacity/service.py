@@ -17,6 +17,7 @@ from benchmarks.capacity.autoscaler import Autoscaler, Settings
 
 STEP = 0.1
 """Seconds."""
+A_SECOND = round(1 / STEP)
 TINY = 1e-9
 BREAKER = 10_000
 """Requests that Knative's activator holds for a revision; more are a 503."""
@@ -135,9 +136,9 @@ def simulate(
         stage.ready_at = [-math.inf] * stage.kind.settings.minimum
     pool = _Pool(nodes)
     seconds = [0.0 for _ in stages]
-    for number in range(len(arrivals) + round(rest / STEP)):
+    tick = round(stages[0].kind.settings.tick / STEP)
+    for number, came in enumerate([*map(float, arrivals), *[0.0] * round(rest / STEP)]):
         now = number * STEP
-        came = arrivals[number] if number < len(arrivals) else 0.0
         found.requests += came
         if came and not stages[0].ready(now):
             found.woken += came
@@ -151,22 +152,22 @@ def simulate(
             # The activator asks for the first pod at once.
             if not stage.ready_at and stage.backlog:
                 stage.scale(now, 1, pool.room(stages, now))
-        if number % round(1 / STEP) == round(1 / STEP) - 1:
+        if number % A_SECOND == A_SECOND - 1:
             for index, stage in enumerate(stages):
                 stage.autoscaler.record(now, seconds[index])
                 seconds[index] = 0.0
-        if number % round(stages[0].kind.settings.tick / STEP) == 0 and number:
+        if number % tick == 0 and number:
             for stage in stages:
                 wanted = stage.autoscaler.decide(now, stage.ready(now))
                 if stage.ready_at and not stage.ready(now):
                     # The first pod of a wake is not given up before it is ready.
                     wanted = max(wanted, len(stage.ready_at))
                 stage.scale(now, wanted, pool.room(stages, now))
-        pool.settle(stages, now)
-        for stage in stages:
-            found.pod_seconds[stage.kind.name] += len(stage.ready_at) * STEP
-        found.node_seconds += pool.count * STEP
-        if number % round(1 / STEP) == 0:
+        if number % A_SECOND == 0:
+            pool.settle(stages, now)
+            for stage in stages:
+                found.pod_seconds[stage.kind.name] += len(stage.ready_at)
+            found.node_seconds += pool.count
             found.pods.append((now, tuple(stage.ready(now) for stage in stages), pool.count))
     return found
 

@@ -479,7 +479,7 @@ def test_node_pools_have_the_kinds_that_are_asked_for(tmp_path: Path) -> None:
     )
     assert {kind for part in asked for kind in re.findall(r"- (\w+)", part)} <= kinds
     (gpu,) = (p for p in pools if p["metadata"]["name"] == "gpu")
-    selected = render(combination(tmp_path, "base", ("gpu",)))
+    selected = render(combination(tmp_path / "gpu", "base", ("gpu",)))
     (predictor,) = (part for name, part in parts(selected) if name == "vision-predictor")
     labels = gpu["spec"]["template"]["metadata"]["labels"]
     assert predictor["nodeSelector"].items() <= labels.items()
@@ -491,3 +491,32 @@ def test_pods_are_spread_over_zones_and_nodes(tmp_path: Path) -> None:
     for _, part in parts(render(combination(tmp_path, "base", ("high-availability",)))):
         keys = [entry["topologyKey"] for entry in part["topologySpreadConstraints"]]
         assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def test_by_tls_everybody_has_the_certificate_that_they_ask_for(tmp_path: Path) -> None:
+    documents = render(combination(tmp_path, "overlays/production", ("accounts", "tls")))
+    asking = [d for d in documents if "VISION_DATABASE_URL_FILE" in yaml.safe_dump(d)]
+    assert len(asking) >= 4
+    for document in asking:
+        assert "mountPath: /authority" in yaml.safe_dump(document), document["metadata"]
+    (settings,) = (
+        d for d in of_kind(documents, "ConfigMap") if d["metadata"]["name"].startswith("accounts-")
+    )
+    assert settings["data"]["VISION_DATABASE_CA_FILE"] == "/authority/ca.crt"
+    (edge,) = (d for d in of_kind(documents, "Deployment") if d["metadata"]["name"] == "edge")
+    (container,) = edge["spec"]["template"]["spec"]["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    accounts = MANIFESTS / "components" / "accounts"
+    secret = yaml.safe_load((accounts / "certificate.yaml").read_text())["resources"][0]
+    files = secret["tls_certificate"]
+    assert files["watched_directory"]["path"] == mounts["certificate"]
+    assert files["certificate_chain"]["filename"] == f"{mounts['certificate']}/tls.crt"
+    envoy = (accounts / "envoy.yaml").read_text()
+    assert f"path: {mounts['configuration']}/certificate.yaml" in envoy
+    # The key of Envoy's runtime that its route asks for is the one that is set.
+    layers = yaml.safe_load(container["args"][container["args"].index("--config-yaml") + 1])
+    ((key, percent),) = layers["layered_runtime"]["layers"][0]["static_layer"].items()
+    assert f"runtime_key: {key}}}" in envoy
+    assert percent == 100
+    issued = {d["spec"]["secretName"] for d in of_kind(documents, "Certificate")}
+    assert {"edge-tls", "accounts-database-tls"} <= issued
