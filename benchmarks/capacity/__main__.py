@@ -17,6 +17,7 @@ from benchmarks.capacity.service import Kind, Nodes, Outcome, simulate
 
 MONTH_HOURS = 730
 RATES = (10, 10_000, 1_000_000)
+DAYS = (0.01, 100)
 MOST = 10
 """Pods of each server, as overlays/production has it."""
 
@@ -156,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--rates", type=int, nargs="+", default=RATES, help="requests a second")
     parser.add_argument(
-        "--days", type=float, nargs="+", default=(0.01, 0.1, 100, 10_000), help="means of a day's trace"
+        "--days", type=float, nargs="+", default=DAYS, help="means of a day's trace"
     )
     parser.add_argument("--seconds", type=int, default=DAY, help="of a day")
     options = parser.parse_args(arguments)
