@@ -24,7 +24,8 @@ def day(per_second: float, seed: int = 0, seconds: int = DAY) -> NDArray[np.floa
     for begin in rng.uniform(0, max(1, seconds - 120), RUSHES):
         shape[(at >= begin) & (at < begin + 120)] *= 3
     rate = shape / shape.mean() * per_second * STEP
-    return rng.poisson(rate).astype(np.float64)
+    trace: NDArray[np.float64] = rng.poisson(rate).astype(np.float64)
+    return trace
 
 
 def steady(per_second: float, seconds: float) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.capacity.autoscaler import Autoscaler, Settings
@@ -116,7 +116,7 @@ class Outcome:
 
 def simulate(
     kinds: Sequence[Kind],
-    arrivals: Sequence[float],
+    arrivals: Iterable[float],
     nodes: Nodes | None = None,
     timeout: float = 60.0,
     rest: float = 0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+from cryptography import x509
 from sqlalchemy.orm import Session
 
 from accounts.captures import Choice, choose
@@ -18,7 +21,9 @@ from accounts.database import open_database
 from accounts.keys import GIVES_FEEDBACK, READS_FEEDBACK, KeyRequest, make_key
 from common.errors import StartError
 from common.ports import free_row
+from edge.certificates import CHAIN, Folders, require_pair
 from edge.processes import envoy_program
+from edge.up import by_tls, local_certificate, public_url
 from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, people
@@ -101,3 +106,25 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         with socket.socket() as probe:
             while probe.connect_ex(("127.0.0.1", number)) == 0:
                 assert time.monotonic() < deadline, f"{number} still answers"
+
+
+def test_https_has_a_certificate_of_this_machine_and_a_curl_to_paste(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = Folders(tmp_path / "certificates", tmp_path / "envoy")
+    monkeypatch.setattr("edge.up.AUTHORITY", tmp_path / "an authority")
+    monkeypatch.setattr("edge.up.CERTIFICATES", folders)
+    assert local_certificate() == folders
+    certificate = require_pair(folders.certificates / folders.own)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    url = public_url(8080, 8443)
+    words = shlex.split(by_tls(8080, url).partition("\n\n")[2].strip())
+    assert words[0] == "curl"
+    assert Path(words[words.index("--cacert") + 1]) == tmp_path / "an authority" / CHAIN
+    assert "https://localhost:8443/v1/models/mnist:predict" in words
+    assert public_url(8080, 0) == "http://localhost:8080"
+    # One that is broken is said, and nothing is made over it.
+    (tmp_path / "an authority" / CHAIN).write_text("no certificate")
+    with pytest.raises(StartError, match="no certificate for https"):
+        local_certificate()
