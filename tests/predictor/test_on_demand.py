@@ -69,6 +69,7 @@ def places(
 ) -> dict[str, OnDemand]:
     """Room for two of the four; none of which is kept for long."""
     monkeypatch.setattr(module, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 60.0)  # a busy machine loads slowly
     size = weights_bytes(revisions["ants"].card)
     residents = Residents(pool, loading, 2 * size + size // 2)
     return {name: OnDemand(revision, residents) for name, revision in revisions.items()}
