@@ -244,7 +244,11 @@ def measure(requests: int, checks: int) -> Measurement:
             "the request is kept, too": (ports.edge, lets),
         }
         times = latencies(sides, requests)
-        of_each = cost(ports, keys, process_ids(processes), requests)
+        pids = process_ids(processes)
+        of_each = cost(ports, keys, pids, requests)
+        for title, key in (("what was predicted is kept", gives), ("the request is kept", lets)):
+            more = cost(ports, [key] * CONNECTIONS, pids, requests)
+            of_each |= {f"{process}; {title}": spent for process, spent in more.items()}
         address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
         loads: dict[str, list[Load]] = {}
         for title, route in (("cached", LOOK), ("cached, with intent", PREDICT)):

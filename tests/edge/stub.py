@@ -73,6 +73,7 @@ class Handler(BaseHTTPRequestHandler):
             "x-model-instances": "1",
             "x-model-pixels": "784",
             "x-model-unsure": "0",
+            "x-model-predicted": "7:900000",
             **more,
         }.items():
             self.send_header(name, value)

@@ -20,7 +20,8 @@ from sqlalchemy import select
 
 from accounts.answers import read_answers, reconcile_answers
 from accounts.events import reconcile
-from accounts.tables import Event
+from accounts.keys import ALL_MODELS, GIVES_FEEDBACK
+from accounts.tables import Event, Prediction
 from disaster.mariadb import MariaDb
 from tests.conftest import ROOT
 from tests.edge.stack import Client, Stack, with_models, with_stub
@@ -29,6 +30,7 @@ KILLS = int(os.environ.get("KILLS", "0"))
 SHORT_KILLS = 4
 CLIENTS = 4
 SETTLE_SECONDS = 60.0
+SCOPES = (ALL_MODELS, GIVES_FEEDBACK)
 PICTURE = (ROOT / "samples" / "seven.png").read_bytes()
 
 
@@ -105,6 +107,7 @@ def report(title: str, seen: Seen, stack: Stack) -> str:
     """The reconciliation, printed; asserts that nothing differs."""
     with stack.session() as session:
         billed = set(session.scalars(select(Event.request_id).where(Event.state == "billed")))
+        kept = set(session.scalars(select(Prediction.request_id)))
         found = reconcile(session)
         log = stack.folder / "logs" / "transformer.log"
         answers = reconcile_answers(session, read_answers([log])) if log.exists() else None
@@ -123,6 +126,7 @@ def report(title: str, seen: Seen, stack: Stack) -> str:
         lines.append(f"  transformer's own count: {answers}")
         assert answers.agrees, "\n".join(lines)
     assert billed == seen.answered == seen.sent, "\n".join(lines)
+    assert kept == billed, "what was predicted is kept of every answer, and of nothing else"
     assert found.agrees
     assert found.recorded == len(seen.sent)
     assert seen.statuses.total() > len(seen.sent), "no kill hit a request"
@@ -139,7 +143,7 @@ def test_what_is_billed_is_what_was_answered(
         path, names = with_models, ("check", "envoy", "transformer", "predictor")
     times = KILLS or SHORT_KILLS
     with path(tmp_path, url) as stack:
-        with Load(stack.ports.edge, stack.key().key) as load:
+        with Load(stack.ports.edge, stack.key(scopes=SCOPES).key) as load:
             kill_in_turn(stack, load, names, times)
         assert load.failure is None, load.failure
         text = report(f"SQLite; {', '.join(names)}: each killed {times} times", load.seen, stack)
@@ -155,7 +159,7 @@ def test_the_same_with_mariadb(
     times = KILLS or 1
     with with_stub(tmp_path, mariadb.url()) as stack:
         stack.others["database"] = (mariadb.kill, mariadb.start)
-        with Load(stack.ports.edge, stack.key().key) as load:
+        with Load(stack.ports.edge, stack.key(scopes=SCOPES).key) as load:
             kill_in_turn(stack, load, names, times)
         assert load.failure is None, load.failure
         text = report(f"MariaDB; {', '.join(names)}: each killed {times} times", load.seen, stack)

@@ -12,8 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cryptography import x509
+from PIL import Image
 from sqlalchemy.orm import Session
 
 from accounts.captures import Choice, choose
@@ -28,7 +30,10 @@ from tests.accounts.conftest import add_account
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import call, people
 from tests.needs import missing
+from tests.transformer.images import encode
 from tests.waiting import wait_until
+from training.arrival.feedback import main as part_of_feedback
+from training.arrival.forms import read as read_part
 
 
 def up(port: int, folder: Path) -> subprocess.Popen[str]:
@@ -48,12 +53,14 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     assert "choose another with PORT=" in said
 
 
-def give_feedback(url: str, database_url: str) -> None:
-    """A key predicts, and says of one of three answers that it was something else."""
-    engine = open_database(database_url)
+def give_feedback(url: str, folder: Path) -> None:
+    """A key predicts, and says of one of three answers that it was something else; its picture,
+    which the account lets us keep, becomes a part for the inbox.
+    """
+    engine = open_database(f"sqlite:///{folder}/accounts.db")
     with Session(engine) as session:
         account = add_account(session, "feedback@example.org", "trainer")
-        choose(session, account.id, Choice("mnist", 100, 1 << 20, 1))
+        choose(session, account.id, Choice("mnist", 100, 8 << 20, 1))
         rights = ("mnist", GIVES_FEEDBACK, READS_FEEDBACK)
         key = make_key(session, account.id, KeyRequest("k", rights)).key
         session.commit()
@@ -74,8 +81,20 @@ def give_feedback(url: str, database_url: str) -> None:
     wait_until(lambda: bool(call(wrong, headers=shown).json()), 30)
     (found,) = call(wrong, headers=shown).json()
     assert (found["request_id"], found["label"], found["predicted"]) == ("c", "1", "7")
-    asked = f"account={found['account_id']}&request_id=c"
-    assert call(f"{url}/v1/feedback/captures?{asked}", headers=shown).body == picture
+    kept = f"{url}/v1/feedback/captures?account={found['account_id']}"
+    assert call(f"{kept}&request_id=c", headers=shown).body == picture
+    (folder / "key").write_text(key)
+    more = ["--url", url, "--key", str(folder / "key"), "--inbox", str(folder / "inbox")]
+    assert part_of_feedback(["part", "mnist", *more, "--name", "week-1"]) == 0
+    part = read_part(folder / "inbox" / "mnist" / "week-1.parquet", None, ())
+    assert (part.labels, len(part.images)) == (["1"], 1)
+    # More than Envoy holds of a connection at a time.
+    noise = np.random.default_rng(1).integers(0, 255, (1200, 1200), np.uint8)
+    large = encode(Image.fromarray(noise))
+    assert len(large) > 1 << 20
+    asked = {**shown, "x-request-id": "large", "content-type": "image/png"}
+    assert call(f"{url}/v1/models/mnist:predict", large, headers=asked).status == 200
+    wait_until(lambda: call(f"{kept}&request_id=large", headers=shown).body == large, 30)
     (row,) = call(f"{url}/v1/feedback/accuracy", headers=shown).json()
     assert (row["model"], row["count"], row["right"]) == ("mnist", 3, 2)
     assert row["low"] < 2 / 3 < row["high"]
@@ -95,7 +114,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         assert call(f"http://localhost:{port}/").status == 200
         assert call(f"http://localhost:{port}/v1/models/mnist").status == 401
         assert call(f"http://localhost:{port}/v1/models/mnist:predict", b"{}").status == 422
-        give_feedback(f"http://localhost:{port}", f"sqlite:///{tmp_path}/accounts.db")
+        give_feedback(f"http://localhost:{port}", tmp_path)
     finally:
         os.kill(process.pid, signal.SIGINT)
         rest, _ = process.communicate(timeout=40)
