@@ -33,9 +33,8 @@ from accounts.experiments import ExperimentView, running
 from accounts.settings import DatabaseSettings
 from accounts.shadows import Example, Tally, add
 from common.logs import configure_logging
-from common.metrics import Counts, Distributions
+from common.metrics import Counts, Distributions, listen_for_metrics
 from common.settings import SettingError, read_settings
-from edge.__main__ import listen_for_metrics
 from edge.check import SHADOWED
 from edge.comparison import compare
 
