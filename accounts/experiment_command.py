@@ -18,7 +18,7 @@ from accounts.sequential import Interval
 from accounts.settings import RecordSettings
 from accounts.shadows import ShadowReport
 
-UNITS = {"failed": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
+UNITS = {"failed": (100, "%"), "wrong": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -17,13 +17,13 @@ from sqlalchemy.orm import Session
 from accounts.experiments import ExperimentView, Variant
 from accounts.sequential import Interval, difference, interval, ratio
 from accounts.shadows import ShadowReport, shadow_report
-from accounts.tables import BILLED, INTENT, Event
+from accounts.tables import BILLED, INTENT, Event, Feedback
 
 ALPHA = 0.05
 """Over all comparisons of a report together."""
 FAILED_FROM = 499
 """From this status on it is not the client's fault; of those below nothing is known."""
-MARGINS = {"failed": 0.01, "unsure": 0.02, "milliseconds": 0.1}
+MARGINS = {"failed": 0.01, "wrong": 0.02, "unsure": 0.02, "milliseconds": 0.1}
 """Differences that do not matter: points of the shares, and of the control's mean time."""
 MIXED_SHARE = 0.01
 """Of a variant's answers that may be of other revisions before nothing is concluded any more."""
@@ -38,6 +38,9 @@ class Sums:
     failed: int = 0
     answers: int = 0
     milliseconds: int = 0
+    labelled: int = 0
+    """Predictions whose right answer a customer has said."""
+    wrong: int = 0
     judged: int = 0
     """Instances of answers that say whether they are unsure."""
     unsure: int = 0
@@ -45,10 +48,13 @@ class Sums:
 
 METRICS: dict[str, tuple[Callable[[Sums], tuple[float, float]], bool]] = {
     "failed": (lambda sums: (sums.failed, sums.requests), True),
+    "wrong": (lambda sums: (sums.wrong, sums.labelled), True),
     "unsure": (lambda sums: (sums.unsure, sums.judged), True),
     "milliseconds": (lambda sums: (sums.milliseconds, sums.answers), False),
 }
 """Of what a mean is taken, and whether it is a share. Less is better of each."""
+TOLD = ("wrong", "unsure")
+"""What is known only where customers, or the model, say it."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,35 @@ def _count(session: Session, experiment: ExperimentView) -> dict[str, _Counted]:
             part.by_subject[subject].failed += count
         else:
             part.refused += count
+    _count_feedback(session, experiment, counted)
     return counted
+
+
+def _count_feedback(
+    session: Session, experiment: ExperimentView, counted: dict[str, _Counted]
+) -> None:
+    """Add what customers have said of the answers since."""
+    rows = session.execute(
+        select(
+            Event.variant,
+            Event.subject,
+            Feedback.revision,
+            func.count(),
+            func.sum(case((Feedback.predicted != Feedback.label, 1), else_=0)),
+        )
+        .join(
+            Feedback,
+            and_(Feedback.account_id == Event.account_id, Feedback.request_id == Event.request_id),
+        )
+        .where(*_own(experiment))
+        .group_by(Event.variant, Event.subject, Feedback.revision)
+    )
+    revision = {variant.name: variant.revision for variant in experiment.variants}
+    for variant, subject, answered_by, count, wrong in rows:
+        if answered_by == revision.get(variant):
+            sums = counted[variant].by_subject[subject]
+            sums.labelled += count
+            sums.wrong += int(wrong)
 
 
 def _times(session: Session, experiment: ExperimentView) -> dict[str, list[int]]:
@@ -264,9 +298,8 @@ def _decide(variants: tuple[VariantReport, ...]) -> tuple[bool, str]:
         verdicts = {c.metric: c.verdict for c in variant.comparisons}
         worse = [metric for metric, verdict in verdicts.items() if verdict == "worse"]
         better = [metric for metric, verdict in verdicts.items() if verdict == "better"]
-        judged = {
-            c.metric for c in variant.comparisons if c.metric != "unsure" or _is_judged(variant)
-        }
+        # What nobody says is no reason to go on.
+        judged = {m for m in verdicts if m not in TOLD or variant.figures[m].low is not None}
         if worse:
             said.append(f"{variant.name} is worse in {', '.join(worse)}")
         elif better and all(verdicts[metric] != "open" for metric in judged):
@@ -276,7 +309,3 @@ def _decide(variants: tuple[VariantReport, ...]) -> tuple[bool, str]:
         else:
             return False, "go on: what there is does not decide it"
     return (True, "; ".join(said)) if said else (False, "nothing is compared with the control")
-
-
-def _is_judged(variant: VariantReport) -> bool:
-    return variant.figures["unsure"].low is not None

@@ -22,8 +22,13 @@ from console.staff import require_right
 from console.visit import Visit, Visits
 
 FIELDS = ("name", "model", "variants", "sticky_by", "percent")
-TITLES = {"failed": "Failed", "unsure": "Unsure", "milliseconds": "Mean time"}
-UNITS = {"failed": (100.0, " %"), "unsure": (100.0, " %"), "milliseconds": (1.0, " ms")}
+TITLES = {"failed": "Failed", "wrong": "Wrong", "unsure": "Unsure", "milliseconds": "Mean time"}
+UNITS = {
+    "failed": (100.0, " %"),
+    "wrong": (100.0, " %"),
+    "unsure": (100.0, " %"),
+    "milliseconds": (1.0, " ms"),
+}
 VERDICTS = {"better": "good", "worse": "bad", "alike": "", "open": "warned"}
 WIDTH = 320
 

@@ -6,11 +6,12 @@ import itertools
 import re
 
 import pytest
+from sqlalchemy import select
 
 from accounts.__main__ import main
 from accounts.clock import now_ms
 from accounts.staff import set_roles
-from accounts.tables import Event
+from accounts.tables import Event, Feedback
 from tests.console.conftest import EMAIL, PASSWORD, Browser
 
 OLD = "http://prev-vision-predictor.vision.svc.cluster.local"
@@ -171,3 +172,30 @@ def test_the_api_and_the_shell_say_the_same(
     assert "no experiment new-shirt is running" in capsys.readouterr().err
     assert main(["experiment", "list"]) == 0
     assert "stopped" in capsys.readouterr().out
+
+
+def test_right_answers_that_come_later_are_counted_by_variant(operator: Browser) -> None:
+    start(operator)
+    for variant, revision in (("old", "1"), ("new", "2")):
+        answered(operator, variant, revision, 150)
+    with operator.service.database.write() as session:
+        for event in session.scalars(select(Event)).all():
+            # The new one is wrong of two thirds.
+            wrong = event.variant == "new" and int(event.subject[3:]) % 3
+            session.add(
+                Feedback(
+                    account_id=event.account_id,
+                    request_id=event.request_id,
+                    instance=0,
+                    model="mnist",
+                    revision=event.revision,
+                    predicted="7",
+                    probability=0.9,
+                    unsure=False,
+                    predicted_ms=event.completed_ms,
+                    label="1" if wrong else "7",
+                    words=1,
+                    given_ms=event.completed_ms,
+                )
+            )
+    assert "New is worse in wrong." in operator.page("/operator/experiments/new-shirt")
