@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from accounts.experiments import ExperimentView, Variant
-from accounts.sequential import Interval, difference, interval, ratio
+from accounts.sequential import Interval, difference, interval, ratio, within_0_and_1
 from accounts.shadows import ShadowReport, shadow_report
 from accounts.tables import BILLED, INTENT, Event, Feedback
 
@@ -247,7 +247,7 @@ def _variant(
     figures, comparisons = {}, []
     for metric, (read, is_share) in METRICS.items():
         own = ratio(map(read, counted.by_subject.values()), is_share)
-        figures[metric] = interval(own, alpha)
+        figures[metric] = within_0_and_1(interval(own, alpha)) if is_share else interval(own, alpha)
         if control is not None:
             other = ratio(map(read, control.by_subject.values()), is_share)
             found = difference(own, other, alpha)
@@ -299,7 +299,11 @@ def _decide(variants: tuple[VariantReport, ...]) -> tuple[bool, str]:
         worse = [metric for metric, verdict in verdicts.items() if verdict == "worse"]
         better = [metric for metric, verdict in verdicts.items() if verdict == "better"]
         # What nobody says is no reason to go on.
-        judged = {m for m in verdicts if m not in TOLD or variant.figures[m].low is not None}
+        judged = {
+            c.metric
+            for c in variant.comparisons
+            if c.metric not in TOLD or c.difference.low is not None
+        }
         if worse:
             said.append(f"{variant.name} is worse in {', '.join(worse)}")
         elif better and all(verdicts[metric] != "open" for metric in judged):

@@ -77,6 +77,13 @@ def interval(of: Ratio, alpha: float) -> Interval:
     return _around(of.value, of.variance, of.subjects, alpha)
 
 
+def within_0_and_1(of: Interval) -> Interval:
+    """A share's, which is nowhere else."""
+    if of.low is None or of.high is None:
+        return of
+    return Interval(of.value, max(0.0, of.low), min(1.0, of.high))
+
+
 def difference(of: Ratio, control: Ratio, alpha: float) -> Interval:
     """Of two sides that do not share subjects."""
     if not (of.subjects and control.subjects):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from accounts.sequential import Interval, Ratio, interval
+from accounts.sequential import Interval, Ratio, interval, within_0_and_1
 from accounts.tables import ShadowTotals
 
 MAX_EXAMPLES = 20
@@ -85,7 +85,7 @@ def shadow_report(session: Session, experiment: str, alpha: float) -> ShadowRepo
     spread = max(0.0, tally.slower_squares - count * slower**2) / max(1, count - 1)
     return ShadowReport(
         tally,
-        _interval(share, smoothed * (1 - smoothed), count, alpha),
+        within_0_and_1(_interval(share, smoothed * (1 - smoothed), count, alpha)),
         tally.baseline_ms / count if count else 0.0,
         tally.shadow_ms / count if count else 0.0,
         _interval(slower, spread, count, alpha),
