@@ -29,6 +29,7 @@ from benchmarks.pictures import load_pictures
 from benchmarks.processes import PROC, memory, tree
 from benchmarks.questions import Known, Reference, questions
 from benchmarks.service import SERVICE, at_commit, checkout
+from common.processes import interruptible
 from training.data import data_folder
 
 WORK = ROOT / "build" / "turns"
@@ -79,7 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", default=None, help="data folder (variable DATA; default: data)")
     options = parser.parse_args(arguments)
     try:
-        turns = run(options)
+        # Who is told to end takes the servers along.
+        with interruptible():
+            turns = run(options)
     except (CandidateError, OSError, ValueError) as error:
         print(f"turns: {error}", file=sys.stderr)
         return 1
