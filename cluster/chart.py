@@ -212,7 +212,8 @@ def _text(document: Document, settings: Mapping[str, str]) -> str:
 
 
 def _set(document: Document, path: list[str], value: str) -> None:
+    # A field, or an item of a list, whose key is its index.
+    node: Any = document
     for key in path[:-1]:
-        listed = isinstance(document, list)
-        document = document[int(key)] if listed else document.setdefault(key, {})
-    document[path[-1]] = value
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    node[path[-1]] = value
