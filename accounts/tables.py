@@ -330,6 +330,16 @@ class QuotaMonth(Base):
     requests: Mapped[int] = mapped_column(BigInteger)
 
 
+class RateBucket(Base):
+    """The rate of a family of keys, by the generic cell rate algorithm; see ``edge.rate``."""
+
+    __tablename__ = "rate_buckets"
+
+    family: Mapped[str] = mapped_column(String(24), primary_key=True)
+    due_ns: Mapped[int] = mapped_column(BigInteger)
+    """When it is full again, in nanoseconds since 1970."""
+
+
 class Invoice(Base):
     """A month's bill as it was issued; never changed afterwards, but perhaps taken back."""
 

@@ -84,7 +84,6 @@ PARTS = {
             "Service/edge": {"spec.type": "{{ $.Values.accounts.edge.serviceType }}"},
             "Deployment/edge": SETTINGS
             | {"spec.replicas": "{{ $.Values.accounts.edge.replicas }}"},
-            "Deployment/check": SETTINGS,
             "Deployment/console": SETTINGS
             | {"spec.replicas": "{{ $.Values.accounts.console.replicas }}"},
             # A Job cannot be changed: other images have another one.

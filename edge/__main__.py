@@ -8,6 +8,7 @@ import os
 import sys
 
 import uvloop
+from sqlalchemy.exc import IntegrityError
 
 from accounts.database import Database, open_database
 from accounts.house import open_house
@@ -17,7 +18,7 @@ from common.logs import configure_logging
 from common.metrics import listen_for_metrics
 from common.otlp import MetricPush, is_switched_on
 from common.settings import SettingError, read_settings
-from edge.server import serve
+from edge.server import EdgeServer, serve
 from edge.tries import TryLimits
 
 MAX_DAYS_OF_MONTH = 31
@@ -25,7 +26,12 @@ MAX_DAYS_OF_MONTH = 31
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__)
-    parser.add_argument("--address", default="0.0.0.0:9000", help="where Envoy asks")
+    parser.add_argument("--address", default="127.0.0.1:9000", help="where its own Envoy asks")
+    parser.add_argument(
+        "--others-address",
+        default="",
+        help="where other Envoys ask while theirs does not answer; empty: nowhere",
+    )
     parser.add_argument(
         "--metrics-address", default="", help="where Prometheus asks, host:port; empty: nowhere"
     )
@@ -47,8 +53,7 @@ def main() -> int:
         return 1
     tries = TryLimits(settings.tries_per_day, settings.tries_in_all, settings.trusted_proxies)
     if tries.per_address:
-        with Database(engine, mirror).write() as session:
-            open_house(session, tries.in_all * MAX_DAYS_OF_MONTH)
+        _open_house(Database(engine, mirror), tries.in_all * MAX_DAYS_OF_MONTH)
     try:
         listen_for_metrics(options.metrics_address)
     except (OSError, ValueError) as error:
@@ -58,11 +63,25 @@ def main() -> int:
     if is_switched_on("metrics", os.environ):
         push = MetricPush("vision-edge", os.environ)
     try:
-        uvloop.run(serve(engine, options.address, settings.account_in_flight, tries, mirror))
+        server = EdgeServer(engine, settings.account_in_flight, tries, mirror)
+        uvloop.run(serve(server, options.address, options.others_address))
     finally:
         if push is not None:
             push.stop()
     return 0
+
+
+def _open_house(database: Database, monthly_requests: int) -> None:
+    for last in (False, True):
+        try:
+            with database.write() as session:
+                open_house(session, monthly_requests)
+        except IntegrityError:
+            # Another replica has just done it; now it is there to be changed.
+            if last:
+                raise
+        else:
+            return
 
 
 if __name__ == "__main__":

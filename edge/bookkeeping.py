@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Insert, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    Table,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import mysql, sqlite
 
 from accounts.clock import HOUR_MS, month_of, now_ms
@@ -22,8 +36,10 @@ from accounts.tables import (
     Event,
     Prediction,
     QuotaMonth,
+    RateBucket,
     UsageHour,
 )
+from edge.rate import NANOSECONDS, Draw, Lease, draw
 from edge.records import (
     Abandonment,
     Admission,
@@ -34,6 +50,7 @@ from edge.records import (
     Outcome,
     RepeatRule,
 )
+from edge.room import Room, find_room
 
 WITHHELD_STATUS = 409
 """What the client sees of an answer that does not leave."""
@@ -112,6 +129,13 @@ _COMPLETION = (
 _COMPLETE = (
     update(_EVENTS).where(*_OWN).values({name: bindparam(f"new_{name}") for name in _COMPLETION})
 )
+_BUCKETS = cast(Table, RateBucket.__table__)
+_NEW_BUCKET = _insert_new(_BUCKETS)
+_DRAWN = (
+    update(_BUCKETS)
+    .where(_BUCKETS.c.family == bindparam("of_family"))
+    .values(due_ns=bindparam("new_due"))
+)
 _SUMS = (
     "requests",
     "failures",
@@ -125,7 +149,8 @@ _SUMS = (
 
 
 def admit(connection: Connection, intents: list[Intent], rule: RepeatRule) -> list[Admission]:
-    new = [intent for intent in intents if intent.room]
+    room = find_room(connection, intents)
+    new = [intent for number, intent in enumerate(intents) if number not in room.refused]
     inserted = 0
     if new:
         rows = [
@@ -143,24 +168,26 @@ def admit(connection: Connection, intents: list[Intent], rule: RepeatRule) -> li
         ]
         inserted = connection.execute(_INSERT_NEW[connection.dialect.name], rows).rowcount
     if inserted == len(intents):
-        return [Admission(Admitted.NEW)] * len(intents)
-    return _admit_repeats(connection, intents, rule)
+        return [Admission(Admitted.NEW, "", room.left.get(n, 0)) for n in range(len(intents))]
+    return _admit_repeats(connection, intents, rule, room)
 
 
 def _admit_repeats(
-    connection: Connection, intents: list[Intent], rule: RepeatRule
+    connection: Connection, intents: list[Intent], rule: RepeatRule, room: Room
 ) -> list[Admission]:
     stored = _stored(connection, [(i.account_id, i.request_id) for i in intents])
     results, opened, billed = [], [], []
-    for intent in intents:
+    for number, intent in enumerate(intents):
         row = stored.get((intent.account_id, intent.request_id))
-        if row is None:
-            results.append(Admission(Admitted.NO_ROOM))
+        refused = room.refused.get(number)
+        if refused is not None and (row is None or refused is not Admitted.NO_ROOM):
+            results.append(Admission(refused))
             continue
+        assert row is not None
         if row["attempt_id"] == intent.attempt_id:
-            results.append(Admission(Admitted.NEW))
+            results.append(Admission(Admitted.NEW, "", room.left.get(number, 0)))
             continue
-        admitted = _repeat(row, intent, rule)
+        admitted = _repeat(row, intent, rule, refused)
         results.append(Admission(admitted, row["content"]))
         own = {"of_account": intent.account_id, "of_request": intent.request_id}
         if admitted is Admitted.BILLED_BEFORE:
@@ -184,7 +211,9 @@ def _admit_repeats(
     return results
 
 
-def _repeat(row: dict[str, Any], intent: Intent, rule: RepeatRule) -> Admitted:
+def _repeat(
+    row: dict[str, Any], intent: Intent, rule: RepeatRule, refused: Admitted | None
+) -> Admitted:
     """What an intent under an id that is taken may do. The content itself is compared where the
     body is; what can be told without it is told here.
     """
@@ -196,7 +225,7 @@ def _repeat(row: dict[str, Any], intent: Intent, rule: RepeatRule) -> Admitted:
     ):
         return Admitted.REUSED
     if row["state"] != BILLED:
-        return Admitted.REPEATED if intent.room else Admitted.NO_ROOM
+        return refused or Admitted.REPEATED
     age_ms = intent.started_ms - (row["completed_ms"] or 0)
     if row["answers"] >= rule.answers or age_ms > rule.seconds * 1000:
         return Admitted.REUSED
@@ -326,9 +355,19 @@ def _end(row: dict[str, Any], outcome: Outcome, rule: RepeatRule, now: int) -> C
         row["answers"] -= outcome.reserved
         row["withheld"] += completed is Completed.WITHHELD
         row["unanswered_milliseconds"] += _unanswered(completed, outcome)
-    if row["state"] != BILLED:
-        row.update(_completion(outcome, completed, row["content"] or outcome.content, now))
+    content = row["content"] or outcome.content
+    if completed is not Completed.BILLED and _is_anothers(row, outcome):
+        # Its repeat is under way, and may be billed yet.
+        row["content"] = content
+    elif row["state"] != BILLED:
+        row.update(_completion(outcome, completed, content, now))
     return completed
+
+
+def _is_anothers(row: dict[str, Any], outcome: Outcome) -> bool:
+    """Whether the event is the intent of another attempt."""
+    known = outcome.attempt_id != 0
+    return known and row["state"] == INTENT and row["attempt_id"] != outcome.attempt_id
 
 
 def _abandon(row: dict[str, Any], ending: Abandonment, now: int) -> Completed:
@@ -391,6 +430,39 @@ def _add(connection: Connection, table: Any, row: dict[str, Any], sums: tuple[st
             {name: table.c[name] + statement.inserted[name] for name in sums}
         )
     connection.execute(statement)
+
+
+def lease(connection: Connection, draws: Sequence[Draw]) -> list[Lease]:
+    """Take tokens out of buckets, each as many as it has of what is wanted."""
+    families = sorted({item.family for item in draws})
+    buckets = _buckets(connection, families)
+    if missing := [family for family in families if family not in buckets]:
+        rows = [{"family": family, "due_ns": 0} for family in missing]
+        connection.execute(_NEW_BUCKET[connection.dialect.name], rows)
+        buckets = _buckets(connection, families)
+    leases = []
+    for item in draws:
+        due, now = buckets[item.family]
+        due, found = draw(due, now, item.rate_per_second, item.tokens)
+        buckets[item.family] = due, now
+        leases.append(found)
+    changes = [{"of_family": family, "new_due": due} for family, (due, _) in buckets.items()]
+    connection.execute(_DRAWN, changes)
+    return leases
+
+
+def _buckets(connection: Connection, families: list[str]) -> dict[str, tuple[int, int]]:
+    """Bucket and present time, by family, locked; by the clock that all replicas share."""
+    clock = literal(time.time_ns())
+    if connection.dialect.name != "sqlite":
+        clock = sql_cast(func.unix_timestamp(func.now(6)) * NANOSECONDS, BigInteger)
+    rows = connection.execute(
+        select(_BUCKETS.c.family, _BUCKETS.c.due_ns, clock)
+        .where(_BUCKETS.c.family.in_(families))
+        .order_by(_BUCKETS.c.family)
+        .with_for_update()
+    )
+    return {family: (int(due), int(now)) for family, due, now in rows}
 
 
 def find_keys(connection: Connection, hashes: set[str]) -> dict[str, KeyRecord]:

@@ -6,7 +6,6 @@ import logging
 import math
 import random
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -27,9 +26,9 @@ from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, Metered
 from edge.metrics import ALLOWED, TALLY
-from edge.records import Admitted, Intent, KeyRecord
+from edge.records import Admission, Admitted, Intent, KeyRecord, Tried
 from edge.route import Route, find_route
-from edge.tries import MAX_AT_ONCE, Tries, Try, TryLimits
+from edge.tries import MAX_AT_ONCE, Tries, TryLimits, try_id, used_up
 
 EXPECTED_CONTENT = "x-expected-content"
 """Tells the model server what a used request id belongs to; the body is compared there."""
@@ -53,6 +52,9 @@ BELIEVED_HEADERS = (EXPECTED_CONTENT, UPSTREAM, MIRROR, SHADOWED, CAPTURE)
 TRIES_LEFT = "x-tries-left"
 """Tells who asks without a key how many tries a day are left."""
 
+MAX_REPLICAS = 16
+"""Of this many, each lets its part of an account's share through without counting the others'."""
+
 REUSED_CODE = "request_id_reused"
 REUSED_MESSAGE = "this x-request-id was another request's, or was repeated too often or too late"
 
@@ -68,7 +70,7 @@ class Asker(NamedTuple):
 
     record: KeyRecord
     request_id: str
-    tried: Try | None = None
+    tried: Tried | None = None
 
 
 class Check:
@@ -78,6 +80,8 @@ class Check:
         limits: of tries without a key; none are given without it.
         assignments: what requests with a key take part in.
         hosts: customers' domains.
+        own: whether the ends of what is let through are heard of here; otherwise what is under way
+            is counted in the database alone.
     """
 
     def __init__(
@@ -88,10 +92,12 @@ class Check:
         limits: TryLimits | None = None,
         assignments: Assignments | None = None,
         hosts: Hosts | None = None,
+        own: bool = True,
     ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._in_flight = in_flight
+        self._own = own
         self._tries = Tries(limits or TryLimits())
         self._assignments = assignments or Assignments(ledger)
         self._hosts = hosts or Hosts(ledger)
@@ -136,12 +142,7 @@ class Check:
             raise DeniedError(404, "not_found", "there is nothing at this URL for this method")
         if domain is not None:
             domain.require(asker.record.account_id, route.model)
-        try:
-            return await self._let_through(asker, route, headers, domain)
-        except BaseException:
-            if asker.tried is not None:
-                self._tries.give_back(asker.tried.address)
-            raise
+        return await self._let_through(asker, route, headers, domain)
 
     async def _let_through(
         self, asker: Asker, route: Route, headers: Mapping[str, str], domain: Served | None
@@ -149,10 +150,7 @@ class Check:
         record, tried = asker.record, asker.tried
         if route.model and ALL_MODELS not in record.scopes and route.model not in record.scopes:
             raise DeniedError(403, "forbidden", f"this key is not for model {route.model}")
-        allowance = self._directory.allowance(record.family)
-        assert allowance is not None
-        now = time.monotonic()
-        if wait := allowance.rate.wait_seconds(now):
+        if wait := await self._directory.rate_seconds(record):
             raise DeniedError(
                 429,
                 "over_rate",
@@ -165,40 +163,31 @@ class Check:
             raise DeniedError(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
         attempt_id = random.getrandbits(62)
         others = {f"address {tried.address}": MAX_AT_ONCE} if tried else {}
-        if not self._in_flight.begin(record.account_id, attempt_id, now, others):
-            limit = MAX_AT_ONCE if tried else self._in_flight.max_per_account
-            raise DeniedError(
-                429,
-                "too_many_in_flight",
-                f"an account, or an address without one, may have {limit} requests under way",
-                {"retry-after": "1"},
-            )
+        now = time.monotonic()
+        if self._own and not self._in_flight.begin(record.account_id, attempt_id, now, others):
+            raise self._too_many(tried)
         if not route.metered:
             return _allowed(asker, attempt_id)
         assignment = None
         if tried is None:
             assignment = self._assignments.find(route.model, record, asker.request_id, headers)
         try:
-            metered, content = await self._admit(
-                asker, route.model, headers, attempt_id, now, assignment
+            metered, admission = await self._admit(
+                asker, route.model, headers, attempt_id, assignment
             )
         except BaseException:
             self._in_flight.end(attempt_id)
             raise
-        return _allowed(asker, attempt_id, metered, content, assignment)
+        return _allowed(asker, attempt_id, metered, admission, assignment)
 
     async def _admit_stranger(self, headers: Mapping[str, str], peer: str) -> Asker:
         """Somebody without a key, on the house's account; raises DeniedError."""
-        tried = self._tries.take(headers, peer, now_ms())
-        try:
-            record = (await self._directory.find(HOUSE_HASH)).record
-            if record is None:
-                raise _unknown_key()
-        except BaseException:
-            self._tries.give_back(tried.address)
-            raise
+        tried = self._tries.ask(headers, peer, now_ms())
+        record = (await self._directory.find(HOUSE_HASH)).record
+        if record is None:
+            raise _unknown_key()
         # Never one of the sender's: strangers share an account, and so the ids in it.
-        return Asker(record, str(uuid.uuid4()), tried)
+        return Asker(record, try_id(tried), tried)
 
     async def _admit(
         self,
@@ -206,17 +195,14 @@ class Check:
         model: str,
         headers: Mapping[str, str],
         attempt_id: int,
-        now: float,
         assignment: Assignment | None,
-    ) -> tuple[Metered, str]:
-        """An intent on record, and what content its request id belongs to, where that is known."""
+    ) -> tuple[Metered, Admission]:
+        """An intent on record, and what is known of its request id."""
         record, request_id = asker.record, asker.request_id
-        allowance = self._directory.allowance(record.family)
-        assert allowance is not None
-        room = allowance.has_room(record.quota_requests, request_id, now)
-        if room:
-            # Before anything is waited for, so that requests at the same time cannot share a place.
-            allowance.opened(request_id, attempt_id, now)
+        share, quota = self._in_flight.max_per_account, record.quota_requests
+        near = self._directory.allowance(record).is_near(quota, share)
+        # Of few here there are few in all, whatever other replicas have let through.
+        few = self._own and self._in_flight.waiting(record.account_id) <= share // MAX_REPLICAS
         length = _length(headers["content-length"])
         intent = Intent(
             record.account_id,
@@ -226,16 +212,13 @@ class Check:
             model,
             length,
             now_ms(),
-            room,
+            record.family,
+            quota if near else None,
+            None if few else share,
+            asker.tried,
         )
-        try:
-            admission = await self._ledger.admit(intent)
-        except LedgerDownError:
-            allowance.closed(request_id, attempt_id, False)
-            raise
-        if admission.admitted in (Admitted.REUSED, Admitted.NO_ROOM) and room:
-            allowance.closed(request_id, attempt_id, False)
-        _require(admission.admitted, record)
+        admission = await self._ledger.admit(intent)
+        self._require(admission.admitted, asker)
         taken_part = ("", "", "")
         if assignment is not None and assignment.variant is not None:
             taken_part = (assignment.experiment, assignment.variant.name, assignment.subject)
@@ -252,7 +235,32 @@ class Check:
             request_id,
             *taken_part,
         )
-        return metered, admission.content
+        return metered, admission
+
+    def _require(self, admitted: Admitted, asker: Asker) -> None:
+        if admitted is Admitted.TOO_MANY:
+            raise self._too_many(asker.tried)
+        if admitted is Admitted.NO_TRIES and asker.tried is not None:
+            self._tries.remember(asker.tried)
+            raise used_up(now_ms())
+        if admitted is Admitted.NO_ROOM:
+            raise DeniedError(
+                429,
+                "over_quota",
+                f"this key's quota of {asker.record.quota_requests} requests a month is used up",
+                {"retry-after": str(_seconds_of_month_left())},
+            )
+        if admitted is Admitted.REUSED:
+            raise DeniedError(409, REUSED_CODE, REUSED_MESSAGE)
+
+    def _too_many(self, tried: Tried | None) -> DeniedError:
+        limit = MAX_AT_ONCE if tried else self._in_flight.max_per_account
+        return DeniedError(
+            429,
+            "too_many_in_flight",
+            f"an account, or an address without one, may have {limit} requests under way",
+            {"retry-after": "1"},
+        )
 
     async def _authenticate(self, authorization: str) -> KeyRecord:
         scheme, _, key = authorization.partition(" ")
@@ -277,22 +285,6 @@ def _unknown_key() -> DeniedError:
     )
 
 
-def _require(admitted: Admitted, record: KeyRecord) -> None:
-    if admitted is Admitted.NO_ROOM:
-        raise DeniedError(
-            429,
-            "over_quota",
-            f"this key's quota of {record.quota_requests} requests a month is used up",
-            {"retry-after": str(_seconds_of_month_left())},
-        )
-    if admitted is Admitted.REUSED:
-        raise DeniedError(
-            409,
-            REUSED_CODE,
-            REUSED_MESSAGE,
-        )
-
-
 def _seconds_of_month_left() -> int:
     now = now_ms()
     return (month_bounds(month_of(now))[1] - now) // SECOND_MS + 1
@@ -307,7 +299,7 @@ def _allowed(
     asker: Asker,
     attempt_id: int,
     metered: Metered | None = None,
-    content: str = "",
+    admission: Admission = Admission(Admitted.NEW),  # noqa: B008 - frozen
     assignment: Assignment | None = None,
 ) -> bytes:
     response = pb.CheckResponse()
@@ -319,9 +311,9 @@ def _allowed(
     }
     if asker.tried is not None:
         option = ok.response_headers_to_add.add()
-        option.header.key, option.header.value = TRIES_LEFT, str(asker.tried.left)
-    if content:
-        set_headers[EXPECTED_CONTENT] = content
+        option.header.key, option.header.value = TRIES_LEFT, str(admission.tries_left)
+    if admission.content:
+        set_headers[EXPECTED_CONTENT] = admission.content
     percent = asker.record.captures.get(metered.model, 0.0) if metered else 0.0
     if random.getrandbits(32) < percent * 2**32 / 100:
         set_headers[CAPTURE] = CAPTURED_BY

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from accounts.clock import DAY_MS, now_ms
 from edge.ledger import Ledger, LedgerDownError
 from edge.metrics import TALLY
-from edge.rate import RateLimit
+from edge.rate import Draw, Tokens
 from edge.records import KeyRecord
 
 REFRESH_SECONDS = 1.5
@@ -24,8 +24,9 @@ IDLE_SECONDS = 60.0
 MAX_ENTRIES = 20_000
 EXPIRING_DAYS = 7
 """A key in use that ends sooner is counted: whoever uses it should have another by then."""
-OPEN_SECONDS = 120.0
-"""A request that is open for longer is taken for unanswered, and gives its quota back."""
+NEAR_SECONDS = 6
+"""What a rate lets through in so many seconds may have been billed since the last reading, at any
+replica: ``MAX_AGE_SECONDS``, and what was saved up and drawn before."""
 
 logger = logging.getLogger("edge.directory")
 
@@ -34,43 +35,24 @@ class Allowance:
     """What the keys of one family may still do; lives as long as one of them is in use."""
 
     def __init__(self, record: KeyRecord) -> None:
-        self.rate = RateLimit(record.rate_per_second)
+        self.tokens = Tokens(record.rate_per_second)
         self._used = 0
-        self._open: dict[str, dict[int, float]] = {}
-        """By request id, the attempts under way and when they began."""
         self.update(record)
 
     def update(self, record: KeyRecord) -> None:
-        """Take over what the database says; it knows everything that was committed before."""
+        """Take over what the database says."""
         self._used = record.used_requests
-        if self.rate.rate_per_second != record.rate_per_second:
-            self.rate = RateLimit(record.rate_per_second)
+        if self.tokens.rate_per_second != record.rate_per_second:
+            self.tokens = Tokens(record.rate_per_second)
 
-    def has_room(self, quota: int | None, request_id: str, now: float) -> bool:
-        """Whether one more request may be billed; attempts under one id share a place."""
-        if quota is None or request_id in self._open:
-            return True
-        if self._used + len(self._open) >= quota:
-            self._forget_unanswered(now)
-        return self._used + len(self._open) < quota
+    def is_near(self, quota: int | None, under_way: int) -> bool:
+        """Whether a quota may be used up by what has not been read yet, and so is to be counted.
 
-    def opened(self, request_id: str, attempt_id: int, now: float) -> None:
-        self._open.setdefault(request_id, {})[attempt_id] = now
-
-    def closed(self, request_id: str, attempt_id: int, billed: bool) -> None:
-        self._used += billed
-        attempts = self._open.get(request_id, {})
-        attempts.pop(attempt_id, None)
-        # The place is kept while another attempt under the same id could still be billed. Once one
-        # was, none can.
-        if billed or not attempts:
-            self._open.pop(request_id, None)
-
-    def _forget_unanswered(self, now: float) -> None:
-        for request_id, attempts in list(self._open.items()):
-            for attempt_id, since in list(attempts.items()):
-                if now - since > OPEN_SECONDS:
-                    self.closed(request_id, attempt_id, False)
+        Args:
+            under_way: requests that an account may have under way.
+        """
+        unread = self.tokens.rate_per_second * NEAR_SECONDS + 2 * under_way
+        return quota is not None and self._used + unread >= quota
 
 
 class Entry:
@@ -93,6 +75,7 @@ class Directory:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._allowances: dict[str, Allowance] = {}
         self._asked: dict[str, asyncio.Task[Entry]] = {}
+        self._drawn: dict[str, asyncio.Task[None]] = {}
         TALLY.watch_keys(self)
 
     @property
@@ -117,8 +100,43 @@ class Directory:
             task.add_done_callback(lambda _: self._asked.pop(key_hash, None))
         return await asyncio.shield(task)
 
-    def allowance(self, family: str) -> Allowance | None:
-        return self._allowances.get(family)
+    def allowance(self, record: KeyRecord) -> Allowance:
+        """Of a key that was found a moment ago, and may have been revoked since."""
+        return self._allowances.setdefault(record.family, Allowance(record))
+
+    async def rate_seconds(self, record: KeyRecord) -> float:
+        """0 and counted, or the time until a request would be let through, and not counted.
+
+        Raises:
+            LedgerDownError
+        """
+        family, tokens = record.family, self.allowance(record).tokens
+        while not tokens.take():
+            if wait := tokens.refused_seconds(time.monotonic()):
+                return wait
+            await asyncio.shield(self._draw(family, tokens))
+        if tokens.are_low and not tokens.refused_seconds(time.monotonic()):
+            self._draw(family, tokens)
+        return 0.0
+
+    def _draw(self, family: str, tokens: Tokens) -> asyncio.Task[None]:
+        """Draw a lease from the family's bucket; one at a time, for all who wait for it."""
+        task = self._drawn.get(family)
+        if task is None:
+            task = asyncio.create_task(self._add(family, tokens))
+            self._drawn[family] = task
+            task.add_done_callback(lambda done: self._drawn_of(family, done))
+        return task
+
+    def _drawn_of(self, family: str, done: asyncio.Task[None]) -> None:
+        del self._drawn[family]
+        # Whoever waits for it is told; where nobody does, the next one asks again.
+        if not done.cancelled():
+            done.exception()
+
+    async def _add(self, family: str, tokens: Tokens) -> None:
+        wanted = Draw(family, tokens.rate_per_second, tokens.lease)
+        tokens.add(await self._ledger.draw(wanted), time.monotonic())
 
     async def keep_fresh(self) -> None:
         """Runs until it is cancelled."""

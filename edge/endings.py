@@ -13,7 +13,6 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 from grpc.aio import EOF
 
-from edge.directory import Directory
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
@@ -27,20 +26,31 @@ logger = logging.getLogger("edge.endings")
 
 
 class Endings:
-    """The one method of ``envoy.service.accesslog.v3.AccessLogService``."""
+    """The one method of ``envoy.service.accesslog.v3.AccessLogService``.
 
-    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
-        self._directory = directory
+    Args:
+        own: whether they are of an Envoy whose requests were let through here.
+    """
+
+    def __init__(self, ledger: Ledger, in_flight: InFlight, own: bool = True) -> None:
+        self._own = own
         self._ledger = ledger
         self._in_flight = in_flight
 
     async def stream(self, context: Any) -> bytes:
-        """All that one worker of an Envoy has to say, until it stops."""
+        """All that one worker of an Envoy has to say, until it stops.
+
+        Of another's Envoy one message at a time: the next stream goes to its own check, as soon
+        as that is there again.
+        """
         try:
             while (data := await context.read()) is not EOF:
                 await self.take(data)
+                if not self._own:
+                    break
         finally:
-            self._in_flight.forget_all()
+            if self._own:
+                self._in_flight.forget_all()
         response: bytes = als_pb2.StreamAccessLogsResponse().SerializeToString()
         return response
 
@@ -60,9 +70,6 @@ class Endings:
         if not text or (known is not None and known.answered):
             return
         metered = read_metered(text)
-        allowance = self._directory.allowance(metered.family)
-        if allowance is not None:
-            allowance.closed(metered.request_id, metered.attempt_id, False)
         outcome = _outcome(metered, entry)
         TALLY.count_outcome(metered, outcome, outcome.status)
         ending = Abandonment(outcome, metered.attempt_id, known is not None)

@@ -29,7 +29,8 @@ OTLP = "otlp"
 class EdgePorts:
     """TCP ports on the loopback address; ``models`` is the transformer's, ``metrics`` the check's,
     ``tls`` the edge's own of https, ``acme`` of whoever answers an authority, ``shadow`` where
-    copies go that are compared, ``capture`` where those go that are kept; 0 for none.
+    copies go that are compared, ``capture`` where those go that are kept, ``others`` where the
+    check answers other replicas' Envoys; 0 for none. ``other_checks`` is where theirs do.
     """
 
     edge: int
@@ -42,6 +43,8 @@ class EdgePorts:
     acme: int = 0
     shadow: int = 0
     capture: int = 0
+    others: int = 0
+    other_checks: tuple[int, ...] = ()
 
 
 def local_configuration(
@@ -81,10 +84,14 @@ def local_configuration(
     for cluster in resources["clusters"]:
         if "load_assignment" not in cluster:
             continue
-        (endpoints,) = cluster["load_assignment"]["endpoints"]
+        endpoints, *others = cluster["load_assignment"]["endpoints"]
         (endpoint,) = endpoints["lb_endpoints"]
         endpoint["endpoint"]["address"] = _address(LOCAL_HOST, upstream[cluster["name"]])
         cluster["type"] = "STATIC"
+        for other in others:
+            other["lb_endpoints"] = [
+                {"endpoint": {"address": _address(LOCAL_HOST, port)}} for port in ports.other_checks
+            ]
     for route in _routes(listener):
         # On a cluster the host names the InferenceService.
         route.get("route", {}).pop("host_rewrite_literal", None)

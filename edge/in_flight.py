@@ -85,6 +85,11 @@ class InFlight:
             share.waiting += 1
         return True
 
+    def waiting(self, name: str) -> int:
+        """Requests of an account without an answer, as far as this replica knows."""
+        share = self._shares.get(name)
+        return share.waiting if share else 0
+
     def answered(self, attempt_id: int) -> None:
         attempt = self._attempts.get(attempt_id)
         if attempt is not None and not attempt.answered:

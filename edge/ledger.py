@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from accounts.clock import now_ms
 from accounts.mirror import Mirror
-from edge.bookkeeping import admit, changed_rows, complete, find_keys
+from edge.bookkeeping import admit, changed_rows, complete, find_keys, lease
 from edge.metrics import TALLY
+from edge.rate import Draw, Lease
 from edge.records import (
     Abandonment,
     Admission,
@@ -41,6 +43,9 @@ GATHER_SECONDS = 0.002
 """Once as many as ``BUSY_BATCH`` shared a transaction, the next one waits this long for company:
 under load that halves what a record costs, and a lone request never waits."""
 
+DEADLOCK, LOCK_TIMEOUT = 1213, 1205
+"""MariaDB's and MySQL's numbers for a transaction that stood in another's way."""
+DEADLOCKS = 5
 T = TypeVar("T")
 
 logger = logging.getLogger("edge.ledger")
@@ -64,7 +69,7 @@ class Reading:
     read: Callable[[Connection], Any]
 
 
-Operation = Intent | Outcome | Abandonment | Lookup | Reading
+Operation = Intent | Outcome | Abandonment | Lookup | Reading | Draw
 Waiting = tuple[Operation, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
@@ -129,6 +134,11 @@ class Ledger:
         found: T = await self._ask(Reading(read))
         return found
 
+    async def draw(self, wanted: Draw) -> Lease:
+        """Take tokens of a rate out of its bucket; raises LedgerDownError."""
+        found: Lease = await self._ask(wanted)
+        return found
+
     async def _ask(self, operation: Operation) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -174,7 +184,7 @@ class Ledger:
         operations = [operation for operation, _, _ in batch]
         results: dict[int, Any]
         try:
-            results = self._transact(operations)
+            results = self._transact_again(operations)
         except Exception:
             # Nothing of the batch was committed as far as is known: every asker fails closed.
             logger.exception("a transaction failed")
@@ -191,10 +201,24 @@ class Ledger:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, pairs)
 
+    def _transact_again(self, operations: Sequence[Operation]) -> dict[int, Any]:
+        """Once more where another replica's transaction was in the way, and the database has
+        undone this one.
+        """
+        for _ in range(DEADLOCKS):
+            try:
+                return self._transact(operations)
+            except OperationalError as error:
+                if not _is_deadlock(error):
+                    raise
+                logger.info("a transaction is repeated: %s", error.orig)
+        return self._transact(operations)
+
     def _transact(self, operations: Sequence[Operation]) -> dict[int, Any]:
         intents = {i: o for i, o in enumerate(operations) if isinstance(o, Intent)}
         endings = {i: o for i, o in enumerate(operations) if isinstance(o, (Outcome, Abandonment))}
         lookups = {i: o for i, o in enumerate(operations) if isinstance(o, Lookup)}
+        draws = {i: o for i, o in enumerate(operations) if isinstance(o, Draw)}
         if self._connection is None:
             self._connection = self._engine.connect()
             self._waits_for_disk = True
@@ -209,6 +233,8 @@ class Ledger:
             if intents:
                 admitted = admit(connection, list(intents.values()), self._repeats)
                 results.update(zip(intents, admitted, strict=True))
+            if draws:
+                results.update(zip(draws, lease(connection, list(draws.values())), strict=True))
             if lookups:
                 found = find_keys(connection, {h for o in lookups.values() for h in o.hashes})
                 for index, lookup in lookups.items():
@@ -236,6 +262,11 @@ class Ledger:
                 self._connection.invalidate()
                 self._connection.close()
             self._connection = None
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return code in (DEADLOCK, LOCK_TIMEOUT)
 
 
 def _resolve(pairs: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -14,7 +14,6 @@ from accounts.clock import now_ms
 from common.predicted import HEADER as PREDICTED
 from common.predicted import is_header
 from edge.check import REUSED_CODE, REUSED_MESSAGE
-from edge.directory import Directory
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, NAMESPACE, Metered, read_metered
@@ -42,8 +41,7 @@ logger = logging.getLogger("edge.meter")
 class Meter:
     """The one method of ``envoy.service.ext_proc.v3.ExternalProcessor``."""
 
-    def __init__(self, directory: Directory, ledger: Ledger, in_flight: InFlight) -> None:
-        self._directory = directory
+    def __init__(self, ledger: Ledger, in_flight: InFlight) -> None:
         self._ledger = ledger
         self._in_flight = in_flight
 
@@ -77,10 +75,6 @@ class Meter:
             except LedgerDownError:
                 TALLY.count_unclear(metered, 503)
                 return _replaced(503, "unavailable", "accounts do not answer; repeat the request")
-            allowance = self._directory.allowance(metered.family)
-            if allowance is not None:
-                billed = completed is Completed.BILLED
-                allowance.closed(metered.request_id, metered.attempt_id, billed)
             withheld = completed is Completed.WITHHELD
             TALLY.count_outcome(metered, outcome, 409 if withheld else outcome.status)
             if withheld:
@@ -122,6 +116,7 @@ def _outcome(metered: Metered, headers: dict[str, str]) -> Outcome | None:
         subject=metered.subject,
         unsure=int(unsure) if unsure.isdecimal() else None,
         predicted=predicted if billed and metered.keeps_predicted and is_header(predicted) else "",
+        attempt_id=metered.attempt_id,
     )
 
 

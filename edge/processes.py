@@ -57,6 +57,8 @@ class Edge:
         if name == "check":
             address = f"{LOCAL_HOST}:{self._ports.check}"
             command = [sys.executable, "-m", "edge", "--address", address]
+            if self._ports.others:
+                command += ["--others-address", f"{LOCAL_HOST}:{self._ports.others}"]
             if self._ports.metrics:
                 command += ["--metrics-address", f"{LOCAL_HOST}:{self._ports.metrics}"]
             self._processes.start(name, command, self._environment)

@@ -20,16 +20,22 @@ class Admitted(Enum):
     """The id belongs to another request, or was repeated too often; nothing was recorded."""
     NO_ROOM = "no room"
     """The quota is used up, and it is no repeat of something billed; nothing was recorded."""
+    TOO_MANY = "too many"
+    """The account, or the address of a try, has its share under way; nothing was recorded."""
+    NO_TRIES = "no tries"
+    """The day's tries without a key are used up; nothing was recorded."""
 
 
 @dataclass(frozen=True)
 class Admission:
     """Attributes:
     content: digest of what the id belongs to; empty where nobody knows yet.
+    tries_left: of the address, where it is a try.
     """
 
     admitted: Admitted
     content: str = ""
+    tries_left: int = 0
 
 
 class Completed(Enum):
@@ -46,11 +52,30 @@ class Completed(Enum):
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A try without a key; request ids of tries begin with day and address.
+
+    Attributes:
+        day, address: what the ids of all tries of the day, and of the address's, begin with.
+        per_address, in_all, at_once: how many there may be.
+    """
+
+    day: str
+    address: str
+    per_address: int
+    in_all: int
+    at_once: int
+
+
+@dataclass(frozen=True)
 class Intent:
     """A request that is about to reach a model.
 
     Attributes:
-        room: whether the quota has room for another billed request.
+        family: of its key.
+        quota: billed requests that the family may have this month, where that is to be counted.
+        share: requests that the account may have under way, where that is to be counted.
+        tried: where it has no key.
     """
 
     account_id: str
@@ -60,7 +85,10 @@ class Intent:
     model: str
     request_bytes: int
     started_ms: int
-    room: bool = True
+    family: str = ""
+    quota: int | None = None
+    share: int | None = None
+    tried: Tried | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +97,7 @@ class Outcome:
 
     Attributes:
         reserved: whether the intent was admitted as ``BILLED_BEFORE``.
+        attempt_id: of the intent; 0 where it is not known.
         content: digest of what was asked; empty where the model server did not read it.
         unsure: instances whose prediction says so; None where the model does not say.
         predicted: of each instance, as ``common.predicted`` writes it; empty where it is not kept.
@@ -94,6 +123,7 @@ class Outcome:
     subject: str = ""
     unsure: int | None = None
     predicted: str = ""
+    attempt_id: int = 0
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,10 @@ logger = logging.getLogger("edge.server")
 
 
 class EdgeServer:
-    """Check, meter and log of endings on one port, with one ledger behind them.
+    """Check, meter and log of endings, with one ledger behind them.
+
+    What it hears of its own Envoy and of others is apart, on a port each: another one asks while
+    its own check does not answer, and takes the ends of what was let through here elsewhere.
 
     Args:
         max_in_flight: requests that an account may have under way.
@@ -51,18 +54,63 @@ class EdgeServer:
     ) -> None:
         self._ledger = Ledger(engine, mirror=mirror)
         self._directory = Directory(self._ledger)
-        self._server = aio.server(
+        self._assignments = Assignments(self._ledger)
+        self._hosts = Hosts(self._ledger)
+        self._in_flight = InFlight(max_in_flight)
+        self._tries = tries
+        self._servers: list[aio.Server] = []
+
+    async def start(self, address: str, others_address: str = "") -> int:
+        """Listen for an Envoy of one's own, and for others where that is wanted.
+
+        Returns:
+            The port of the former.
+
+        Raises:
+            OSError: an address is taken.
+        """
+        self._ledger.start()
+        # A domain's limits are known before the first request is let through.
+        with contextlib.suppress(LedgerDownError):
+            await self._hosts.refresh()
+        port = await self._listen(address, own=True)
+        if others_address:
+            await self._listen(others_address, own=False)
+        self._refreshers = [
+            asyncio.create_task(self._directory.keep_fresh()),
+            asyncio.create_task(self._assignments.keep_fresh()),
+            asyncio.create_task(self._hosts.keep_fresh()),
+        ]
+        return port
+
+    async def stop(self) -> None:
+        """Finish what is under way."""
+        await asyncio.gather(*(server.stop(GRACE_SECONDS) for server in self._servers))
+        for refresher in self._refreshers:
+            refresher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await refresher
+        await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
+
+    async def _listen(self, address: str, own: bool) -> int:
+        server = aio.server(
             options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        in_flight = InFlight(max_in_flight)
-        self._assignments = Assignments(self._ledger)
-        self._hosts = Hosts(self._ledger)
-        check = Check(
-            self._directory, self._ledger, in_flight, tries, self._assignments, self._hosts
-        )
-        meter = Meter(self._directory, self._ledger, in_flight)
-        endings = Endings(self._directory, self._ledger, in_flight)
+        server.add_generic_rpc_handlers(self._handlers(own))
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(str(error)) from None
+        await server.start()
+        self._servers.append(server)
+        return int(port)
+
+    def _handlers(self, own: bool) -> tuple[grpc.GenericRpcHandler, ...]:
+        parts = (self._directory, self._ledger, self._in_flight)
+        check = Check(*parts, self._tries, self._assignments, self._hosts, own)
+        meter = Meter(self._ledger, self._in_flight)
+        endings = Endings(self._ledger, self._in_flight, own)
 
         async def process(_: object, context: object) -> None:
             await meter.process(context)
@@ -94,44 +142,15 @@ class EdgeServer:
                 )
             },
         }
-        self._server.add_generic_rpc_handlers(
-            tuple(grpc.method_handlers_generic_handler(*item) for item in services.items())
-        )
-
-    async def start(self, address: str) -> int:
-        """Listen; returns the port. Raises OSError if the address is taken."""
-        port = self._server.add_insecure_port(address)
-        self._ledger.start()
-        # A domain's limits are known before the first request is let through.
-        with contextlib.suppress(LedgerDownError):
-            await self._hosts.refresh()
-        await self._server.start()
-        self._refreshers = [
-            asyncio.create_task(self._directory.keep_fresh()),
-            asyncio.create_task(self._assignments.keep_fresh()),
-            asyncio.create_task(self._hosts.keep_fresh()),
-        ]
-        return int(port)
-
-    async def stop(self) -> None:
-        """Finish what is under way."""
-        await self._server.stop(GRACE_SECONDS)
-        for refresher in self._refreshers:
-            refresher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await refresher
-        await asyncio.get_running_loop().run_in_executor(None, self._ledger.stop)
+        return tuple(grpc.method_handlers_generic_handler(*item) for item in services.items())
 
 
-async def serve(
-    engine: Engine, address: str, max_in_flight: int, tries: TryLimits, mirror: Mirror | None
-) -> None:
+async def serve(server: EdgeServer, address: str, others_address: str = "") -> None:
     """Until SIGTERM or SIGINT."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    server = EdgeServer(engine, max_in_flight, tries, mirror)
-    await server.start(address)
+    await server.start(address, others_address)
     logger.info("the edge's check listens on %s", address)
     await ended.wait()
     await server.stop()

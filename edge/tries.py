@@ -1,24 +1,28 @@
 """Tries without a key: a few a day for each address, so that the page answers whoever looks at it.
 
-They are counted in the check's memory, by the day (UTC). What all of them may cost together is on
-record, too: they are requests of the house's account, under its key's rate and monthly quota.
+They are requests of the house's account, under its key's rate and monthly quota; their ids begin
+with the day (UTC) and a hash of the address, by which the ledger counts them for every replica.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from accounts.client_address import client_address
-from accounts.clock import DAY_MS, SECOND_MS
+from accounts.clock import DAY_MS, SECOND_MS, moment
+from accounts.secret_tokens import token_hash
 from edge.denied import DeniedError
+from edge.records import Tried
 
 MAX_BYTES = 8 << 20
 """Of a try's body: a phone's picture."""
 MAX_AT_ONCE = 2
 """Tries that an address may have under way, of the share that all of them have together."""
+ADDRESS_CHARACTERS = 16
+MAX_KNOWN = 10_000
+"""Addresses that are known to have had theirs."""
 
 
 @dataclass(frozen=True)
@@ -35,35 +39,25 @@ class TryLimits:
     trusted_proxies: int = 0
 
 
-class Try(NamedTuple):
-    """Attributes:
-    address: who has it.
-    left: how many more there are for that address today.
-    """
-
-    address: str
-    left: int
-
-
 class Tries:
-    """Counts by address, and forgets at midnight."""
+    """Which requests are tries, and who is known to have had theirs."""
 
     def __init__(self, limits: TryLimits) -> None:
         self._limits = limits
-        self._day = 0
-        self._used: Counter[str] = Counter()
-        """Never more addresses than tries in all."""
+        self._day = ""
+        self._used_up: set[str] = set()
+        """Prefixes of the day, so that nobody who has had theirs reaches the database."""
 
     @property
     def are_given(self) -> bool:
         return self._limits.per_address > 0
 
-    def take(self, headers: Mapping[str, str], peer: str, now_ms: int) -> Try:
-        """Count one more, before anything is waited for: of many at once, no more than there are.
+    def ask(self, headers: Mapping[str, str], peer: str, now_ms: int) -> Tried:
+        """A try, if it is one; the ledger counts it.
 
         Raises:
-            DeniedError: the address, or all of them, have had theirs, or it is no small request of
-                our own page or of a program.
+            DeniedError: the address, or all of them, are known to have had theirs, or it is no
+                small request of our own page or of a program.
         """
         if headers["sec-fetch-site"] == "cross-site":
             # Another site would spend its visitors' tries.
@@ -75,26 +69,36 @@ class Tries:
             raise DeniedError(
                 413, "too_large", f"a try has {MAX_BYTES >> 20} MiB at most; a key may send more"
             )
-        if now_ms // DAY_MS != self._day:
-            self._day = now_ms // DAY_MS
-            self._used.clear()
         limits = self._limits
+        day = f"{moment(now_ms):%Y%m%d}."
+        if day != self._day:
+            self._day = day
+            self._used_up.clear()
         address = client_address(headers["x-forwarded-for"], limits.trusted_proxies, peer)
-        if self._used[address] >= limits.per_address or self._used.total() >= limits.in_all:
-            wait = (DAY_MS - now_ms % DAY_MS) // SECOND_MS + 1
-            raise DeniedError(
-                429,
-                "tries_used_up",
-                "the tries without a key are used up for today; sign up and make a key",
-                {"retry-after": str(wait)},
-            )
-        self._used[address] += 1
-        left = min(limits.per_address - self._used[address], limits.in_all - self._used.total())
-        return Try(address, left)
+        # Hashed so that the events are no list of addresses.
+        name = token_hash(f"{day}{address}")[:ADDRESS_CHARACTERS]
+        tried = Tried(day, f"{day}{name}.", limits.per_address, limits.in_all, MAX_AT_ONCE)
+        if tried.address in self._used_up:
+            raise used_up(now_ms)
+        return tried
 
-    def give_back(self, address: str) -> None:
-        """A try that reached no model."""
-        if self._used[address] > 1:
-            self._used[address] -= 1
-        else:
-            del self._used[address]
+    def remember(self, tried: Tried) -> None:
+        """The ledger says that the day's tries of the address are used up."""
+        if len(self._used_up) < MAX_KNOWN:
+            self._used_up.add(tried.address)
+
+
+def try_id(tried: Tried) -> str:
+    """A new request id of a try."""
+    return f"{tried.address}{uuid.uuid4()}"
+
+
+def used_up(now_ms: int) -> DeniedError:
+    """Until midnight (UTC)."""
+    wait = (DAY_MS - now_ms % DAY_MS) // SECOND_MS + 1
+    return DeniedError(
+        429,
+        "tries_used_up",
+        "the tries without a key are used up for today; sign up and make a key",
+        {"retry-after": str(wait)},
+    )

@@ -48,6 +48,7 @@ def intent(request_id: str = "r1", **changes: object) -> Intent:
         "model": "mnist",
         "request_bytes": 500,
         "started_ms": now_ms(),
+        "family": "key_1",
     }
     return Intent(**{**values, **changes})  # type: ignore[arg-type]
 

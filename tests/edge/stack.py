@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,6 +20,7 @@ from accounts.database import open_database
 from accounts.keys import KeyRequest, ShownKey, make_key
 from accounts.migration import migrate
 from common.errors import StartError
+from common.ports import free_row
 from common.processes import Processes
 from edge.certificates import Folders
 from edge.envoy import EdgePorts
@@ -136,6 +138,27 @@ def with_stub(
         with _edge(folder, database_url, port, origins, certificates) as stack:
             stack.others["model"] = (lambda: processes.kill("model"), start)
             yield stack
+
+
+@contextlib.contextmanager
+def with_replicas(folder: Path, database_url: str, count: int) -> Iterator[list[Stack]]:
+    """So many Envoys, each with a check of its own that is the others' too, before one stub."""
+    with with_stub(folder, database_url) as first, contextlib.ExitStack() as ends:
+        ports = [first.ports, *(free_edge_ports(first.ports.models) for _ in range(count - 1))]
+        shared = free_row(count)
+        stacks = []
+        for number, own in enumerate(ports):
+            others = tuple(port for port in shared if port != shared[number])
+            known = replace(own, others=shared[number], other_checks=others)
+            place = folder / f"replica-{number}"
+            processes = ends.enter_context(Processes(place / "logs"))
+            stacks.append(Stack(place, database_url, processes, known))
+        first.kill("envoy")
+        first.kill("check")
+        for name in ("check", "envoy"):
+            for stack in stacks:
+                stack.start(name)
+        yield stacks
 
 
 @contextlib.contextmanager

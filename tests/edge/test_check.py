@@ -32,8 +32,8 @@ class Edge:
         self.in_flight = InFlight(max_per_account=20)
         self.refresh = directory.refresh
         self.check = Check(directory, ledger, self.in_flight)
-        self.meter = Meter(directory, ledger, self.in_flight)
-        self.endings = Endings(directory, ledger, self.in_flight)
+        self.meter = Meter(ledger, self.in_flight)
+        self.endings = Endings(ledger, self.in_flight)
 
     async def ask(self, key, request_id="r1", path=PREDICT, method="POST", **headers):
         request = auth.CheckRequest()

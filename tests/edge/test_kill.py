@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from accounts.keys import ALL_MODELS, GIVES_FEEDBACK
 from accounts.tables import Event, Prediction
 from disaster.mariadb import MariaDb
 from tests.conftest import ROOT
-from tests.edge.stack import Client, Stack, with_models, with_stub
+from tests.edge.stack import Client, Stack, with_models, with_replicas, with_stub
 
 KILLS = int(os.environ.get("KILLS", "0"))
 SHORT_KILLS = 4
 CLIENTS = 4
+REPLICAS = 3
 SETTLE_SECONDS = 60.0
 SCOPES = (ALL_MODELS, GIVES_FEEDBACK)
 PICTURE = (ROOT / "samples" / "seven.png").read_bytes()
@@ -46,13 +48,14 @@ class Seen:
 class Load:
     """Clients that repeat under the same id until they have an answer."""
 
-    def __init__(self, port: int, key: str) -> None:
+    def __init__(self, ports: Sequence[int], key: str) -> None:
         self.seen = Seen()
         self.failure: BaseException | None = None
         self._stop = threading.Event()
         self._numbers = itertools.count()
         self._clients = [
-            threading.Thread(target=self._run, args=(Client(port, key),)) for _ in range(CLIENTS)
+            threading.Thread(target=self._run, args=([Client(port, key) for port in ports],))
+            for _ in range(CLIENTS)
         ]
 
     def __enter__(self) -> Load:
@@ -72,20 +75,22 @@ class Load:
         while len(self.seen.answered) < enough and self.failure is None:
             time.sleep(0.002)
 
-    def _run(self, client: Client) -> None:
+    def _run(self, clients: list[Client]) -> None:
+        ways_in = itertools.cycle(clients)
         try:
             while not self._stop.is_set():
                 request_id = f"request-{next(self._numbers)}"
                 self.seen.sent.add(request_id)
-                self._ask(client, request_id)
+                self._ask(ways_in, request_id)
         except BaseException as error:
             self.failure = error
         finally:
-            client.close()
+            for client in clients:
+                client.close()
 
-    def _ask(self, client: Client, request_id: str) -> None:
+    def _ask(self, ways_in: Iterator[Client], request_id: str) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS
-        while (status := client.predict(PICTURE, request_id)) != 200:
+        while (status := next(ways_in).predict(PICTURE, request_id)) != 200:
             self.seen.statuses[status] += 1
             assert time.monotonic() < deadline, f"no answer; the last status was {status}"
             time.sleep(0.05)
@@ -93,12 +98,16 @@ class Load:
         self.seen.answered.add(request_id)
 
 
-def kill_in_turn(stack: Stack, load: Load, names: tuple[str, ...], times: int) -> None:
-    for name in random.Random(6).sample(names * times, len(names) * times):
+def kill_in_turn(stacks: Sequence[Stack], load: Load, names: tuple[str, ...], times: int) -> None:
+    parts = [(stack, name) for stack in stacks for name in names] * times
+    for stack, name in random.Random(6).sample(parts, len(parts)):
         load.wait_for_answers(random.randint(5, 25))
         # At no particular moment of the requests under way.
         time.sleep(random.uniform(0, 0.02))
         stack.kill(name)
+        if len(stacks) > 1:
+            # Others answer meanwhile.
+            load.wait_for_answers(5)
         stack.start(name)
     load.wait_for_answers(20)
 
@@ -143,8 +152,8 @@ def test_what_is_billed_is_what_was_answered(
         path, names = with_models, ("check", "envoy", "transformer", "predictor")
     times = KILLS or SHORT_KILLS
     with path(tmp_path, url) as stack:
-        with Load(stack.ports.edge, stack.key(scopes=SCOPES).key) as load:
-            kill_in_turn(stack, load, names, times)
+        with Load([stack.ports.edge], stack.key(scopes=SCOPES).key) as load:
+            kill_in_turn([stack], load, names, times)
         assert load.failure is None, load.failure
         text = report(f"SQLite; {', '.join(names)}: each killed {times} times", load.seen, stack)
     with capsys.disabled():
@@ -159,9 +168,32 @@ def test_the_same_with_mariadb(
     times = KILLS or 1
     with with_stub(tmp_path, mariadb.url()) as stack:
         stack.others["database"] = (mariadb.kill, mariadb.start)
-        with Load(stack.ports.edge, stack.key(scopes=SCOPES).key) as load:
-            kill_in_turn(stack, load, names, times)
+        with Load([stack.ports.edge], stack.key(scopes=SCOPES).key) as load:
+            kill_in_turn([stack], load, names, times)
         assert load.failure is None, load.failure
         text = report(f"MariaDB; {', '.join(names)}: each killed {times} times", load.seen, stack)
+    with capsys.disabled():
+        print(text)
+
+
+@pytest.mark.timeout(3600)
+def test_the_same_with_three_replicas(
+    tmp_path: Path, mariadb: MariaDb, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every attempt by another way in, so that repeats under an id meet another check's intents."""
+    names = ("check", "envoy")
+    times = KILLS or 1
+    with with_replicas(tmp_path, mariadb.url(), REPLICAS) as stacks:
+        ways_in = [stack.ports.edge for stack in stacks]
+        with Load(ways_in, stacks[0].key(scopes=SCOPES).key) as load:
+            kill_in_turn(stacks, load, names, times)
+            # One is gone for good.
+            stacks[0].kill("check")
+            load.wait_for_answers(50)
+            stacks[0].kill("envoy")
+            load.wait_for_answers(50)
+        assert load.failure is None, load.failure
+        title = f"{REPLICAS} replicas, MariaDB; {', '.join(names)} of each: killed {times} times"
+        text = report(title, load.seen, stacks[1])
     with capsys.disabled():
         print(text)

@@ -113,9 +113,9 @@ async def test_without_room_only_what_was_billed_is_repeated(ledger, session):
     await ledger.complete(outcome("billed"))
     await ledger.admit(intent("failed"))
     await ledger.complete(outcome("failed", billed=False, status=503))
-    assert await admitted(ledger, "new", room=False) is Admitted.NO_ROOM
-    assert await admitted(ledger, "failed", room=False) is Admitted.NO_ROOM
-    assert await admitted(ledger, "billed", room=False) is Admitted.BILLED_BEFORE
+    assert await admitted(ledger, "new", quota=1) is Admitted.NO_ROOM
+    assert await admitted(ledger, "failed", quota=1) is Admitted.NO_ROOM
+    assert await admitted(ledger, "billed", quota=1) is Admitted.BILLED_BEFORE
     assert set(session.scalars(select(Event.request_id))) == {"billed", "failed"}
 
 

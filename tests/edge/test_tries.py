@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import select
 
 from accounts.clock import DAY_MS, now_ms
 from accounts.house import HOUSE, open_house
 from accounts.keys import KeyRequest, make_key
+from accounts.tables import Event
 from accounts.usage import per_account
 from edge import check as check_module
 from edge.check import Check
-from edge.denied import DeniedError
-from edge.tries import MAX_AT_ONCE, MAX_BYTES, Tries, TryLimits
+from edge.directory import Directory
+from edge.ledger import Ledger, LedgerDownError
+from edge.tries import MAX_AT_ONCE, MAX_BYTES, TryLimits
 from tests.edge.test_check import PREDICT, Edge
 
 LIMITS = TryLimits(per_address=3, in_all=5, trusted_proxies=1)
@@ -111,7 +114,7 @@ async def test_the_senders_own_id_is_not_used(edge):
 
 
 async def test_the_houses_quota_is_on_record(directory, ledger, session):
-    """A check that starts anew has forgotten its count, and not what the month may cost."""
+    """Whatever the day's tries are, the month may cost no more."""
     open_house(session, 1)
     session.commit()
     assert await Strangers(directory, ledger).tried() == 200
@@ -157,12 +160,22 @@ async def test_with_a_key_nothing_is_counted(edge, session, account):
     assert [await edge.tried() for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_addresses_are_not_kept_that_have_no_try():
-    tries = Tries(TryLimits(per_address=1, in_all=2))
-    headers = {"content-length": "1", "sec-fetch-site": "", "x-forwarded-for": ""}
-    for n in range(2):
-        tries.take(headers, f"192.0.2.{n}", 0)
-    for n in range(100):
-        with pytest.raises(DeniedError):
-            tries.take(headers, f"198.51.100.{n}", 0)
-    assert len(tries._used) == 2
+async def test_who_has_had_theirs_reaches_the_database_no_more(edge, ledger, monkeypatch):
+    assert [await edge.tried() for _ in range(4)] == [200, 200, 200, 429]
+
+    async def down(_):
+        raise LedgerDownError
+
+    monkeypatch.setattr(ledger, "admit", down)
+    assert await edge.tried() == 429
+    assert await edge.tried("192.0.2.2") == 503
+
+
+async def test_two_replicas_count_the_same_tries(edge, engine, session):
+    second = Ledger(engine)
+    second.start()
+    other = Strangers(Directory(second), second)
+    said = [await replica.tried() for replica in (edge, other, edge, other, edge)]
+    second.stop()
+    assert said == [200, 200, 200, 429, 429]
+    assert not any("192.0.2" in name for name in session.scalars(select(Event.request_id)))
