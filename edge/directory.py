@@ -125,18 +125,17 @@ class Directory:
         if task is None:
             task = asyncio.create_task(self._add(family, tokens))
             self._drawn[family] = task
-            task.add_done_callback(lambda done: self._drawn_of(family, done))
+            # Whoever waits for it is told; where nobody does, the next one asks again.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
-
-    def _drawn_of(self, family: str, done: asyncio.Task[None]) -> None:
-        del self._drawn[family]
-        # Whoever waits for it is told; where nobody does, the next one asks again.
-        if not done.cancelled():
-            done.exception()
 
     async def _add(self, family: str, tokens: Tokens) -> None:
         wanted = Draw(family, tokens.rate_per_second, tokens.lease)
-        tokens.add(await self._ledger.draw(wanted), time.monotonic())
+        try:
+            tokens.add(await self._ledger.draw(wanted), time.monotonic())
+        finally:
+            # Here, so that nobody waits for what is done: that would not let anything else run.
+            del self._drawn[family]
 
     async def keep_fresh(self) -> None:
         """Runs until it is cancelled."""

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import sys
@@ -168,25 +170,37 @@ def cost(ports: EdgePorts, keys: list[str], pids: dict[str, int], count: int) ->
 
 
 async def load(
-    address: str, pid: int, keys: list[str], route: tuple[str, str], count: int, concurrency: int
+    checks: Mapping[str, int],
+    keys: list[str],
+    route: tuple[str, str],
+    count: int,
+    concurrency: int,
 ) -> Load:
-    """Ask the check ``count`` times."""
+    """Ask the checks ``count`` times, in turns.
+
+    Args:
+        checks: process ids by address.
+    """
     questions = iter([_question(keys[n % len(keys)], route) for n in range(count)])
     times: list[float] = []
-    async with grpc.aio.insecure_channel(address) as channel:
-        ask = channel.unary_unary(METHOD)
+    async with contextlib.AsyncExitStack() as ends:
+        channels = [
+            await ends.enter_async_context(grpc.aio.insecure_channel(address)) for address in checks
+        ]
+        ways_in = itertools.cycle([channel.unary_unary(METHOD) for channel in channels])
 
         async def one() -> None:
             for question in questions:
                 started = time.perf_counter()
-                answer = await ask(question)
+                answer = await next(ways_in)(question)
                 times.append((time.perf_counter() - started) * 1000)
                 if not pb.CheckResponse.FromString(answer).HasField("ok_response"):
                     raise RuntimeError("the check refused")
 
-        began, cpu = time.perf_counter(), cpu_seconds(pid)
+        began, cpu = time.perf_counter(), sum(map(cpu_seconds, checks.values()))
         await asyncio.gather(*(one() for _ in range(concurrency)))
-        seconds, cpu = time.perf_counter() - began, cpu_seconds(pid) - cpu
+        seconds = time.perf_counter() - began
+        cpu = sum(map(cpu_seconds, checks.values())) - cpu
     return Load(
         concurrency,
         count / seconds,
@@ -249,12 +263,13 @@ def measure(requests: int, checks: int) -> Measurement:
         for title, key in (("what was predicted is kept", gives), ("the request is kept", lets)):
             more = cost(ports, [key] * CONNECTIONS, pids, requests)
             of_each |= {f"{process}; {title}": spent for process, spent in more.items()}
+        check = {f"{LOCAL_HOST}:{ports.check}": processes.pid("check")}
         address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
         loads: dict[str, list[Load]] = {}
         for title, route in (("cached", LOOK), ("cached, with intent", PREDICT)):
-            asyncio.run(load(address, pid, keys, route, WARM_UP, 1))
+            asyncio.run(load(check, keys, route, WARM_UP, 1))
             loads[title] = [
-                asyncio.run(load(address, pid, keys, route, checks, concurrency))
+                asyncio.run(load(check, keys, route, checks, concurrency))
                 for concurrency in CONCURRENCIES
             ]
     without, through, *kept = (Latency.of(found) for found in times.values())
