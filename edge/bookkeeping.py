@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Insert,
     Table,
@@ -453,7 +454,7 @@ def lease(connection: Connection, draws: Sequence[Draw]) -> list[Lease]:
 
 def _buckets(connection: Connection, families: list[str]) -> dict[str, tuple[int, int]]:
     """Bucket and present time, by family, locked; by the clock that all replicas share."""
-    clock = literal(time.time_ns())
+    clock: ColumnElement[int] = literal(time.time_ns())
     if connection.dialect.name != "sqlite":
         clock = sql_cast(func.unix_timestamp(func.now(6)) * NANOSECONDS, BigInteger)
     rows = connection.execute(
