@@ -264,7 +264,6 @@ def measure(requests: int, checks: int) -> Measurement:
             more = cost(ports, [key] * CONNECTIONS, pids, requests)
             of_each |= {f"{process}; {title}": spent for process, spent in more.items()}
         check = {f"{LOCAL_HOST}:{ports.check}": processes.pid("check")}
-        address, pid = f"{LOCAL_HOST}:{ports.check}", processes.pid("check")
         loads: dict[str, list[Load]] = {}
         for title, route in (("cached", LOOK), ("cached, with intent", PREDICT)):
             asyncio.run(load(check, keys, route, WARM_UP, 1))
