@@ -21,6 +21,7 @@ API = "/api/v1"
 REASON = {"why": "ticket 7"}
 ROLES = ("viewer", "developer", "deployer", "trainer", "operator", "billing")
 STAFF = ("viewer", "developer", "deployer", "trainer", "operator")
+DEPLOYING = ("deployer", "operator")
 
 # Who may ask for it; to the others it is a 403.
 ROUTES = {
@@ -35,6 +36,11 @@ ROUTES = {
     ("POST", "/operator/people/roles"): ("operator",),
     ("GET", "/operator/audit"): ("operator",),
     ("POST", "/operator/keys/{key_id}/revocation"): ("operator",),
+    ("GET", "/operator/experiments"): STAFF,
+    ("POST", "/operator/experiments"): DEPLOYING,
+    ("GET", "/operator/experiments/{name}"): STAFF,
+    ("PATCH", "/operator/experiments/{name}"): DEPLOYING,
+    ("POST", "/operator/experiments/{name}/stop"): DEPLOYING,
     ("GET", "/operator/invoices"): ("billing",),
     ("POST", "/operator/invoices/{number}/void"): ("billing",),
 }
@@ -44,7 +50,12 @@ PAGES = {
     ("GET", "/operator/people"): ("operator",),
     ("POST", "/operator/people"): ("operator",),
     ("GET", "/operator/audit"): ("operator",),
+    ("GET", "/operator/experiments"): STAFF,
+    ("POST", "/operator/experiments"): DEPLOYING,
+    ("POST", "/operator/experiments/{name}/stop"): DEPLOYING,
 }
+OF_ONE = {("GET", "/operator/experiments/{name}")}
+"""Not there for anybody, where there is none of the name."""
 SECTIONS = {
     "Traffic by revision": STAFF,
     "Reconciliation": ("operator", "billing"),
@@ -90,7 +101,7 @@ def page_routes(browser: Browser) -> Iterator[tuple[str, str]]:
 
 def test_the_tables_know_every_route_that_takes_a_right(browser: Browser) -> None:
     assert {r for r in routes(browser) if r[1].startswith("/operator")} == set(ROUTES)
-    assert {r for r in page_routes(browser) if r[1].startswith("/operator")} == set(PAGES)
+    assert {r for r in page_routes(browser) if r[1].startswith("/operator")} == {*PAGES, *OF_ONE}
 
 
 @pytest.mark.parametrize("role", ["user", *ROLES])
@@ -99,7 +110,7 @@ def test_a_role_may_ask_for_what_the_table_says(browser: Browser, ask, role: str
     allowed = set()
     for method, path in ROUTES:
         answer = ask(
-            method, re.sub(r"\{\w+\}", "7", path), json=REASON if method == "POST" else None
+            method, re.sub(r"\{\w+\}", "7", path), json=None if method == "GET" else REASON
         )
         if answer.status_code != 403:
             # Of what is not there or not whole, but by somebody who may ask.
@@ -206,6 +217,8 @@ FORMS = {
     ("POST", "/keys"),
     ("POST", "/keys/{key_id}/{action}"),
     ("POST", "/operator/people"),
+    ("POST", "/operator/experiments"),
+    ("POST", "/operator/experiments/{name}/stop"),
 }
 """Forms of the pages, which call what the API calls."""
 
