@@ -209,7 +209,17 @@ OWN = {
     ("POST", "/keys/{key_id}/rotation"): "key rotated",
     ("DELETE", "/keys/{key_id}"): "key revoked",
 }
+CAPTURES = {
+    ("PUT", "/captures/choices/{model}"),
+    ("DELETE", "/captures/choices/{model}"),
+    ("DELETE", "/captures"),
+}
+"""On record likewise (``accounts/captures.py``), where there is a store for them."""
+FEEDBACK = {("POST", "/v1/feedback")}
+"""Changes nothing that was there: each is a row of its own."""
 FORMS = {
+    ("POST", "/captures"),
+    ("POST", "/captures/{action}"),
     ("POST", "/verify"),
     ("POST", "/login"),
     ("POST", "/logout"),
@@ -226,7 +236,9 @@ FORMS = {
 def test_every_route_that_changes_something_is_known(browser: Browser) -> None:
     known = {r for r in ROUTES if r[0] != "GET"}
     registering = ("POST", "/registrations")
-    assert {r for r in routes(browser) if r[0] != "GET"} == {*OWN, *known, registering}
+    assert {r for r in routes(browser) if r[0] != "GET"} == {
+        *(*OWN, *known, *CAPTURES, *FEEDBACK, registering)
+    }
     pages = {r for r in page_routes(browser) if r[0] != "GET"}
     assert {*pages, registering} == FORMS | SILENT
 
