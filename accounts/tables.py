@@ -331,11 +331,11 @@ class QuotaMonth(Base):
 
 
 class RateBucket(Base):
-    """The rate of a family of keys, by the generic cell rate algorithm; see ``edge.rate``."""
+    """The rate of a family of keys, or of a domain, by its hash; see ``edge.rate``."""
 
     __tablename__ = "rate_buckets"
 
-    family: Mapped[str] = mapped_column(String(24), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
     due_ns: Mapped[int] = mapped_column(BigInteger)
     """When it is full again, in nanoseconds since 1970."""
 

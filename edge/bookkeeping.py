@@ -134,7 +134,7 @@ _BUCKETS = cast(Table, RateBucket.__table__)
 _NEW_BUCKET = _insert_new(_BUCKETS)
 _DRAWN = (
     update(_BUCKETS)
-    .where(_BUCKETS.c.family == bindparam("of_family"))
+    .where(_BUCKETS.c.name == bindparam("of_name"))
     .values(due_ns=bindparam("new_due"))
 )
 _SUMS = (
@@ -435,35 +435,35 @@ def _add(connection: Connection, table: Any, row: dict[str, Any], sums: tuple[st
 
 def lease(connection: Connection, draws: Sequence[Draw]) -> list[Lease]:
     """Take tokens out of buckets, each as many as it has of what is wanted."""
-    families = sorted({item.family for item in draws})
-    buckets = _buckets(connection, families)
-    if missing := [family for family in families if family not in buckets]:
-        rows = [{"family": family, "due_ns": 0} for family in missing]
+    names = sorted({item.bucket for item in draws})
+    buckets = _buckets(connection, names)
+    if missing := [name for name in names if name not in buckets]:
+        rows = [{"name": name, "due_ns": 0} for name in missing]
         connection.execute(_NEW_BUCKET[connection.dialect.name], rows)
-        buckets = _buckets(connection, families)
+        buckets = _buckets(connection, names)
     leases = []
     for item in draws:
-        due, now = buckets[item.family]
+        due, now = buckets[item.bucket]
         due, found = draw(due, now, item.rate_per_second, item.tokens)
-        buckets[item.family] = due, now
+        buckets[item.bucket] = due, now
         leases.append(found)
-    changes = [{"of_family": family, "new_due": due} for family, (due, _) in buckets.items()]
+    changes = [{"of_name": name, "new_due": due} for name, (due, _) in buckets.items()]
     connection.execute(_DRAWN, changes)
     return leases
 
 
-def _buckets(connection: Connection, families: list[str]) -> dict[str, tuple[int, int]]:
-    """Bucket and present time, by family, locked; by the clock that all replicas share."""
+def _buckets(connection: Connection, names: list[str]) -> dict[str, tuple[int, int]]:
+    """Bucket and present time, by name, locked; by the clock that all replicas share."""
     clock: ColumnElement[int] = literal(time.time_ns())
     if connection.dialect.name != "sqlite":
         clock = sql_cast(func.unix_timestamp(func.now(6)) * NANOSECONDS, BigInteger)
     rows = connection.execute(
-        select(_BUCKETS.c.family, _BUCKETS.c.due_ns, clock)
-        .where(_BUCKETS.c.family.in_(families))
-        .order_by(_BUCKETS.c.family)
+        select(_BUCKETS.c.name, _BUCKETS.c.due_ns, clock)
+        .where(_BUCKETS.c.name.in_(names))
+        .order_by(_BUCKETS.c.name)
         .with_for_update()
     )
-    return {family: (int(due), int(now)) for family, due, now in rows}
+    return {name: (int(due), int(now)) for name, due, now in rows}
 
 
 def find_keys(connection: Connection, hashes: set[str]) -> dict[str, KeyRecord]:

@@ -26,6 +26,7 @@ from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.metadata import ATTEMPT_FIELD, FIELD, Metered
 from edge.metrics import ALLOWED, TALLY
+from edge.rates import Rates
 from edge.records import Admission, Admitted, Intent, KeyRecord, Tried
 from edge.route import Route, find_route
 from edge.tries import MAX_AT_ONCE, Tries, TryLimits, try_id, used_up
@@ -80,6 +81,7 @@ class Check:
         limits: of tries without a key; none are given without it.
         assignments: what requests with a key take part in.
         hosts: customers' domains.
+        rates: of keys and domains.
         own: whether the ends of what is let through are heard of here; otherwise what is under way
             is counted in the database alone.
     """
@@ -92,6 +94,7 @@ class Check:
         limits: TryLimits | None = None,
         assignments: Assignments | None = None,
         hosts: Hosts | None = None,
+        rates: Rates | None = None,
         own: bool = True,
     ) -> None:
         self._directory = directory
@@ -101,6 +104,7 @@ class Check:
         self._tries = Tries(limits or TryLimits())
         self._assignments = assignments or Assignments(ledger)
         self._hosts = hosts or Hosts(ledger)
+        self._rates = rates or Rates(ledger)
 
     async def check(self, data: bytes, context: Any = None) -> bytes:
         """A serialised CheckRequest to a serialised CheckResponse."""
@@ -150,15 +154,16 @@ class Check:
         record, tried = asker.record, asker.tried
         if route.model and ALL_MODELS not in record.scopes and route.model not in record.scopes:
             raise DeniedError(403, "forbidden", f"this key is not for model {route.model}")
-        if wait := await self._directory.rate_seconds(record):
+        if wait := await self._rates.seconds(record.family, record.rate_per_second):
             raise DeniedError(
                 429,
                 "over_rate",
                 f"this key may send {record.rate_per_second} requests a second",
                 {"retry-after": str(math.ceil(wait))},
             )
-        if domain is not None:
-            domain.take(now)
+        limit = domain.rules.rate_per_second if domain is not None else None
+        if domain and limit and (wait := await self._rates.seconds(domain.bucket, limit)):
+            raise domain.over_rate(wait)
         if route.metered and not REQUEST_ID.fullmatch(asker.request_id):
             raise DeniedError(400, "bad_request_id", "x-request-id has 1 to 128 visible characters")
         attempt_id = random.getrandbits(62)

@@ -15,7 +15,6 @@ from collections import OrderedDict
 from accounts.clock import DAY_MS, now_ms
 from edge.ledger import Ledger, LedgerDownError
 from edge.metrics import TALLY
-from edge.rate import Draw, Tokens
 from edge.records import KeyRecord
 
 REFRESH_SECONDS = 1.5
@@ -35,15 +34,12 @@ class Allowance:
     """What the keys of one family may still do; lives as long as one of them is in use."""
 
     def __init__(self, record: KeyRecord) -> None:
-        self.tokens = Tokens(record.rate_per_second)
-        self._used = 0
         self.update(record)
 
     def update(self, record: KeyRecord) -> None:
         """Take over what the database says."""
         self._used = record.used_requests
-        if self.tokens.rate_per_second != record.rate_per_second:
-            self.tokens = Tokens(record.rate_per_second)
+        self._rate = record.rate_per_second
 
     def is_near(self, quota: int | None, under_way: int) -> bool:
         """Whether a quota may be used up by what has not been read yet, and so is to be counted.
@@ -51,7 +47,7 @@ class Allowance:
         Args:
             under_way: requests that an account may have under way.
         """
-        unread = self.tokens.rate_per_second * NEAR_SECONDS + 2 * under_way
+        unread = self._rate * NEAR_SECONDS + 2 * under_way
         return quota is not None and self._used + unread >= quota
 
 
@@ -75,7 +71,6 @@ class Directory:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._allowances: dict[str, Allowance] = {}
         self._asked: dict[str, asyncio.Task[Entry]] = {}
-        self._drawn: dict[str, asyncio.Task[None]] = {}
         TALLY.watch_keys(self)
 
     @property
@@ -103,39 +98,6 @@ class Directory:
     def allowance(self, record: KeyRecord) -> Allowance:
         """Of a key that was found a moment ago, and may have been revoked since."""
         return self._allowances.setdefault(record.family, Allowance(record))
-
-    async def rate_seconds(self, record: KeyRecord) -> float:
-        """0 and counted, or the time until a request would be let through, and not counted.
-
-        Raises:
-            LedgerDownError
-        """
-        family, tokens = record.family, self.allowance(record).tokens
-        while not tokens.take():
-            if wait := tokens.refused_seconds(time.monotonic()):
-                return wait
-            await asyncio.shield(self._draw(family, tokens))
-        if tokens.are_low and not tokens.refused_seconds(time.monotonic()):
-            self._draw(family, tokens)
-        return 0.0
-
-    def _draw(self, family: str, tokens: Tokens) -> asyncio.Task[None]:
-        """Draw a lease from the family's bucket; one at a time, for all who wait for it."""
-        task = self._drawn.get(family)
-        if task is None:
-            task = asyncio.create_task(self._add(family, tokens))
-            self._drawn[family] = task
-            # Whoever waits for it is told; where nobody does, the next one asks again.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return task
-
-    async def _add(self, family: str, tokens: Tokens) -> None:
-        wanted = Draw(family, tokens.rate_per_second, tokens.lease)
-        try:
-            tokens.add(await self._ledger.draw(wanted), time.monotonic())
-        finally:
-            # Here, so that nobody waits for what is done: that would not let anything else run.
-            del self._drawn[family]
 
     async def keep_fresh(self) -> None:
         """Runs until it is cancelled."""

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from accounts.domains import DomainRules, held
 from accounts.keys import ALL_MODELS
+from accounts.secret_tokens import token_hash
 from edge.denied import DeniedError
 from edge.directory import MAX_AGE_SECONDS, REFRESH_SECONDS
 from edge.ledger import Ledger, LedgerDownError
-from edge.rate import RateLimit
 
 ORIGINAL_HOST = "k-original-host"
 """Whom a request was for that Knative has mapped to the edge, whose own name is then its host."""
@@ -29,11 +29,8 @@ class Served:
     def __init__(self, name: str, rules: DomainRules) -> None:
         self.rules = rules
         self._name = name
-        self._rate = RateLimit(rules.rate_per_second) if rules.rate_per_second else None
 
     def update(self, rules: DomainRules) -> None:
-        if rules.rate_per_second != self.rules.rate_per_second:
-            self._rate = RateLimit(rules.rate_per_second) if rules.rate_per_second else None
         self.rules = rules
 
     def require(self, account_id: str, model: str) -> None:
@@ -45,15 +42,18 @@ class Served:
         if model and not self.rules.models & {model, ALL_MODELS}:
             raise DeniedError(403, "forbidden", f"{self._name} does not answer for model {model}")
 
-    def take(self, now: float) -> None:
-        """Count a request; raises DeniedError beyond the domain's rate."""
-        if self._rate is not None and (wait := self._rate.wait_seconds(now)):
-            raise DeniedError(
-                429,
-                "over_rate",
-                f"{self._name} takes {self._rate.rate_per_second} requests a second",
-                {"retry-after": str(math.ceil(wait))},
-            )
+    @property
+    def bucket(self) -> str:
+        """Of its rate; a name may be longer than one's."""
+        return token_hash(self._name)
+
+    def over_rate(self, wait_seconds: float) -> DeniedError:
+        return DeniedError(
+            429,
+            "over_rate",
+            f"{self._name} takes {self.rules.rate_per_second} requests a second",
+            {"retry-after": str(math.ceil(wait_seconds))},
+        )
 
 
 class Hosts:

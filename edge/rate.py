@@ -1,4 +1,4 @@
-"""How many requests a second a family of keys may send, whichever replica of the check they reach.
+"""How many requests a second a key or a domain may send, whichever replica of the check they reach.
 
 The bucket is a row of the database, by the generic cell rate algorithm (ITU-T I.371, virtual
 scheduling). A replica draws a tenth of a second's worth from it at a time and gives that out by
@@ -18,7 +18,7 @@ NANOSECONDS = 1_000_000_000
 class Draw:
     """What a replica wants from a bucket."""
 
-    family: str
+    bucket: str
     rate_per_second: int
     tokens: int
 

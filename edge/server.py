@@ -22,6 +22,7 @@ from edge.hosts import Hosts
 from edge.in_flight import InFlight
 from edge.ledger import Ledger, LedgerDownError
 from edge.meter import Meter
+from edge.rates import Rates
 from edge.tries import TryLimits
 
 GRACE_SECONDS = 10.0
@@ -56,6 +57,7 @@ class EdgeServer:
         self._directory = Directory(self._ledger)
         self._assignments = Assignments(self._ledger)
         self._hosts = Hosts(self._ledger)
+        self._rates = Rates(self._ledger)
         self._in_flight = InFlight(max_in_flight)
         self._tries = tries
         self._servers: list[aio.Server] = []
@@ -108,7 +110,7 @@ class EdgeServer:
 
     def _handlers(self, own: bool) -> tuple[grpc.GenericRpcHandler, ...]:
         parts = (self._directory, self._ledger, self._in_flight)
-        check = Check(*parts, self._tries, self._assignments, self._hosts, own)
+        check = Check(*parts, self._tries, self._assignments, self._hosts, self._rates, own)
         meter = Meter(self._ledger, self._in_flight)
         endings = Endings(self._ledger, self._in_flight, own)
 

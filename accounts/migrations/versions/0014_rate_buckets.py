@@ -14,7 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "rate_buckets",
-        sa.Column("family", sa.String(24), primary_key=True),
+        sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("due_ns", sa.BigInteger, nullable=False),
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
