@@ -117,6 +117,11 @@ def test_http_leads_to_https_but_for_probes_and_authorities(stack: Stack) -> Non
         if status == 308:
             location = f"https://vision.example:{stack.ports.tls}{path}"
             assert answer.headers["location"] == location
+    # Of a mapped domain: TLS ended at Kourier.
+    connection.request("GET", "/v1/models", headers={"k-original-host": CUSTOMER})
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status in (401, 404)
     # Nobody is there to answer it; it is not sent on.
     connection.request("GET", "/.well-known/acme-challenge/token")
     assert connection.getresponse().status == 503
