@@ -30,6 +30,7 @@ def test_a_domain_from_its_wish_to_its_end(session, account):
     assert view.txt_value == f"vision-domain={view.token}"
     assert domains.held(session.connection()) == {}
     domains.proven(session, view)
+    session.flush()
     assert domains.held(session.connection())[NAME].account_id == account.id
     assert domains.due(session, 10) == []
     domains.served(session, view, "waits for CertificateProvisioned")
