@@ -32,7 +32,7 @@ QUICK = not (cluster or slow or needs_browser or needs_data or needs_environment
 .DEFAULT_GOAL := help
 .PHONY: help run import up monitor monitor-manifests predict evaluate train test test-quick test-kills test-hostile fuzz test-cluster bench lint lock clean \
   cluster cluster-delete platform cluster-tls lock-platform images render deploy undeploy predict-cluster expose overlay pack cards roles \
-  registry data watch lifecycle backup restore drill experiment canary status promote rollback history rollout
+  registry data watch feedback lifecycle backup restore drill experiment canary status promote rollback history rollout
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -169,6 +169,9 @@ data:  ## data sets in the registry; ARGS="add clothes folder", list, show, veri
 
 watch:  ## better revisions of what arrives in INBOX/<model>/ (inbox); ARGS=--once
 	@$(call vision,training) watch $(call option,folder,$(INBOX)) $(call option,models,$(MODEL_ROOT)) $(ARGS)
+
+feedback:  ## what customers say was wrong, as a part for the inbox; ARGS=--help
+	@$(call vision,training) feedback $(ARGS)
 
 lifecycle:  ## runs from data to revisions; ARGS="list", show, approve, reject, start MODEL --because drift
 	@$(call vision,rollout) lifecycle $(ARGS)
