@@ -245,6 +245,10 @@ def test_liveness_is_asked_of_http(overlay: str) -> None:
         probe = container["livenessProbe"]
         assert probe["httpGet"] == {"path": "/v2/health/live", "port": 8080}, name
         assert "--http_port=8080" in container["args"], name
+        # What is still starting is the revision's deadline to end, not the kubelet's.
+        patience = probe["initialDelaySeconds"] + probe["periodSeconds"] * probe["failureThreshold"]
+        deadline = component["annotations"]["serving.knative.dev/progress-deadline"]
+        assert patience >= int(deadline.removesuffix("s")), name
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -71,6 +71,8 @@ readinessProbe:
   httpGet: {path: /v2/health/ready, port: 8080}
 livenessProbe:
   httpGet: {path: /v2/health/live, port: 8080}
+  # On a busy node a start takes a minute; one that never ends, the revision's deadline ends.
+  initialDelaySeconds: 120
   periodSeconds: 20
   timeoutSeconds: 5
   failureThreshold: 3
