@@ -53,7 +53,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     shares.add_argument("--percent", type=int)
     stop = verbs.add_parser("stop", help="end it; everybody is answered as before")
     stop.add_argument("name")
-    stop.add_argument("--why", default="")
+    for verb in (start, shares, stop):
+        verb.add_argument("--why", default="", help="for the audit")
     verbs.add_parser("list", help="all of them, the newest first")
 
 
@@ -67,12 +68,13 @@ def run(options: argparse.Namespace, database: Database, settings: RecordSetting
         plan = _plan(options)
         require_apart(settings, plan)
         with database.write() as session:
-            view = experiments.start(session, plan, audit.SHELL)
+            view = experiments.start(session, plan, audit.SHELL, options.why)
         print(f"{view.name} of {view.model} is running; every check knows within 4 s")
     elif options.verb == "shares":
         with database.write() as session:
             view = experiments.set_shares(
-                session, options.name, _weights(options.share), audit.SHELL, options.percent
+                *(session, options.name, _weights(options.share)),
+                *(audit.SHELL, options.percent, options.why),
             )
         said = ", ".join(f"{variant.name} {variant.share}" for variant in view.variants)
         print(f"{view.name}: {said}; {view.percent} % take part")

@@ -92,7 +92,7 @@ class ExperimentView(Plan):
         return self.variants[0]
 
 
-def start(session: Session, plan: Plan, actor_id: str) -> ExperimentView:
+def start(session: Session, plan: Plan, actor_id: str, why: str = "") -> ExperimentView:
     """Begin an experiment.
 
     Raises:
@@ -120,12 +120,17 @@ def start(session: Session, plan: Plan, actor_id: str) -> ExperimentView:
     )
     session.add(row)
     session.flush()
-    audit.record(session, "experiment started", "", actor_id, f"{plan.name} of {plan.model}")
+    audit.record(session, "experiment started", "", actor_id, f"{plan.name} of {plan.model}", why)
     return _view(row)
 
 
 def set_shares(
-    session: Session, name: str, shares: dict[str, int], actor_id: str, percent: int | None = None
+    session: Session,
+    name: str,
+    shares: dict[str, int],
+    actor_id: str,
+    percent: int | None = None,
+    why: str = "",
 ) -> ExperimentView:
     """Change the shares of variants, and how many subjects take part.
 
@@ -146,7 +151,8 @@ def set_shares(
     row.variants, row.percent = _written(plan.variants), plan.percent
     row.shares_ms = now_ms()
     said = " ".join(f"{v.name}={v.share}" for v in plan.variants)
-    audit.record(session, "experiment changed", "", actor_id, f"{name}: {said}, {plan.percent} %")
+    detail = f"{name}: {said}, {plan.percent} %"
+    audit.record(session, "experiment changed", "", actor_id, detail, why)
     return _view(row)
 
 

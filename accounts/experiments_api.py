@@ -40,6 +40,7 @@ class NewExperiment(Body):
     sticky_by: str = experiments.CUSTOMER
     percent: int = 100
     shadow: NewShadow | None = None
+    why: str = ""
 
     def plan(self) -> experiments.Plan:
         return experiments.Plan(
@@ -55,6 +56,7 @@ class NewExperiment(Body):
 class Shares(Body):
     shares: dict[str, int] = {}
     percent: int | None = None
+    why: str = ""
 
 
 class Stop(Body):
@@ -83,7 +85,7 @@ def experiments_api(service: Service, who: Callable[..., Login]) -> APIRouter:
         plan = body.plan()
         require_apart(service.settings, plan)
         with database.write() as session:
-            return asdict(experiments.start(session, plan, login.account_id))
+            return asdict(experiments.start(session, plan, login.account_id, body.why))
 
     @router.get("/{name}")
     def show(name: str, _: Viewer) -> dict[str, Any]:
@@ -93,9 +95,8 @@ def experiments_api(service: Service, who: Callable[..., Login]) -> APIRouter:
     @router.patch("/{name}")
     def set_shares(name: str, body: Shares, login: Deployer) -> dict[str, Any]:
         with database.write() as session:
-            return asdict(
-                experiments.set_shares(session, name, body.shares, login.account_id, body.percent)
-            )
+            wanted = (body.shares, login.account_id, body.percent, body.why)
+            return asdict(experiments.set_shares(session, name, *wanted))
 
     @router.post("/{name}/stop")
     def stop(name: str, login: Deployer, body: Stop | None = None) -> dict[str, Any]:

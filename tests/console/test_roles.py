@@ -215,11 +215,19 @@ CAPTURES = {
     ("DELETE", "/captures"),
 }
 """On record likewise (``accounts/captures.py``), where there is a store for them."""
+DOMAINS = {
+    ("POST", "/domains"),
+    ("PUT", "/domains/{name}/limits"),
+    ("DELETE", "/domains/{name}"),
+    # Changes nothing by itself: a proof that is found is on record.
+    ("POST", "/domains/{name}/check"),
+}
+"""On record likewise (``accounts/domains.py``)."""
 FEEDBACK = {("POST", "/v1/feedback")}
 """Changes nothing that was there: each is a row of its own."""
 FORMS = {
-    ("POST", "/captures"),
-    ("POST", "/captures/{action}"),
+    ("POST", "/domains"),
+    ("POST", "/domains/{name}/{action}"),
     ("POST", "/verify"),
     ("POST", "/login"),
     ("POST", "/logout"),
@@ -237,7 +245,7 @@ def test_every_route_that_changes_something_is_known(browser: Browser) -> None:
     known = {r for r in ROUTES if r[0] != "GET"}
     registering = ("POST", "/registrations")
     assert {r for r in routes(browser) if r[0] != "GET"} == {
-        *(*OWN, *known, *CAPTURES, *FEEDBACK, registering)
+        *(*OWN, *known, *CAPTURES, *DOMAINS, *FEEDBACK, registering)
     }
     pages = {r for r in page_routes(browser) if r[0] != "GET"}
     assert {*pages, registering} == FORMS | SILENT
