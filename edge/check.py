@@ -41,7 +41,7 @@ UPSTREAM = "x-vision-upstream"
 MIRROR, SHADOW_CLUSTER = "x-vision-mirror", "shadow"
 """Tells Envoy to send a copy, and where to."""
 SHADOWED = "x-vision-shadow"
-"""Tells who gets the copy of which experiment it is, and of which variant."""
+"""Tells who gets the copy of which experiment it is."""
 VARIANT = "x-vision-variant"
 """Tells the client which variant of which experiment answers it."""
 
@@ -348,7 +348,7 @@ def _ways(assignment: Assignment) -> dict[str, str]:
     ways = {UPSTREAM: urlsplit(variant.target).netloc} if variant else {}
     if assignment.shadowed:
         ways[MIRROR] = SHADOW_CLUSTER
-        ways[SHADOWED] = f"{assignment.experiment}/{variant.name if variant else ''}"
+        ways[SHADOWED] = assignment.experiment
     return ways
 
 

@@ -59,7 +59,8 @@ def _without_own(document: Any) -> Any:
 def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
     """Leaves at the same places; what one side alone has is paired with None."""
     if isinstance(one, dict) and isinstance(other, dict):
-        for name in {**one, **other}:
+        # A class is another or the same, not so and so far away.
+        for name in [name for name in {**one, **other} if name not in LEADING]:
             yield from _pairs(one.get(name), other.get(name))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for left, right in zip(one, other, strict=True):

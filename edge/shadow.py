@@ -56,7 +56,6 @@ class Copy:
     """A request as it came."""
 
     experiment: str
-    variant: str
     target: str
     """Path and query."""
     headers: Mapping[str, str]
@@ -120,7 +119,7 @@ class Shadow:
         return Starlette(routes=routes, lifespan=lifespan)
 
     async def _take(self, request: Request) -> Response:
-        experiment, _, variant = request.headers.get(SHADOWED, "").partition("/")
+        experiment = request.headers.get(SHADOWED, "")
         if experiment not in self._running:
             return Response(status_code=404)
         if self._waiting.full():
@@ -140,7 +139,7 @@ class Shadow:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         told = request.headers.get("x-request-id", "")
         try:
-            self._waiting.put_nowait(Copy(experiment, variant, target, headers, body, told))
+            self._waiting.put_nowait(Copy(experiment, target, headers, body, told))
         except asyncio.QueueFull:
             self._count(experiment, "dropped")
         return Response(status_code=202)
@@ -157,8 +156,8 @@ class Shadow:
         view = self._running.get(copy.experiment)
         if view is None or view.shadow is None:
             return
-        variant = next((v for v in view.variants if v.name == copy.variant), view.control)
-        targets = {"baseline": variant.target, "shadow": view.shadow.target}
+        # Whichever variant has answered: it may be the shadow itself.
+        targets = {"baseline": view.control.target, "shadow": view.shadow.target}
         answers = {}
         # One after the other, so that neither takes the other's processor; either may be first.
         for side in random.sample(sorted(targets), 2):
@@ -169,7 +168,7 @@ class Shadow:
                 self._count(copy.experiment, f"{side}_failed")
         if not baseline.status == shadow.status == 200:
             return
-        if (baseline.revision, shadow.revision) != (variant.revision, view.shadow.revision):
+        if (baseline.revision, shadow.revision) != (view.control.revision, view.shadow.revision):
             self._count(copy.experiment, "off_revision")
             return
         found = compare(baseline.body, shadow.body)
