@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -37,7 +38,8 @@ def budget_rows(url: str) -> list[tuple[str, ...]]:
             # A rate a second, every INTERVAL_SECONDS
             f"{rates[key] * INTERVAL_SECONDS:,.0f}",
             f"{missed[key] / rates[key] if rates[key] else 0:.3%}",
-            f"{left[key]:.1%}",
+            # Nobody has asked: of nothing there is no share.
+            "–" if math.isnan(left[key]) else f"{left[key]:.1%}",
         )
         for key in sorted(left)
         for model, customers, objective in [key]

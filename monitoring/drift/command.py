@@ -24,6 +24,12 @@ from monitoring.report import PrometheusError
 FOLDER = ROOT / "build" / "monitoring" / "baselines"
 HOURS = 24.0
 EVERY_SECONDS = 15.0
+NONE_YET = "no picture has been counted yet"
+# What was counted before its first scrape came at no time that it knows.
+NONE_SINCE = (
+    "no picture has been counted since Prometheus looks; "
+    "of those before: --servers HOST:PORT …, transformer and predictor"
+)
 
 logger = logging.getLogger("drift")
 
@@ -63,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     watcher.catch_up(options.hours)
     if options.accept:
         return _accept(watcher, options)
-    print(report(watcher.watches.of))
+    print(report(watcher.watches.of) or (NONE_YET if options.servers else NONE_SINCE))
     return 0
 
 

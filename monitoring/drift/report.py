@@ -16,9 +16,9 @@ NONE = "–"
 
 
 def report(watches: Mapping[Key, Watch]) -> str:
-    """A part for each revision that has answered."""
+    """A part for each revision that has answered; empty where none has."""
     parts = [_part(key, watch) for key, watch in sorted(watches.items()) if watch.pictures]
-    return "\n\n".join(parts) or "no picture has been counted yet"
+    return "\n\n".join(parts)
 
 
 def _part(key: Key, watch: Watch) -> str:

@@ -136,6 +136,7 @@ def test_prometheus_tells_what_was_and_what_is_right_becomes_the_baseline(
     server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     options = ("--prometheus", f"http://{server.target}", "--baselines", str(tmp_path))
+    assert "--servers HOST:PORT" in said(capsys, *options)
     server.count(drawn(RANDOM, 900, light=0.2))
     assert "SHIFTED: brightness" in said(capsys, *options)
     assert "900 pictures are the baseline" in said(capsys, *options, "--accept", "mnist/2")
