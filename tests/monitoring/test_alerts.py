@@ -149,6 +149,38 @@ def test_accuracy_is_judged_by_its_interval(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("days", [90, 6])
+def test_a_certificate_that_is_renewed_late_is_told_of_however_long_it_lives(
+    promtool: str, tmp_path: Path, days: int
+) -> None:
+    # A third of its time is left for renewals; a quarter of that is over after an hour.
+    left = days * 86400 // 3
+    renewal = 3600 - left // 4
+    labels = '{name="a",namespace="vision"}'
+    series = [
+        {
+            "series": f"certmanager_certificate_{kind}_timestamp_seconds{labels}",
+            "values": f"{seconds}x140",
+        }
+        for kind, seconds in (("renewal", renewal), ("expiration", renewal + left))
+    ]
+    told = 'count(ALERTS{alertname="VisionCertificateExpires",alertstate="firing"})'
+    expected = [
+        {"expr": told, "eval_time": "118m", "exp_samples": []},
+        {"expr": told, "eval_time": "122m", "exp_samples": [{"labels": "{}", "value": 1}]},
+    ]
+    groups = rule_groups(read_objectives())
+    for group in groups["groups"]:
+        group["rules"] = [r for r in group["rules"] if r.get("alert") == "VisionCertificateExpires"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups))
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": expected}
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+    command = [promtool, "test", "rules", str(tmp_path / "tests.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def alerts_at(
     promtool: str,
     folder: Path,
@@ -243,6 +275,11 @@ def history(now: float) -> str:
             "certmanager_certificate_expiration_timestamp_seconds",
             'name="a",namespace="vision"',
             now + 86400,
+        ),
+        *constant(
+            "certmanager_certificate_renewal_timestamp_seconds",
+            'name="a",namespace="vision"',
+            now - 29 * 86400,
         ),
         *constant("vision_drift_evidence_ratio", f'{model},revision="2",statistic="label"', 1.2),
         *constant(
