@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import socket
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import dns.exception
@@ -16,8 +18,14 @@ from accounts.domains import DomainView
 SECONDS = 5.0
 MAX_ADDRESSES = 4
 MAX_BYTES = 1024
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 behind a gateway (NAT64), private addresses among it."""
+_IN_ALL_SECONDS = 2 * SECONDS
+"""Of reading one file: a server that sends a byte now and then would hold everybody else up."""
+_PUBLIC_6 = ipaddress.ip_network("2000::/3")
+"""What IPv6 has given out. Beside it are addresses with an IPv4 one within, private ones among
+them: NAT64 (64:ff9b::/96, 64:ff9b:1::/48), mapped and compatible ones (::/96).
+"""
+_6TO4 = ipaddress.ip_network("2002::/16")
+"""With an IPv4 address within, too."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,11 @@ class Prover:
         # The address that was looked at is the one that is asked: the name is not resolved again,
         # and a redirect is not followed.
         with closing(http.client.HTTPConnection(address, self.port, timeout=SECONDS)) as connection:
-            connection.request("GET", domain.file_path, headers={"host": domain.name})
-            answer = connection.getresponse()
-            text = answer.read(MAX_BYTES)
+            connection.connect()
+            with _ended_after(_IN_ALL_SECONDS, connection.sock):
+                connection.request("GET", domain.file_path, headers={"host": domain.name})
+                answer = connection.getresponse()
+                text = answer.read(MAX_BYTES)
         if answer.status != 200:
             return f"http://{domain.name}{domain.file_path} answers {answer.status}"
         if text.strip() != domain.token.encode():
@@ -113,4 +123,23 @@ class Prover:
 def is_public(address: str) -> bool:
     """Whether an address is nobody's inside of a network, ours among them."""
     found = ipaddress.ip_address(address)
-    return found.is_global and not found.is_multicast and found not in _TRANSLATED
+    if not found.is_global or found.is_multicast:
+        return False
+    return found.version == 4 or (found in _PUBLIC_6 and found not in _6TO4)
+
+
+@contextmanager
+def _ended_after(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """Have the connection end by then, however much of it is still to come."""
+
+    def end() -> None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

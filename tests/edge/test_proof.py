@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -101,7 +102,8 @@ def test_nobody_has_us_ask_inside_of_our_network(
     [
         *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
         *("0.0.0.0", "224.0.0.1", "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1"),
-        "64:ff9b::a9fe:a9fe",
+        # With a private IPv4 address within.
+        *("64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:a00:1::1", "::10.0.0.1", "fec0::1"),
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -110,6 +112,35 @@ def test_addresses_that_are_not_public(address: str) -> None:
 
 def test_addresses_that_are() -> None:
     assert is_public("1.1.1.1") and is_public("2606:4700::1111")
+
+
+def test_a_server_that_never_ends_holds_nobody_up(
+    records: Records, resolver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records[DOMAIN.name, "A"] = ["127.0.0.1"]
+    monkeypatch.setattr("edge.proof._IN_ALL_SECONDS", 0.2)
+    asker_gone = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            with suppress(OSError):
+                while not asker_gone.wait(0.02):
+                    self.wfile.write(b"x-more: 1\r\n")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        found = Prover(resolver, private_addresses=True, port=server.server_address[1])
+        asked: list[str] = []
+        asking = threading.Thread(target=lambda: asked.append(found.problem(DOMAIN)), daemon=True)
+        asking.start()
+        asking.join(30)
+        asker_gone.set()
+        server.shutdown()
+    assert asked and ("no file at" in asked[0] or "says something else" in asked[0])
 
 
 def test_a_dns_server_that_is_away_is_said() -> None:
