@@ -78,7 +78,9 @@ class Shadow:
 
     def __init__(self, database: Database, registry: CollectorRegistry = REGISTRY) -> None:
         self._database = database
-        self._waiting: asyncio.Queue[Copy] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[Copy] = asyncio.Queue()
+        self._arriving = 0
+        """Copies that are not whole yet; with those that wait no more than ``MAX_WAITING``."""
         self._running: dict[str, ExperimentView] = {}
         self._tallies: dict[str, Tally] = defaultdict(Tally)
         self._outcomes = Counts(
@@ -122,26 +124,24 @@ class Shadow:
         experiment = request.headers.get(SHADOWED, "")
         if experiment not in self._running:
             return Response(status_code=404)
-        if self._waiting.full():
+        if self._arriving + self._waiting.qsize() >= MAX_WAITING:
             self._count(experiment, "dropped")
             return Response(status_code=429)
-        body = b""
+        self._arriving += 1
         try:
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    self._count(experiment, "dropped")
-                    return Response(status_code=413)
+            body = await _body(request)
         except ClientDisconnect:
             # Its client gave up, and with it Envoy.
             return Response(status_code=400)
+        finally:
+            self._arriving -= 1
+        if body is None:
+            self._count(experiment, "dropped")
+            return Response(status_code=413)
         headers = {n: request.headers[n] for n in PASSED_HEADERS if n in request.headers}
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         told = request.headers.get("x-request-id", "")
-        try:
-            self._waiting.put_nowait(Copy(experiment, target, headers, body, told))
-        except asyncio.QueueFull:
-            self._count(experiment, "dropped")
+        self._waiting.put_nowait(Copy(experiment, target, headers, body, told))
         return Response(status_code=202)
 
     async def _work(self, client: httpx.AsyncClient) -> None:
@@ -220,6 +220,17 @@ class Shadow:
         with self._database.read() as session:
             found = running(session.connection())
         return {view.name: view for view in found if view.shadow is not None}
+
+
+async def _body(request: Request) -> bytes | None:
+    """None where it is too large; raises ClientDisconnect."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            return None
+        parts.append(part)
+    return b"".join(parts)
 
 
 async def _ask(client: httpx.AsyncClient, target: str, copy: Copy) -> Answer:
