@@ -95,6 +95,7 @@ def experiment_pages(service: Service, visits: Visits, pages: Pages) -> APIRoute
             report=found,
             plots=plots(found),
             titles=TITLES,
+            columns=[[title] for title in TITLES.values()],
             figures={v.name: {m: shown(v.figures[m], m) for m in METRICS} for v in found.variants},
             verdicts=VERDICTS,
             width=WIDTH,
@@ -160,12 +161,12 @@ def _plan(form: Mapping[str, Any]) -> Plan:
         parts = line.split()
         if not parts:
             continue
-        if len(parts) not in (3, 4) or not "".join(parts[3:] or "1").isdecimal():
+        share_text = "".join(parts[3:]) or "1"
+        if len(parts) not in (3, 4) or not share_text.isdecimal() or len(share_text) > 4:
             raise InvalidValueError(
                 f"{line[:60]!r} is no line of name, revision, URL and perhaps a share", "variants"
             )
-        name, revision, target, *share = parts
-        variants.append(Variant(name, revision, target, int(share[0]) if share else 1))
+        variants.append(Variant(*parts[:3], int(share_text)))
     percent = str(form.get("percent", "")).strip() or "100"
     if not percent.isdecimal() or len(percent) > 3:
         raise InvalidValueError("percent is 0 to 100", "percent")

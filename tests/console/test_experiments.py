@@ -91,6 +91,11 @@ def test_an_experiment_is_started_shown_judged_and_stopped(operator: Browser) ->
     assert start(operator).headers["location"] == "/operator/experiments/new-shirt"
     page = operator.page("/operator/experiments/new-shirt")
     assert "50 % take part" in page and "too few subjects" in page
+    head, _, rows = page.partition("<caption>Variants")[2].partition("</thead>")
+    titles = re.findall(r'scope="col"[^>]*>([^<]+)<', head)
+    assert "Wrong" in titles
+    # Every column's cells stand below its title.
+    assert titles[1:] == re.findall(r'data-label="([^"]+)"', rows.partition("</tr>")[0])
     answered(operator, "old", "1", 200)
     answered(operator, "new", "2", 200, failed=60)
     page = operator.page("/operator/experiments/new-shirt")
@@ -122,6 +127,7 @@ def test_alike_is_said_when_differences_that_matter_are_ruled_out(operator: Brow
         ("variants", "old 1", "is no line of name"),
         ("variants", f"old 1 {OLD}", "one variant is none"),
         ("variants", f"a 1 {OLD}\na 2 {NEW}", "the same name"),
+        ("variants", f"a 1 {OLD} {'9' * 5000}\nb 2 {NEW}", "is no line of name"),
         ("variants", f"a 1 {OLD} 0\nb 2 {NEW} 0", "no variant has a share"),
         ("variants", f"a 1 {OLD}\nb 2 http://169.254.169.254", "is no target"),
         ("variants", f"a 1 {OLD}\nb 2 https://x.svc.cluster.local", "is no target"),
