@@ -174,9 +174,9 @@ class Check:
         if not route.metered:
             return _allowed(asker, attempt_id)
         assignment = None
-        if tried is None:
-            assignment = self._assignments.find(route.model, record, asker.request_id, headers)
         try:
+            if tried is None:
+                assignment = self._assignments.find(route.model, record, asker.request_id, headers)
             metered, admission = await self._admit(
                 asker, route.model, headers, attempt_id, assignment
             )

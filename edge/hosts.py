@@ -72,7 +72,7 @@ class Hosts:
         """
         if self._read_at is not None and time.monotonic() - self._read_at > MAX_AGE_SECONDS:
             raise LedgerDownError
-        name = host.lower().partition(":")[0]
+        name = host.lower().partition(":")[0].removesuffix(".")
         if _EDGE.fullmatch(name) and (told := headers[ORIGINAL_HOST]):
             # The last one is Knative's own, whatever came with the request.
             name = told.rpartition(",")[2].strip().lower()
