@@ -25,6 +25,10 @@ COUNTERS = {f"{LABELS_METRIC}_total": LABEL, f"{POLARITIES_METRIC}_total": POLAR
 NAMES = (*BUCKETS, *COUNTERS)
 
 
+KEPT_LOOKS = 1000
+"""Looks without a series, at least, after which it is forgotten: pods come and go for ever."""
+
+
 class Increases:
     """Follows counters that begin anew where their server does, and end where it does.
 
@@ -34,16 +38,23 @@ class Increases:
 
     def __init__(self, since_start: bool = False) -> None:
         self._last: dict[Series, float] = {}
+        self._older: dict[Series, float] = {}
+        self._looks = 0
         self._counts_new = since_start
 
     def take(self, snapshot: Snapshot) -> dict[Key, Counts]:
         """What was counted since the snapshot before."""
         grown: dict[Series, float] = {}
         for series, value in snapshot.items():
-            before = self._last.get(series, 0.0 if self._counts_new else value)
+            before = self._last.get(series, self._older.get(series))
+            if before is None:
+                before = 0.0 if self._counts_new else value
             grown[series] = value - before if value >= before else value
         self._last.update(snapshot)
         self._counts_new = True
+        self._looks += 1
+        if self._looks % KEPT_LOOKS == 0:
+            self._older, self._last = self._last, {}
         return counts_of(grown)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.drift.series import Increases, Series, baselines_of, counts_of
+from monitoring.drift.series import KEPT_LOOKS, Increases, Series, baselines_of, counts_of
 
 KEY = ("mnist", "2")
 
@@ -33,6 +33,16 @@ def test_pods_that_come_begin_and_go_lose_nothing() -> None:
     assert grown(increases, a=110, b=7) == 17, "b is new"
     assert grown(increases, b=9) == 2, "a is gone"
     assert grown(increases, a=111, b=1) == 2, "a is back, b has begun anew"
+
+
+def test_pods_that_are_gone_for_good_take_no_memory() -> None:
+    increases = Increases()
+    for number in range(5 * KEPT_LOOKS):
+        grown(increases, keeps=number, **{f"pod{number // 100}": 1})
+    # Of 50 pods those that were there in the last two thousand looks, and the one that stays.
+    known = {dict(series)["instance"] for series in {**increases._older, **increases._last}}
+    assert len(known) <= 21
+    assert grown(increases, keeps=5 * KEPT_LOOKS) == 1
 
 
 def test_of_servers_all_that_they_counted_is_taken() -> None:
