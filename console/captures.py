@@ -20,7 +20,7 @@ DEFAULTS = {"percent": "1", "mebibytes": "100", "days": "30"}
 
 
 def capture_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
-    """None where nothing is ever kept."""
+    """No page where nothing is ever kept."""
     router = APIRouter(include_in_schema=False)
     if service.captures is None:
         return router

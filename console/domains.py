@@ -100,6 +100,8 @@ def domain_pages(service: Service, visits: Visits, pages: Pages) -> APIRouter:
                     domains.set_limits(session, login.account_id, name, _models(form), _rate(form))
                 elif action == "remove":
                     domains.remove(session, login.account_id, name)
+                else:
+                    raise NotFoundError("there is nothing at this URL")
         except AccountsError as error:
             return render(request, visit, login, error)
         return see_other("/domains")

@@ -30,6 +30,7 @@ def test_a_domain_is_added_with_what_proves_it_limited_and_removed(member: Brows
     limits = f"/domains/{NAME}/limits"
     assert member.send(limits, f"/domains/{NAME}", rate_per_second="7").status_code == 303
     assert "7 a second" in member.page("/domains")
+    assert member.send(f"/domains/{NAME}/paint", f"/domains/{NAME}").status_code == 404
     removed = member.send(f"/domains/{NAME}/remove", f"/domains/{NAME}")
     assert removed.status_code == 303
     assert "is being taken away" in member.page("/domains")
