@@ -21,11 +21,11 @@ from accounts.shadows import ShadowReport
 UNITS = {"failed": (100, "%"), "wrong": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Put ``experiment`` among the commands."""
-    parser = commands.add_parser(
-        "experiment", help="several revisions of a model beside each other: A/B/n and shadows"
-    )
+ABOUT = "several revisions of a model beside each other: A/B/n and shadows"
+
+
+def add_verbs(parser: argparse.ArgumentParser) -> None:
+    """Give ``experiment`` its verbs."""
     verbs = parser.add_subparsers(dest="verb", required=True)
     start = verbs.add_parser("start", help="begin one")
     start.add_argument("name")

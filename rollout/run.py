@@ -82,6 +82,8 @@ def run(
                 reasons = _take_steps(journal, moves, cards, waiting, outcome, traffic, evaluation)
         finally:
             traffic.close()
+            if evaluation.feedback is not None:
+                evaluation.feedback.close()
         if reasons:
             outcome.reason = "; ".join(reasons)
             waiting.say(f"refused: {outcome.reason}")

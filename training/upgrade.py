@@ -78,12 +78,12 @@ def exchange(
     Raises:
         ArtifactError: as for ``artifact.write_revision``; nothing was changed.
     """
-    assert revision.card.weights is not None
+    weights = None if revision.card.weights is None else revision.read_weights()
     # Written beside, then exchanged: at no moment is there half a revision.
     draft = root / f".{card.name}-{card.revision}"
     try:
         everything = {**beside_the_card(revision), **files}
-        written = write_revision(draft, card, revision.read_weights(), everything)
+        written = write_revision(draft, card, weights, everything)
         old = draft / "old"
         revision.folder.rename(old)
         written.folder.rename(revision.folder)
