@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from cluster.commands import ROOT, run
 from common.yaml_text import yaml_text
 
 CHART = ROOT / "charts" / "vision"
-IMAGES = ("vision-accounts", "vision-predictor", "vision-transformer")
+IMAGES = ("vision-accounts", "vision-lifecycle", "vision-predictor", "vision-transformer")
 NOT_HERE = ("Namespace/vision", "InferenceService/vision", "ServiceAccount/vision")
 """Helm makes the namespace; the others' templates are written by hand."""
 
@@ -39,6 +40,8 @@ class Part:
         condition: under which a release has them.
         settings: what a release may set: expressions by document (``Kind/name``) and path.
         only, but: which documents, as ``Kind/name``; empty: all, and none.
+        changed_by, if_changed: another component, which adds to these documents and changes them,
+            and under which condition a release has it; empty: none.
     """
 
     source: str
@@ -46,6 +49,14 @@ class Part:
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
+    changed_by: str = ""
+    if_changed: str = ""
+
+    @property
+    def renderings(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The folders that are rendered for it, without and with what changes it."""
+        plain = (self.source,)
+        return plain, (*plain, self.changed_by) if self.changed_by else plain
 
 
 def _groups(of: str) -> str:
@@ -61,6 +72,12 @@ DATABASE = (
     *("Service/accounts-database", "StatefulSet/accounts-database"),
     *("NetworkPolicy/accounts-database", "NetworkPolicy/accounts-backup"),
     *("PersistentVolumeClaim/accounts-backup", "CronJob/accounts-backup"),
+    *(
+        "Issuer/itself",
+        "Certificate/authority",
+        "Issuer/authority",
+        "Certificate/accounts-database",
+    ),
 )
 # A Pod is made anew where what it reads at its start has changed.
 SETTINGS = {
@@ -79,7 +96,7 @@ PARTS = {
         ".Values.accounts.enabled",
         {
             "ConfigMap/accounts": {
-                "data": "{{- toYaml $.Values.accounts.settings | nindent 2 }}",
+                "data": '{{- include "vision.accounts" $ | nindent 2 }}',
             },
             "Service/edge": {"spec.type": "{{ $.Values.accounts.edge.serviceType }}"},
             "Deployment/edge": SETTINGS
@@ -90,13 +107,21 @@ PARTS = {
             "Job/accounts-migrate": {
                 "metadata.name": 'accounts-migrate-{{ include "vision.migration" $ }}',
             },
+            "Certificate/edge": {
+                "spec.dnsNames": "{{ toJson $.Values.tls.dnsNames }}",
+                "spec.issuerRef.name": "{{ $.Values.tls.clusterIssuer }}",
+            },
         },
         but=DATABASE,
+        changed_by="components/tls",
+        if_changed=".Values.tls.enabled",
     ),
     "database": Part(
         "components/accounts",
         "and .Values.accounts.enabled .Values.accounts.database.enabled",
         only=DATABASE,
+        changed_by="components/tls",
+        if_changed=".Values.tls.enabled",
     ),
     "monitoring": Part(
         "components/monitoring",
@@ -128,8 +153,29 @@ PARTS = {
             }
         },
     ),
+    "standard": Part("components/standard", ".Values.standard.enabled"),
     "domains": Part("components/domains", ".Values.domains.enabled"),
     "shadow": Part("components/shadow", ".Values.shadow.enabled"),
+    "lifecycle": Part(
+        "components/lifecycle",
+        ".Values.lifecycle.enabled",
+        {
+            "ConfigMap/lifecycle-settings": {
+                "data": '{{- include "vision.lifecycle" $ | nindent 2 }}',
+            },
+            "Deployment/lifecycle-events": {
+                "spec.template.metadata.annotations": (
+                    '{checksum/settings: {{ include "vision.lifecycle" $ | sha256sum }}}'
+                )
+            },
+        },
+        changed_by="components/lifecycle-trainer",
+        if_changed=".Values.lifecycle.trainer.enabled",
+    ),
+    "lifecycle-events": Part(
+        "components/lifecycle-events",
+        "and .Values.lifecycle.enabled .Values.lifecycle.events.enabled",
+    ),
     "runtime": Part("runtime/cluster", ".Values.runtime.enabled"),
 }
 
@@ -146,20 +192,24 @@ def write_chart(folder: Path = CHART) -> list[Path]:
 
 def templates() -> dict[str, str]:
     """The text of each part's template, by its name."""
-    rendered = {source: documents(source) for source in {part.source for part in PARTS.values()}}
-    return {name: _template(part, rendered[part.source]) for name, part in PARTS.items()}
+    renderings = {sources for part in PARTS.values() for sources in part.renderings}
+    rendered = {sources: documents(*sources) for sources in renderings}
+    return {
+        name: _template(part, *(rendered[sources] for sources in part.renderings))
+        for name, part in PARTS.items()
+    }
 
 
-def documents(source: str) -> list[Document]:
-    """What kustomize makes of one of the manifests' folders, without the digests in its names."""
+def documents(*sources: str) -> list[Document]:
+    """What kustomize makes of the manifests' folders, without the digests in its names."""
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
-    listed = "components" if source.startswith("components/") else "resources"
+    listed = "components" if sources[0].startswith("components/") else "resources"
     with TemporaryDirectory(dir=build) as folder:
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            listed: [f"../../manifests/{source}"],
+            listed: [f"../../manifests/{source}" for source in sources],
         }
         path = Path(folder) / "kustomization.yaml"
         path.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
@@ -173,18 +223,29 @@ def identity(document: Document) -> str:
     return f"{document['kind']}/{document['metadata']['name']}"
 
 
-def _template(part: Part, rendered: list[Document]) -> str:
-    texts = [
-        _text(document, part.settings.get(identity(document), {}))
-        for document in rendered
-        if identity(document) not in NOT_HERE
-        and (not part.only or identity(document) in part.only)
-        and identity(document) not in part.but
-    ]
+def _template(part: Part, plain: list[Document], changed: list[Document]) -> str:
+    without, texts = _texts(part, plain), []
+    for name, text in _texts(part, changed).items():
+        if without.get(name) == text:
+            texts.append(text)
+        else:
+            otherwise = f"{{{{- else }}}}\n{without[name]}" if name in without else ""
+            texts.append(f"{{{{- if {part.if_changed} }}}}\n{text}{otherwise}{{{{- end }}}}\n")
     head = (
         f"{{{{- /* Written by `make chart` from manifests/{part.source}: change it there. */}}}}\n"
     )
     return f"{head}{{{{- if {part.condition} }}}}\n" + "---\n".join(texts) + "{{- end }}\n"
+
+
+def _texts(part: Part, rendered: list[Document]) -> dict[str, str]:
+    """Each document of a part as text, by its identity."""
+    names = [name for name in map(identity, rendered) if name not in (*NOT_HERE, *part.but)]
+    by_name = {identity(document): document for document in deepcopy(rendered)}
+    return {
+        name: _text(by_name[name], part.settings.get(name, {}))
+        for name in names
+        if not part.only or name in part.only
+    }
 
 
 def _text(document: Document, settings: Mapping[str, str]) -> str:
@@ -203,7 +264,9 @@ def _text(document: Document, settings: Mapping[str, str]) -> str:
             text,
             flags=re.MULTILINE,
         )
-    text = re.sub(r"(namespace: |namespaces/|-transformer\.)vision\b", rf"\g<1>{NAMESPACE}", text)
+    text = re.sub(
+        r"(namespace: |namespaces/|-transformer\.|-database\.)vision\b", rf"\g<1>{NAMESPACE}", text
+    )
     text = text.replace("secretName: accounts\n", "secretName: {{ $.Values.accounts.secret }}\n")
     for number, expression in expressions.items():
         text = text.replace(WORD.format(number), expression)

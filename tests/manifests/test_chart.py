@@ -14,7 +14,7 @@ import yaml
 from cluster.chart import templates
 from cluster.images import project_version
 from tests.manifests.helm import CHART, MAJORS, run_helm, template
-from tests.manifests.rendering import MANIFESTS, combination, kubectl, render
+from tests.manifests.rendering import combination, kubectl, render
 from tests.manifests.schema import faults
 
 Document = dict[str, Any]
@@ -32,16 +32,26 @@ SWITCHES = {
     "accounts": "accounts",
     "domains": "domains",
     "shadow": "shadow",
+    "tls": "tls",
+    "node-kinds": "nodeKinds",
+    "standard": "standard",
+    "lifecycle": "lifecycle",
+    "lifecycle-events": "lifecycle.events",
+    "lifecycle-trainer": "lifecycle.trainer",
 }
 """A component of the manifests, and what switches it on in the chart."""
 
+TOGETHER = ("tls", "node-kinds", "standard", "lifecycle", "lifecycle-events", "lifecycle-trainer")
+# Compared beside others alone, which most of them ask for.
+
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     (),
-    *((name,) for name in SWITCHES),
+    *((name,) for name in SWITCHES if name not in TOGETHER),
     ("gpu", "grpc", "object-storage"),
     ("monitoring", "otlp", "object-storage"),
-    ("always-on", "gpu", "object-storage", "rollout", "accounts"),
-    ("high-availability", "grpc", "object-storage", "rollout", "accounts", "shadow"),
+    ("always-on", "gpu", "object-storage", "rollout", "accounts", "lifecycle"),
+    ("high-availability", "grpc", "object-storage", "rollout", "accounts", "shadow", "tls"),
+    ("standard", "node-kinds", "rollout", "lifecycle", "lifecycle-events", "lifecycle-trainer"),
 )
 
 
@@ -49,7 +59,7 @@ def identity(document: Document) -> tuple[str, str]:
     # A Job's name ends in a digest of its image, a ConfigMap's in one of its text.
     name = document["metadata"]["name"]
     if document["kind"] in ("ConfigMap", "Job"):
-        name = re.sub(r"-[a-z0-9]{8,10}$", "", name)
+        name = re.sub(r"-([a-z0-9]{10}|[0-9a-f]{8})$", "", name)
     return document["kind"], name
 
 
@@ -72,9 +82,11 @@ def normal(value: Any) -> Any:
         return {key: item for key, item in found.items() if key != "annotations" or item}
     if isinstance(value, str):
         value = re.sub(
-            r"^(?:\S*/)?(vision-(?:accounts|predictor|transformer))(?::\S+)?$", r"\1", value
+            r"^(?:\S*/)?(vision-(?:accounts|lifecycle|predictor|transformer))(?::\S+)?$",
+            r"\1",
+            value,
         )
-        return re.sub(r"^(accounts|edge)-[a-z0-9]{10}$", r"\1", value)
+        return re.sub(r"^(accounts|edge|lifecycle-settings)-[a-z0-9]{10}$", r"\1", value)
     return value
 
 
@@ -103,9 +115,10 @@ def test_the_chart_is_what_kustomize_renders(
 
 
 @pytest.mark.parametrize("major", MAJORS)
-def test_land_cover_is_what_kustomize_renders(major: int) -> None:
-    expected = by_identity(render(MANIFESTS / "land-cover"))
-    given = by_identity(template(major, "services.land-cover.enabled=true"))
+def test_land_cover_is_what_kustomize_renders(major: int, tmp_path: Path) -> None:
+    expected = by_identity(render(combination(tmp_path, "land-cover", ("node-kinds",))))
+    switches = ("services.land-cover.enabled=true", "nodeKinds.enabled=true")
+    given = by_identity(template(major, *switches))
     assert given["InferenceService", "land-cover"] == expected["InferenceService", "land-cover"]
 
 
@@ -118,7 +131,8 @@ def test_the_templates_are_written_from_the_manifests(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("major", MAJORS)
 def test_a_release_has_no_fault_and_names_its_own_namespace(major: int) -> None:
-    switches = [f"{name}.enabled=true" for name in SWITCHES.values()]
+    # `standard` is not beside accounts.
+    switches = [f"{name}.enabled=true" for name in SWITCHES.values() if name != "standard"]
     documents = template(major, *switches, "runtime.enabled=true", namespace="customers")
     assert [fault for document in documents for fault in faults(document)] == []
     text = json.dumps(documents)
@@ -187,6 +201,9 @@ def test_settings_that_change_make_new_pods_and_other_images_a_new_migration() -
         ("objectStorage.uri=bucket/models", "uri"),
         ("accounts.edge.replicas=0", "replicas"),
         ("images.tag=latest", "tag"),
+        ("tls.enabled=true", "accounts.enabled"),
+        ("accounts.enabled=true,standard.enabled=true", "standard.enabled"),
+        ("lifecycle.settings.registry=s3://vision", "registry"),
         ("hihgAvailability.enabled=true", "hihgAvailability"),
     ],
 )

@@ -12,7 +12,45 @@
 
 {{- /* Digest of what the pods of accounts read at their start. */}}
 {{- define "vision.settings" -}}
-{{ toYaml .Values.accounts.settings | sha256sum }}
+{{ include "vision.accounts" . | sha256sum }}
+{{- end }}
+
+{{- /* What is in ConfigMap accounts. */}}
+{{- define "vision.accounts" -}}
+{{- $tls := ternary (dict "VISION_DATABASE_CA_FILE" "/authority/ca.crt") dict .Values.tls.enabled -}}
+{{ toYaml (mergeOverwrite $tls .Values.accounts.settings) }}
+{{- end }}
+
+{{- /* What is in ConfigMap lifecycle-settings. */}}
+{{- define "vision.lifecycle" -}}
+{{- $trainer := ternary "torch-distributed" "" .Values.lifecycle.trainer.enabled -}}
+{{- $own := dict "VISION_LIFECYCLE_NAMESPACE" .Release.Namespace "VISION_LIFECYCLE_TRAINER" $trainer -}}
+{{ toYaml (mergeOverwrite $own .Values.lifecycle.settings) }}
+{{- end }}
+
+{{- /* Which nodes a server goes to: list, the service's name and the component's. */}}
+{{- define "vision.node-kinds" -}}
+{{- if eq (index . 1) "predictor" -}}
+nodeAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      preference:
+        matchExpressions: [{key: vision-node, operator: In, values: [bfloat16]}]
+    - weight: 50
+      preference:
+        matchExpressions: [{key: feature.node.kubernetes.io/cpu-cpuid.AVX512BF16, operator: Exists}]
+{{- else if eq (index . 0) "land-cover" -}}
+nodeAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      preference:
+        matchExpressions: [{key: vision-node, operator: In, values: [memory]}]
+{{- else -}}
+nodeAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    nodeSelectorTerms:
+      - matchExpressions: [{key: vision-node, operator: NotIn, values: [gpu, memory]}]
+{{- end }}
 {{- end }}
 
 {{- /* Digest of the image that migrates the accounts' tables. */}}
@@ -28,22 +66,31 @@ OTEL_TRACES_SAMPLER: parentbased_traceidratio
 OTEL_TRACES_SAMPLER_ARG: {{ .Values.otlp.sampled | quote }}
 {{- end }}
 
-{{- /* What predictor and transformer have in common: list, root, component's name and values. */}}
+{{- /* What predictor and transformer have in common: list, root, component's name and values, service. */}}
 {{- define "vision.component" -}}
 {{- $root := index . 0 -}}
 {{- $name := index . 1 -}}
 {{- $values := index . 2 -}}
-{{- $least := ternary 2 (ternary 1 0 $root.Values.alwaysOn.enabled) $root.Values.highAvailability.enabled -}}
+{{- $standard := $root.Values.standard.enabled -}}
+{{- $least := ternary 2 (ternary 1 0 $root.Values.alwaysOn.enabled) (or $standard $root.Values.highAvailability.enabled) -}}
 minReplicas: {{ max $least (int $values.minReplicas) }}
 maxReplicas: {{ $values.maxReplicas }}
+{{- if $standard }}
+scaleMetric: cpu
+scaleTarget: 70  # of what is requested, in %
+deploymentStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
+{{- else }}
 scaleMetric: concurrency
 scaleTarget: {{ $values.scaleTarget }}
+{{- end }}
 containerConcurrency: {{ $values.containerConcurrency }}
 timeout: {{ $values.timeout }}
 serviceAccountName: vision
 automountServiceAccountToken: false
-{{- with $values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
+{{- if $values.affinity }}
+affinity: {{- toYaml $values.affinity | nindent 2 }}
+{{- else if $root.Values.nodeKinds.enabled }}
+affinity: {{- include "vision.node-kinds" (list (index . 3) $name) | nindent 2 }}
 {{- end }}
 {{- if $root.Values.highAvailability.enabled }}
 topologySpreadConstraints:
