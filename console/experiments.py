@@ -166,7 +166,8 @@ def _plan(form: Mapping[str, Any]) -> Plan:
             raise InvalidValueError(
                 f"{line[:60]!r} is no line of name, revision, URL and perhaps a share", "variants"
             )
-        variants.append(Variant(*parts[:3], int(share_text)))
+        name, revision, target = parts[:3]
+        variants.append(Variant(name, revision, target, int(share_text)))
     percent = str(form.get("percent", "")).strip() or "100"
     if not percent.isdecimal() or len(percent) > 3:
         raise InvalidValueError("percent is 0 to 100", "percent")
