@@ -443,3 +443,18 @@ def test_ends_that_are_never_heard_of_do_not_count_for_ever():
     assert in_flight.begin("a", 1, now=0.0)
     assert not in_flight.begin("a", 2, now=100.0)
     assert in_flight.begin("a", 3, now=LOST_SECONDS + 1)
+
+
+async def test_a_request_that_could_not_be_judged_is_not_under_way(
+    directory, ledger, session, account
+):
+    class Broken:
+        def find(self, *_):
+            raise RuntimeError
+
+    key = key_of(session, account)
+    in_flight = InFlight(max_per_account=20)
+    edge = Edge(directory, ledger)
+    edge.check = Check(directory, ledger, in_flight, assignments=Broken())
+    assert await edge.status(key.key) == 500
+    assert in_flight.count == in_flight.waiting(account.id) == 0

@@ -166,7 +166,7 @@ def test_what_knative_has_mapped_is_known_by_its_own_header(site: Site) -> None:
     make_active(site, key, name)
 
     def ask(told: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", site.stack.ports.edge, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", site.stack.ports.edge, timeout=30)
         headers = {"host": "edge.vision.svc.cluster.local", "k-original-host": told}
         headers |= {"authorization": f"Bearer {other.key}", "content-type": "image/png"}
         connection.request("POST", "/v1/models/mnist:predict", b"picture", headers)

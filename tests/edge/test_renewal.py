@@ -21,6 +21,7 @@ from tests.needs import missing
 from tests.waiting import wait_until
 
 CUSTOMER = "customer-a.example"
+SECONDS = 30.0
 
 
 def _presented(port: int, name: str) -> x509.Certificate:
@@ -66,7 +67,9 @@ def test_a_certificate_is_obtained_and_renewed_under_an_open_connection(
         first = require_pair(folder)
         assert "Pebble" in first.issuer.rfc4514_string()
         # Of no authority that this client trusts, but of the name that it asks for.
-        wait_until(lambda: _issuer_of(stack.ports.tls, CUSTOMER) == first.issuer.rfc4514_string())
+        wait_until(
+            lambda: _issuer_of(stack.ports.tls, CUSTOMER) == first.issuer.rfc4514_string(), SECONDS
+        )
 
         connection, _ = connect(stack, local, OWN)
         key = stack.key().key
@@ -75,7 +78,7 @@ def test_a_certificate_is_obtained_and_renewed_under_an_open_connection(
         assert acme.renew(now=True) == [CUSTOMER]
         second = require_pair(folder)
         assert second.serial_number != first.serial_number
-        wait_until(lambda: _serial(stack.ports.tls, CUSTOMER) == second.serial_number)
+        wait_until(lambda: _serial(stack.ports.tls, CUSTOMER) == second.serial_number, SECONDS)
         assert answers(connection, key)
         connection.close()
 
@@ -87,6 +90,8 @@ def test_a_certificate_is_obtained_and_renewed_under_an_open_connection(
 
         arguments = ["--remove", CUSTOMER, "--certificates", str(folders.certificates)]
         assert main([*arguments, "--state", str(tmp_path / "acme")]) == 0
-        wait_until(lambda: _issuer_of(stack.ports.tls, CUSTOMER) != first.issuer.rfc4514_string())
+        wait_until(
+            lambda: _issuer_of(stack.ports.tls, CUSTOMER) != first.issuer.rfc4514_string(), SECONDS
+        )
         assert refused(stack, local, CUSTOMER)
         assert acme.renew(now=True) == []

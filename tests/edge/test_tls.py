@@ -19,6 +19,7 @@ from tests.edge.stack import Stack, with_stub
 from tests.waiting import wait_until
 
 OWN, CUSTOMER = "vision.example", "customer-a.example"
+SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def connect(
 ) -> tuple[http.client.HTTPSConnection, int]:
     """A connection as a client of that name makes it, and its certificate's serial number."""
     context = ssl.create_default_context(cafile=str(authority.certificate_file))
-    connection = http.client.HTTPSConnection("127.0.0.1", stack.ports.tls, timeout=10)
-    plain = socket.create_connection(("127.0.0.1", stack.ports.tls), timeout=10)
+    connection = http.client.HTTPSConnection("127.0.0.1", stack.ports.tls, timeout=30)
+    plain = socket.create_connection(("127.0.0.1", stack.ports.tls), timeout=30)
     try:
         connection.sock = context.wrap_socket(plain, server_hostname=name)
     except ssl.SSLError:
@@ -87,7 +88,7 @@ def test_a_certificate_comes_is_renewed_and_goes_without_a_closed_connection(
     assert refused(stack, authority, CUSTOMER)
 
     authority.issue([OWN, "127.0.0.1"], certificates / "edge")
-    wait_until(lambda: serial(stack, authority, OWN) != first)
+    wait_until(lambda: serial(stack, authority, OWN) != first, SECONDS)
     opened = connection.sock
     assert answers(connection, key)
     assert connection.sock is opened, "the renewal closed a connection"
@@ -96,19 +97,19 @@ def test_a_certificate_comes_is_renewed_and_goes_without_a_closed_connection(
     authority.issue(["broken.example"], certificates / "broken")
     shutil.copy(certificates / "edge" / KEY, certificates / "broken" / KEY)
     authority.issue([CUSTOMER], certificates / CUSTOMER)
-    wait_until(served(stack, authority, CUSTOMER))
+    wait_until(served(stack, authority, CUSTOMER), SECONDS)
     assert serial(stack, authority, OWN) != serial(stack, authority, CUSTOMER)
     assert refused(stack, authority, "broken.example")
     assert answers(connection, key)
     connection.close()
 
     shutil.rmtree(certificates / CUSTOMER)
-    wait_until(lambda: refused(stack, authority, CUSTOMER))
+    wait_until(lambda: refused(stack, authority, CUSTOMER), SECONDS)
     assert served(stack, authority, OWN)()
 
 
 def test_http_leads_to_https_but_for_probes_and_authorities(stack: Stack) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", stack.ports.edge, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.ports.edge, timeout=30)
     for path, status in (("/v1/models?a=b", 308), ("/", 308), ("/-/ready", 200)):
         connection.request("POST", path, b"{}", {"host": "vision.example"})
         answer = connection.getresponse()
