@@ -108,9 +108,9 @@ def _value(value: Any, expected: str, path: str) -> Iterator[str]:
 
 
 def _object(value: Any, expected: str, path: str) -> Iterator[str]:
-    model = getattr(kserve.models, expected, None) or getattr(
-        kubernetes.client.models, expected, None
-    )
+    # KServe's client gives some of Kubernetes' types the names of their OpenAPI definitions.
+    name = re.sub(r"^K8sIoApi[A-Z][a-z]+(?=V\d)", "", expected)
+    model = getattr(kserve.models, name, None) or getattr(kubernetes.client.models, name, None)
     assert model is not None, f"{path}: neither client has a type {expected}"
     if not isinstance(value, dict):
         yield f"{path}: {value!r} is not a {expected}"
