@@ -44,7 +44,7 @@ class Feedback:
         Raises:
             UnreachableError: the accounts do not say.
         """
-        start = int(datetime.fromisoformat(moment).timestamp() * 1000)
+        start = int(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)
         try:
             answer = self._client.get(PATH, params={"model": self._model, "from": start})
             answer.raise_for_status()

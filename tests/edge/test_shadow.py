@@ -14,6 +14,7 @@ from accounts.experiments import Plan, Variant
 from accounts.migration import migrate
 from edge.check import SHADOWED
 from edge.shadow import MAX_WAITING, WORKERS, Shadow
+from tests.waiting import until
 
 NAME = "look"
 HERE = "http://127.0.0.1:9"
@@ -56,17 +57,18 @@ async def test_copies_that_are_still_arriving_take_a_place(tmp_path: Path) -> No
     app = Shadow(database, CollectorRegistry()).app()
     now, later = asyncio.Event(), asyncio.Event()
     now.set()
-    async with app.router.lifespan_context(app), asyncio.timeout(60):
+    async with app.router.lifespan_context(app):
         first = Upload(app, now)
-        while first.status in (0, 404):
+        for _ in range(3000):
             # Until it has read which experiments are running.
             await first.send()
+            if first.status != 404:
+                break
             await asyncio.sleep(0.01)
         assert first.status == 202
         slow = [Upload(app, later) for _ in range(MAX_WAITING + WORKERS + 4)]
         sending = [asyncio.create_task(upload.send()) for upload in slow]
-        while any(upload.status == 0 for upload in slow[MAX_WAITING:]):
-            await asyncio.sleep(0.01)
+        await until(lambda: all(upload.status for upload in slow[MAX_WAITING:]), 30)
         later.set()
         await asyncio.gather(*sending)
     statuses = [upload.status for upload in slow]
