@@ -139,9 +139,12 @@ def set_shares(
 
     Raises:
         NotFoundError: no such experiment is running.
-        InvalidValueError: a variant that it does not have, or no share.
+        InvalidValueError: a variant that it does not have, no share, or nothing to change.
     """
     row = _running_row(session, name)
+    if not shares and percent is None:
+        # Or what was counted until now would be left out for nothing.
+        raise InvalidValueError("name a variant's share, or a percent", "shares")
     view = _view(row)
     if unknown := sorted(set(shares) - {variant.name for variant in view.variants}):
         raise InvalidValueError(f"{name} has no variant {unknown[0]}", "shares")

@@ -131,6 +131,9 @@ def create_app(service: Service, transport: httpx.BaseTransport | None = None) -
     def misshapen(request: Request, error: RequestValidationError) -> Response:
         # Never with its input, which may be a password.
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            place, why = first["loc"][-1], first["ctx"]["error"]
+            return show(request, InvalidValueError(f"the body is no JSON: {why} at {place}"))
         return show(request, InvalidValueError(first["msg"], str(first["loc"][-1])))
 
     @app.exception_handler(HTTPException)

@@ -170,6 +170,11 @@ def test_the_api_and_the_shell_say_the_same(
     assert (changed["variants"][1]["share"], changed["percent"]) == (1, 10)
     answered(operator, "old", "1", 30)
     answered(operator, "new", "3", 30)
+    # Nothing is changed, so nothing that was counted is left out.
+    empty = operator.http.patch(f"{API}/new-shirt", headers=headers, json={"shares": {}})
+    assert (empty.status_code, empty.json()["field"]) == (400, "shares")
+    assert main(["experiment", "shares", "new-shirt"]) == 1
+    assert "name a variant's share" in capsys.readouterr().err
     assert main(["experiment", "status", "new-shirt"]) == 10
     assert "150 of 150 answers of new were not of revision 2" in capsys.readouterr().out
     stopped = operator.http.post(f"{API}/new-shirt/stop", headers=headers, json={"why": "done"})

@@ -76,6 +76,14 @@ def test_what_cannot_be_taken(browser, service, body, status):
     assert (answer.status_code, "error" in answer.json()) == (status, True)
 
 
+def test_what_is_no_json_is_told_where(browser, service):
+    _, key = customer(service)
+    sent = {"content": '{"label": ', "headers": key | {"content-type": "application/json"}}
+    answer = browser.http.post(FEEDBACK, **sent)
+    said = {"error": "the body is no JSON: Expecting value at 10", "code": "refused"}
+    assert (answer.status_code, answer.json()) == (400, said)
+
+
 def test_who_may_say_and_see_what(browser, service):
     account, key = customer(service)
     predict(service, account, "a")
