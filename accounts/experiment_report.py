@@ -53,6 +53,10 @@ METRICS: dict[str, tuple[Callable[[Sums], tuple[float, float]], bool]] = {
     "milliseconds": (lambda sums: (sums.milliseconds, sums.answers), False),
 }
 """Of what a mean is taken, and whether it is a share. Less is better of each."""
+
+GO_ON = "go on: what there is does not decide it"
+UNDECIDED = "it was stopped undecided"
+
 TOLD = ("wrong", "unsure")
 """What is known only where customers, or the model, say it."""
 
@@ -128,6 +132,8 @@ def report(session: Session, experiment: ExperimentView) -> Report:
         for variant in experiment.variants
     )
     may_stop, decision = _decide(found)
+    if decision == GO_ON and experiment.stopped_ms is not None:
+        decision = UNDECIDED
     shadow = shadow_report(session, experiment.name, ALPHA) if experiment.shadow else None
     return Report(experiment, found, may_stop, decision, shadow)
 
@@ -311,5 +317,5 @@ def _decide(variants: tuple[VariantReport, ...]) -> tuple[bool, str]:
         elif all(verdicts[metric] == "alike" for metric in judged):
             said.append(f"{variant.name} is like the control")
         else:
-            return False, "go on: what there is does not decide it"
+            return False, GO_ON
     return (True, "; ".join(said)) if said else (False, "nothing is compared with the control")

@@ -120,6 +120,13 @@ def test_alike_is_said_when_differences_that_matter_are_ruled_out(operator: Brow
     assert "New is like the control." in operator.page("/operator/experiments/new-shirt")
 
 
+def test_nobody_is_told_to_go_on_with_what_is_stopped(operator: Browser) -> None:
+    start(operator)
+    page = "/operator/experiments/new-shirt"
+    operator.send(f"{page}/stop", page, why="no time")
+    assert "It was stopped undecided." in operator.page(page)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
