@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +44,13 @@ def pebble(folder: Path, http_port: int) -> Iterator[tuple[str, Path]]:
     path.write_text(json.dumps({"pebble": configuration}))
     with Processes(folder / "logs") as processes:
         command = [resolver, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
-        command += ["-dnsserver", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{control}"]
-        command += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", ""]
+        command += ["-management", f"127.0.0.1:{control}"]
+        command += ["-http01", "", "-https01", "", "-tlsalpn01", ""]
+        # Debian 12's has another name for its DNS server, and none over HTTPS.
+        asked = subprocess.run([resolver, "-help"], check=False, capture_output=True, text=True)
+        newer = "-dnsserver" in asked.stderr
+        command += ["-dnsserver" if newer else "-dns01", f"127.0.0.1:{dns}"]
+        command += ["-doh", ""] if newer else []
         processes.start("resolver", command, {})
         processes.wait_for_port("resolver", control)
         command = [server, "-config", str(path), "-dnsserver", f"127.0.0.1:{dns}"]
