@@ -90,7 +90,8 @@ async def test_without_a_proxy_the_connection_tells(directory, ledger, session):
 
 
 async def test_of_many_at_once_few_are_under_way_and_the_rest_cost_nothing(edge):
-    asked = await asyncio.gather(*(edge.try_once(request_id=f"r{n}") for n in range(20)))
+    # Fewer than the house's rate lets through in a second, which counts those refused as well.
+    asked = await asyncio.gather(*(edge.try_once(request_id=f"r{n}") for n in range(12)))
     through = [answer for answer in asked if answer.HasField("ok_response")]
     assert len(through) == MAX_AT_ONCE
     for answer in through:
