@@ -11,15 +11,12 @@ from accounts import audit, experiments
 from accounts.clock import moment
 from accounts.database import Database
 from accounts.errors import InvalidValueError
-from accounts.experiment_report import METRICS, Report, VariantReport, report
+from accounts.experiment_report import METRICS, UNITS, Report, VariantReport, report
 from accounts.experiments import Plan, Shadow, Variant
 from accounts.rollout_record import require_apart
 from accounts.sequential import Interval
 from accounts.settings import RecordSettings
 from accounts.shadows import ShadowReport
-
-UNITS = {"failed": (100, "%"), "wrong": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
-
 
 ABOUT = "several revisions of a model beside each other: A/B/n and shadows"
 

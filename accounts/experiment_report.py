@@ -54,6 +54,9 @@ METRICS: dict[str, tuple[Callable[[Sums], tuple[float, float]], bool]] = {
 }
 """Of what a mean is taken, and whether it is a share. Less is better of each."""
 
+UNITS = {"failed": (100, "%"), "wrong": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
+"""Of a figure that is shown: what it is multiplied by, and its unit."""
+
 GO_ON = "go on: what there is does not decide it"
 UNDECIDED = "it was stopped undecided"
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from accounts import experiments
 from accounts.errors import AccountsError, InvalidValueError
-from accounts.experiment_report import METRICS, Report, report
+from accounts.experiment_report import METRICS, UNITS, Report, report
 from accounts.experiments import Plan, Variant
 from accounts.rollout_record import require_apart
 from accounts.sequential import Interval
@@ -23,12 +23,6 @@ from console.visit import Visit, Visits
 
 FIELDS = ("name", "model", "variants", "sticky_by", "percent")
 TITLES = {"failed": "Failed", "wrong": "Wrong", "unsure": "Unsure", "milliseconds": "Mean time"}
-UNITS = {
-    "failed": (100.0, " %"),
-    "wrong": (100.0, " %"),
-    "unsure": (100.0, " %"),
-    "milliseconds": (1.0, " ms"),
-}
 VERDICTS = {"better": "good", "worse": "bad", "alike": "", "open": "warned"}
 WIDTH = 320
 
@@ -115,7 +109,7 @@ def experiment_pages(service: Service, visits: Visits, pages: Pages) -> APIRoute
 def shown(found: Interval, metric: str, sign: str = "") -> str:
     """A figure with its interval, where there is one."""
     factor, unit = UNITS[metric]
-    text = f"{factor * found.value:{sign}.1f}{unit}"
+    text = f"{factor * found.value:{sign}.1f} {unit}"
     if found.low is None or found.high is None:
         return text
     return f"{text} ({factor * found.low:{sign}.1f} to {factor * found.high:{sign}.1f})"
