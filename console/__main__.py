@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import uvicorn
 
+from accounts.experiment_metrics import RunningExperiments
 from accounts.prices import PriceListError
 from accounts.seals import SealError
 from accounts.service import build_service
@@ -46,6 +47,7 @@ def main() -> int:
     except (SettingError, PriceListError, SealError, RegistryError) as error:
         logging.getLogger("console").error("%s", error)
         return 1
+    RunningExperiments(service.database)
     try:
         listen_for_metrics(options.metrics_address)
     except (OSError, ValueError) as error:

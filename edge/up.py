@@ -65,12 +65,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--tries", type=int, default=TRIES_PER_DAY, help="answers a day without a key; 0: none"
     )
+    parser.add_argument(
+        "--counters-port",
+        type=int,
+        default=0,
+        help="of the console's counters, which tell a rollout what experiments run; 0: none",
+    )
     parser.add_argument("--database", default=f"sqlite:///{ROOT / DATABASE_PATH}")
     options = parser.parse_args(arguments)
     try:
         with interruptible(), Processes(FOLDER, logged=("models",)) as processes:
             tls_port = options.tls_port if options.tls else 0
-            ports = start(processes, options.port, options.database, tls_port, options.tries)
+            ports = start(
+                *(processes, options.port, options.database, tls_port, options.tries),
+                options.counters_port,
+            )
             url = public_url(options.port, tls_port)
             greeting = GREETING.format(
                 url=url,
@@ -123,12 +132,14 @@ def start(
     database_url: str,
     tls_port: int = 0,
     tries: int = TRIES_PER_DAY,
+    counters_port: int = 0,
 ) -> EdgePorts:
     """Start everything and wait until it answers; raises StartError.
 
     Args:
         tls_port: of https; 0: none.
         tries: answers a day that an address gets without a key.
+        counters_port: of the console's counters; 0: none.
     """
     try:
         origins = read_origins(os.environ.get(ORIGINS, ""))
@@ -139,6 +150,8 @@ def start(
     require_free(port + 2, f"the predictor listens on the second after PORT={port}")
     if tls_port:
         require_free(tls_port, "https is answered there; or another with TLS_PORT=")
+    if counters_port:
+        require_free(counters_port, "the console's counters; or another with --counters-port")
     envoy_program()
     ports = free_edge_ports(models=port + 1, edge=port, tls=tls_port)
     certificates = local_certificate() if tls_port else None
@@ -186,6 +199,8 @@ def start(
     environment["VISION_CAPTURE_KEYS_FILE"] = str(capture_key(kept / "capture-key"))
     console = [sys.executable, "-m", "console", "--host", LOCAL_HOST, "--port", str(ports.console)]
     console += ["--capture-port", str(ports.capture)]
+    if counters_port:
+        console += ["--metrics-address", f"{LOCAL_HOST}:{counters_port}"]
     processes.start("console", console, environment)
     processes.wait_for_url("console", f"http://{LOCAL_HOST}:{ports.console}/healthz")
     return ports

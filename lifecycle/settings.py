@@ -26,6 +26,11 @@ class LifecycleSettings(RegistrySettings, MailSettings):
         "",
         description="`http://…` of the cluster's gateway, for rollouts; empty: it is looked for",
     )
+    rollout_experiments: str = Field(
+        "",
+        description="counters of the console that knows what experiments run, `http://…/metrics`; "
+        "`none` asks nobody. Empty: on a cluster the console in the namespace, here nobody",
+    )
     lifecycle_approvals: str = Field(
         "",
         description="steps that a person approves first, comma-separated: "

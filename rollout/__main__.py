@@ -31,7 +31,8 @@ from rollout.canary import Wish, canary, plan_canary
 from rollout.cards import Cards, nowhere_else
 from rollout.clock import Clock
 from rollout.deployment import Asked, check_deployment, force_deployment
-from rollout.errors import NotFoundError, RefusedError, RolloutError, UnreachableError
+from rollout.errors import BusyError, NotFoundError, RefusedError, RolloutError, UnreachableError
+from rollout.experiments import Experiments, require_apart
 from rollout.feedback import Feedback
 from rollout.inferenceservice import Predictor, storage_uri
 from rollout.inventory import find_service, services_of
@@ -41,7 +42,7 @@ from rollout.ledger import Ledger
 from rollout.moves import Limits, Moves
 from rollout.promote import plan_promotion, promote
 from rollout.published import Published
-from rollout.record import Entry
+from rollout.record import Entry, Step
 from rollout.recovery import find_operation, running_models
 from rollout.report import write_report
 from rollout.revision_file import RevisionFile
@@ -167,8 +168,26 @@ def _wish(command: Command, percent: int) -> Wish:
     return replace(wish, uri=uri)
 
 
+def _experiments(command: Command, model: str) -> Callable[[bool], None]:
+    """What raises BusyError where an experiment of the model is in the way.
+
+    What it is called with: whether a canary is open, and stays open.
+    """
+    options, moves = command.options, command.moves
+    known = Experiments(options.experiments, moves.cluster)
+    name = moves.read().served_as(model)
+
+    def apart(open_canary: bool) -> None:
+        require_apart(known.of(name), moves.service, moves.cluster.namespace, open_canary)
+
+    return apart
+
+
 def _canary(command: Command) -> int:
     options = command.options
+    under_way = command.journal.read().operation
+    is_open = under_way is not None and under_way.step is Step.OPEN
+    _experiments(command, options.model)(is_open)
     wish = _wish(command, options.traffic)
     parts = (command.journal, command.moves, command.cards)
     if options.dry_run:
@@ -194,6 +213,8 @@ def _promote(command: Command) -> int:
     if under_way is None and _behind(files, running_models(moves.cluster, service)):
         command.waiting.say("no canary is open; the overlay is brought up to what runs")
         return _finished(command, files, None)
+    if under_way is not None and under_way.step is Step.OPEN:
+        _experiments(command, under_way.model)(False)
     if options.dry_run:
         return _plan(options, plan_promotion(*parts))
     return _finished(command, files, promote(*parts, options.why))
@@ -205,7 +226,13 @@ def _rollback(command: Command) -> int:
     parts = (command.journal, command.moves, command.cards)
     if options.dry_run:
         return _plan(options, plan_rollback(*parts, options.steps))
-    return _finished(command, files, rollback(*parts, options.steps, options.why))
+    entry = rollback(*parts, options.steps, options.why)
+    # Never refused: what is taken back may be what hurts.
+    try:
+        _experiments(command, entry.model)(False)
+    except (BusyError, UnreachableError) as error:
+        command.waiting.say(f"to be looked at: {error}")
+    return _finished(command, files, entry)
 
 
 def _rollout(command: Command) -> int:
@@ -213,6 +240,8 @@ def _rollout(command: Command) -> int:
     files = _revision_files(command)
     wish = _wish(command, 0)
     plan = plan_of(options)
+    apart = _experiments(command, options.model)
+    apart(False)
     if options.dry_run:
         first = plan_canary(command.journal, moves, cards, wish)
         steps = ", ".join(f"{step} %" for step in plan.steps)
@@ -244,7 +273,9 @@ def _rollout(command: Command) -> int:
     if options.feedback:
         name = moves.read().served_as(wish.model)
         feedback = Feedback(options.feedback, options.feedback_key, name)
-    evaluation = Evaluation(questions, open_traffic, plan, rules_of(options), gateway, feedback)
+    evaluation = Evaluation(
+        questions, open_traffic, plan, rules_of(options), gateway, feedback, apart
+    )
     outcome = run(command.journal, moves, cards, command.waiting, wish, evaluation)
     if outcome is None:
         command.waiting.say(f"{wish.identity} is what {moves.service} runs already")

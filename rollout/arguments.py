@@ -58,17 +58,29 @@ def parser() -> argparse.ArgumentParser:
             "--overlay", type=Path, required=required, help="folder with a kustomization"
         )
 
-    opened = command("canary", "give one model's new revision a share of the traffic")
+    def experiments(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added.add_argument(
+            "--experiments",
+            default=os.environ.get(f"{VARIABLE}EXPERIMENTS", ""),
+            metavar="URL",
+            help="counters of the console that knows what experiments run, or none: it is not "
+            f"asked (default: the console in the namespace; variable {VARIABLE}EXPERIMENTS)",
+        )
+        return added
+
+    opened = experiments(command("canary", "give one model's new revision a share of the traffic"))
     opened.add_argument("model")
     opened.add_argument("revision")
     opened.add_argument("--traffic", type=_percent, default=10, help="per cent (default: 10)")
     opened.add_argument("--image", default="", help="of the predictor, where it is another")
     command("status", "show who is stable, who is latest, who gets what", writes=False)
-    overlay(command("promote", "give the canary everything"))
-    back = command("rollback", "take a canary back, or go down the history")
+    overlay(experiments(command("promote", "give the canary everything")))
+    back = experiments(command("rollback", "take a canary back, or go down the history"))
     back.add_argument("--steps", type=_positive, default=1)
     overlay(back)
-    alone = command("rollout", "roll a revision out step by step, or refuse it, on evidence")
+    alone = experiments(
+        command("rollout", "roll a revision out step by step, or refuse it, on evidence")
+    )
     _add_evaluation(alone)
     overlay(alone)
     command("history", "show what was rolled out, when, by whom and why", writes=False)

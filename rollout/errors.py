@@ -2,7 +2,7 @@
 
 RolloutError (Exception)
 ├── RefusedError        3  the new revision, its evidence or the deployment is not acceptable
-├── BusyError           4  another canary is open, or another command is at work
+├── BusyError           4  another canary, another command or an experiment is in the way
 ├── ConflictError       5  somebody else changed the InferenceService meanwhile
 ├── StartFailedError    6  the new Knative revision did not start; what was there before is back
 ├── NotRestoredError    7  what was there before is not wholly back: `rollback` goes on with it
@@ -35,7 +35,7 @@ class RefusedError(RolloutError):
 
 class BusyError(RolloutError):
     status = 4
-    meaning = "another change or command is under way; `make status` says whose"
+    meaning = "another change, command or experiment is in the way; the message says which"
 
 
 class ConflictError(RolloutError):

@@ -36,6 +36,8 @@ class Evaluation:
         open_traffic: a way to ask them at the public URL.
         gateway: address of the way in from outside; that of each URL itself where empty.
         feedback: right answers of customers, where they are evidence.
+        apart: raises BusyError where an experiment of the model is in the way; is told whether the
+            canary stays open.
     """
 
     questions: LabelledSet
@@ -44,6 +46,7 @@ class Evaluation:
     rules: Rules
     gateway: str = ""
     feedback: Feedback | None = None
+    apart: Callable[[bool], None] = lambda _open: None
 
 
 def run(
@@ -62,6 +65,7 @@ def run(
     Raises:
         UnreachableError: the public URL, or who is asked for feedback, does not answer; nothing was
             begun.
+        BusyError: an experiment began that its next step would disturb; the canary keeps its share.
         RolloutError: as ``canary``, ``promote`` and ``rollback``.
     """
     with journal.locked() as record:
@@ -89,6 +93,7 @@ def run(
             waiting.say(f"refused: {outcome.reason}")
             outcome.entry = restore(journal, moves, Action.REFUSED, outcome.reason)
         else:
+            _require_apart(waiting, evaluation, open_canary=False)
             outcome.promoted = True
             outcome.reason = outcome.praise()
             outcome.entry = promote(journal, moves, cards, outcome.reason)
@@ -156,6 +161,7 @@ def _take_steps(
     for percent in evaluation.plan.steps:
         if percent in done:
             continue
+        _require_apart(waiting, evaluation, open_canary=percent < 100)
         # The share is in the record before it is in the spec: who goes on from here, or takes
         # over, knows how much traffic may already be on the canary.
         operation = journal.save(replace(journal.operation, percent=percent))
@@ -176,6 +182,14 @@ def _take_steps(
         if reasons:
             return [f"at {percent} %: {reason}" for reason in reasons]
     return []
+
+
+def _require_apart(waiting: Waiting, evaluation: Evaluation, open_canary: bool) -> None:
+    """The rollout stops where it stands for an experiment, and not because nobody tells of any."""
+    try:
+        evaluation.apart(open_canary)
+    except UnreachableError as error:
+        waiting.say(str(error))
 
 
 def _watching(moves: Moves, operation: Operation, waiting: Waiting) -> Waiting:

@@ -10,6 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from accounts.database import Database, open_database
+from accounts.experiment_metrics import RunningExperiments
 from accounts.feedback_metrics import FeedbackTally
 from common.metrics import Family, Levels
 from edge.metrics import EdgeTally
@@ -24,6 +26,9 @@ ROW = re.compile(r"^\| `([a-z_]+)` \| (\w+) \| (\w+) \| ([^|]*)\| [^|]+ \|$", re
 
 Described = dict[str, tuple[str, tuple[str, ...]]]
 """Type and labels by name."""
+
+NO_DATABASE = Database(open_database("sqlite://"))
+"""What is exposed is described without asking it."""
 
 
 class Listing(CollectorRegistry):
@@ -72,7 +77,7 @@ def _described(registry: Listing) -> Iterator[tuple[str, tuple[str, tuple[str, .
         (("both", "predictor"), (Tally, BatchTally, PredictorTally)),
         (("edge",), (EdgeTally,)),
         (("drift",), (partial(DriftLevels, {}),)),
-        (("console",), (FeedbackTally,)),
+        (("console",), (FeedbackTally, partial(RunningExperiments, NO_DATABASE))),
     ],
     ids=("transformer", "predictor", "edge", "drift", "console"),
 )

@@ -13,6 +13,7 @@ from lifecycle.place import Place
 from lifecycle.run import Run
 from lifecycle.step import Decision, Step, Verdict
 from registry.entry import Action
+from rollout.experiments import Experiment, Experiments
 from tests.conftest import write_small
 from tests.lifecycle.stubs import (
     Dying,
@@ -180,3 +181,24 @@ def test_people_who_cannot_be_told_are_told_later(tmp_path: Path, place: Place) 
         machine(place, mailbox).advance(id)
     (notice,) = mailbox.notices
     assert (notice.kind, notice.awaits) == ("awaiting-approval", "trained")
+
+
+def test_a_promotion_waits_for_an_experiment_of_the_model(
+    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_of(tmp_path, rollout_experiments="http://127.0.0.1:1/metrics")
+    runs = [Experiment("halves", "mnist", ("http://127.0.0.1:8081", "http://127.0.0.1:8090"))]
+    asked = []
+
+    def of(own: Experiments, model: str) -> list[Experiment]:
+        asked.append((own.address, model))
+        return runs
+
+    monkeypatch.setattr(Experiments, "of", of)
+    id = arrive(place)
+    with pytest.raises(NeedError, match="stop it first"):
+        machine(place).advance(id)
+    assert place.live("mnist") == "1"
+    runs.clear()
+    assert machine(place).advance(id).state == "rolled-out"
+    assert asked == [("http://127.0.0.1:1/metrics", "mnist")] * 2
