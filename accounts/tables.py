@@ -119,6 +119,7 @@ class Event(Base):
     __table_args__ = (
         Index("events_by_completion", "account_id", "completed_ms"),
         Index("events_by_state", "state", "started_ms"),
+        Index("events_by_experiment", "experiment", "started_ms"),
         BINARY_TEXT,
     )
 
