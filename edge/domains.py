@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,9 @@ from edge.domain_certificates import LocalCertificates
 from edge.domain_mappings import IN_CLUSTER, Mappings
 from edge.proof import Prover
 
-AT_ONCE = 20
+AT_ONCE, OF_AN_ACCOUNT = 16, 4
+"""Domains that are looked after at once, in all and of one account."""
+MAX_DUE = 1000
 LOOK_SECONDS = 1.0
 
 logger = logging.getLogger("edge.domains")
@@ -66,34 +69,68 @@ class Nothing:
 
 
 class Reconciler:
-    """Does what is due, one domain after the other."""
+    """Does what is due: several domains at once, some of each account, one step of a name.
+
+    A proof that is looked for may take half a minute, as long as its server likes to.
+    """
 
     def __init__(self, database: Database, prover: Prover, serving: Serving) -> None:
         self._database = database
         self._prover = prover
         self._serving = serving
+        self._lock = threading.Lock()
+        self._at_work: dict[str, str] = {}
+        """Account by name."""
+        self._look = threading.Event()
 
     def run(self, ended: threading.Event) -> None:
-        """Until ``ended`` is set."""
-        while not ended.wait(LOOK_SECONDS):
-            try:
-                self.once()
-            except SQLAlchemyError:
-                logger.warning("the database does not answer")
+        """Until ``ended`` is set, and what has been begun is done."""
+        with ThreadPoolExecutor(AT_ONCE, "domain") as pool:
+            while not ended.is_set():
+                try:
+                    with self._database.write() as session:
+                        found = domains.due(session, MAX_DUE)
+                    for domain in found:
+                        if self._taken(domain):
+                            pool.submit(self._work, domain)
+                except SQLAlchemyError:
+                    logger.warning("the database does not answer")
+                # What there was no room for begins as something ends.
+                self._look.wait(LOOK_SECONDS)
+                self._look.clear()
 
-    def once(self) -> None:
-        """What is due now."""
-        with self._database.write() as session:
-            found = domains.due(session, AT_ONCE)
-        for domain in found:
-            try:
-                self._step(domain)
-            except SQLAlchemyError:
-                raise
-            except Exception:
-                logger.exception("%s", domain.name)
-                with self._database.write() as session:
-                    domains.not_gone(session, domain, "this could not be done now")
+    def _taken(self, domain: DomainView) -> bool:
+        """Whether there is room for it; then it has its place until its work ends."""
+        with self._lock:
+            of_account = list(self._at_work.values()).count(domain.account_id)
+            room = len(self._at_work) < AT_ONCE and of_account < OF_AN_ACCOUNT
+            if domain.name in self._at_work or not room:
+                return False
+            self._at_work[domain.name] = domain.account_id
+            return True
+
+    def _work(self, domain: DomainView) -> None:
+        is_done = False
+        try:
+            self._do(domain)
+            is_done = True
+        except SQLAlchemyError:
+            logger.warning("%s: the database does not answer", domain.name)
+        finally:
+            with self._lock:
+                del self._at_work[domain.name]
+        if is_done:  # or a database that does not answer would be asked without a pause
+            self._look.set()
+
+    def _do(self, domain: DomainView) -> None:
+        try:
+            self._step(domain)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            logger.exception("%s", domain.name)
+            with self._database.write() as session:
+                domains.not_gone(session, domain, "this could not be done now")
 
     def _step(self, domain: DomainView) -> None:
         if domain.state == PENDING:
@@ -150,7 +187,7 @@ def main() -> int:
         logger.error("%s", error)
         return 1
     url = settings.database_url.get_secret_value()
-    database = Database(open_database(url, pool_size=1, ca_file=settings.database_ca_file))
+    database = Database(open_database(url, pool_size=4, ca_file=settings.database_ca_file))
     prover = Prover(
         settings.domain_resolver, settings.domain_private_addresses, settings.domain_proof_port
     )
