@@ -4,7 +4,7 @@ Imports nothing outside the standard library, so that every other room may impor
 """
 
 from artifact.baseline import Baseline
-from artifact.card import FORMAT, Architecture, DataSource, ModelCard, Weights, known
+from artifact.card import FORMAT, Architecture, DataSource, ModelCard, known
 from artifact.classification import ManyLabelsContract, Metrics, SeedResult
 from artifact.contract import Contract, ImageInput, TensorInput
 from artifact.detection import DetectionContract, DetectionMetrics, Selection
@@ -19,7 +19,7 @@ from artifact.errors import (
     RevisionExistsError,
     RevisionNotFoundError,
 )
-from artifact.exports import Export, Golden
+from artifact.exports import Export, Golden, Weights
 from artifact.frame import Frame, Resize, Size, SubjectFrame, Whole
 from artifact.keypoints import KeypointsContract, KeypointsMetrics
 from artifact.metrics import TaskMetrics

@@ -14,7 +14,7 @@ from artifact.baseline import Baseline
 from artifact.contract import Contract
 from artifact.document import as_document
 from artifact.errors import CardError, InvalidCardError
-from artifact.exports import Export, Golden
+from artifact.exports import Export, Golden, Weights
 from artifact.fields import (
     DIGEST,
     IDENTITY,
@@ -56,23 +56,6 @@ class Architecture:
     @classmethod
     def read(cls, fields: Fields) -> Architecture:
         return cls(name=fields.text("name", NAME), arguments=fields.mapping("arguments"))
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weights file beside the card."""
-
-    file: str
-    sha256: str
-    size_bytes: int
-
-    @classmethod
-    def read(cls, fields: Fields) -> Weights:
-        return cls(
-            file=fields.text("file", file_pattern(".safetensors")),
-            sha256=fields.text("sha256", DIGEST),
-            size_bytes=fields.integer("size_bytes", minimum=1),
-        )
 
 
 @dataclass(frozen=True)
@@ -156,9 +139,9 @@ class ModelCard:
     @property
     def files(self) -> dict[str, str]:
         """Files beside the card that it names: sha256 by name."""
-        attached: list[Export | Weights | Golden] = [*self.exports]
-        attached += [item for item in (self.weights, self.golden) if item is not None]
-        return {item.file: item.sha256 for item in attached}
+        beside = [export.weights for export in self.exports]
+        attached = [*self.exports, *beside, self.weights, self.golden]
+        return {item.file: item.sha256 for item in attached if item is not None}
 
     def to_json(self) -> str:
         """The document as it is written: what is not known is left out.

@@ -10,17 +10,35 @@ EXPORT_FORMATS = ("onnx",)
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A file of weights beside the card."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def read(cls, fields: Fields) -> Weights:
+        return cls(
+            file=fields.text("file", file_pattern(".safetensors")),
+            sha256=fields.text("sha256", DIGEST),
+            size_bytes=fields.integer("size_bytes", minimum=1),
+        )
+
+
+@dataclass(frozen=True)
 class Export:
     """A program exported from the network, contract's tensor in, contract's outputs out.
 
     Attributes:
-        format: ``onnx``, without external data.
+        format: ``onnx``: it names no other file.
         file: beside the card.
         opset: version of the operators.
         samples: instances that both were asked.
         difference: largest distance of an answer from the PyTorch network's; of bytes in 255ths,
             and where an output has larger values than 1, in units of the largest of them.
         tolerance: up to which the two count as equal.
+        weights: tensors of the program by name, where one file cannot hold them all.
     """
 
     format: str
@@ -31,6 +49,12 @@ class Export:
     samples: int
     difference: float
     tolerance: float
+    weights: Weights | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """Of the program and its weights."""
+        return self.size_bytes + (0 if self.weights is None else self.weights.size_bytes)
 
     @property
     def is_equal(self) -> bool:
@@ -48,6 +72,7 @@ class Export:
             samples=fields.integer("samples", minimum=1),
             difference=fields.number("difference", minimum=0.0),
             tolerance=fields.number("tolerance", above=0.0),
+            weights=fields.if_there("weights", lambda f: fields.read(f, Weights.read)),
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from artifact.card import ModelCard, Weights
+from artifact.card import ModelCard
 from artifact.contract import Contract
 from artifact.errors import (
     ArtifactError,
@@ -20,7 +20,7 @@ from artifact.errors import (
     RevisionExistsError,
     RevisionNotFoundError,
 )
-from artifact.exports import Export
+from artifact.exports import Export, Weights
 from artifact.fields import FILE
 
 CARD_FILE = "model.json"
@@ -56,6 +56,14 @@ class Revision:
             RevisionNotFoundError, DigestMismatchError: as for the weights.
         """
         return self._read(export.file, export.sha256)
+
+    def read_export_weights(self, export: Export) -> bytes:
+        """The bytes of the weights beside an export; none where it holds them itself.
+
+        Raises:
+            RevisionNotFoundError, DigestMismatchError: as for the weights.
+        """
+        return self._read(export.weights.file, export.weights.sha256) if export.weights else b""
 
     def check_files(self) -> None:
         """See that the files beside the card, as far as they are there, are those that it names.

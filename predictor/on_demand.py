@@ -190,7 +190,7 @@ class Residents:
 
 def weights_bytes(card: ModelCard) -> int:
     """Of the largest of the files that an engine may read."""
-    sizes = [export.size_bytes for export in card.exports]
+    sizes = [export.total_bytes for export in card.exports]
     if card.weights is not None:
         sizes.append(card.weights.size_bytes)
     return max(sizes)

@@ -36,7 +36,7 @@ def write_folder(revision: Revision, folder: Path) -> Path:
     """Write a revision as a model folder, which is new.
 
     Raises:
-        RefusedError: it has no ONNX program, or its tensors are of a type that MLflow cannot name.
+        RefusedError: it has no ONNX program, or one with its weights in another file, or its tensors are of a type that MLflow cannot name.
         ExistsError: there is something in ``folder``.
         ArtifactError: a file is not the one that the card names.
     """
@@ -45,6 +45,10 @@ def write_folder(revision: Revision, folder: Path) -> Path:
     exports = [export for export in card.exports if export.format == ONNX]
     if not exports:
         raise RefusedError(f"{card.identity} has no ONNX program, which MLflow's model needs")
+    if exports[0].weights is not None:
+        raise RefusedError(
+            f"{card.identity} has more weights than one ONNX file holds; MLflow's model is one file"
+        )
     if folder.exists() and any(folder.iterdir()):
         raise ExistsError(f"{folder} is not empty")
     (folder / WHOLE).mkdir(parents=True)

@@ -2,7 +2,9 @@
 
 With weights as they are drawn, answers hardly depend on the picture, and any two pipelines agree.
 So layers that begin as good as closed are opened, batch norm takes its statistics from the
-photographs, and the last layer is scaled and shifted until each photograph has classes of its own.
+photographs, and the last layer is scaled and shifted until each photograph has classes of its own,
+as far as float32 goes: untrained, a deep network may amplify its own roundings a thousandfold, and
+no two ways to compute it would agree.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ CLOSED = 1e-3
 LARGEST = 30.0
 """What the largest logit may become: beyond it, float32's own rounding would be compared."""
 
+MOVED = 2.5e-5
+"""How far the last bit of its input may move the original's own probabilities."""
+
 
 @dataclass(frozen=True)
 class Original:
@@ -49,11 +54,18 @@ class Original:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    def batch(self, pictures: Sequence[Picture]) -> Tensor:
+        """``(n, channels, height, width)``."""
+        return torch.stack([self.prepare(Image.open(path).convert("RGB")) for path in pictures])
+
     def logits(self, pictures: Sequence[Picture]) -> Tensor:
         """Of all pictures together; of segmentation those of every pixel."""
-        tensors = [self.prepare(Image.open(path).convert("RGB")) for path in pictures]
+        return self.answer(self.batch(pictures))
+
+    def answer(self, batch: Tensor) -> Tensor:
+        """The network's logits ``(n, classes, …)``."""
         with torch.inference_mode():
-            found: Any = self.network(torch.stack(tensors))
+            found: Any = self.network(batch)
         return found["out"] if isinstance(found, dict) else found  # type: ignore[no-any-return]
 
     def probabilities(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -70,13 +82,15 @@ def build(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Or
     open_layers(original.network)
     take_statistics(original, pictures)
     sharpen(original, pictures)
+    steady(original, pictures)
     return original
 
 
 def _from_torchvision(name: str) -> Original:
     from torchvision import models
 
-    weights = next(iter(models.get_model_weights(name)))
+    # Of the smallest pictures, where it was published for several sizes.
+    weights = min(models.get_model_weights(name), key=_side)
     known = inspect.signature(models.get_model_builder(name)).parameters
     wanted = {"init_weights": True, "weights_backbone": None}
     quiet: dict[str, Any] = {key: value for key, value in wanted.items() if key in known}
@@ -96,6 +110,12 @@ def _from_timm(name: str) -> Original:
     return Original(
         network, data.create_transform(**data.resolve_data_config({}, model=network)), ""
     )
+
+
+def _side(weights: Any) -> list[int]:
+    """Of the pictures that these weights take; segmentation has no crop."""
+    found: list[int] = getattr(weights.transforms(), "crop_size", [0])
+    return found
 
 
 def open_layers(network: nn.Module) -> None:
@@ -128,12 +148,7 @@ def take_statistics(original: Original, pictures: Sequence[Path]) -> None:
 def sharpen(original: Original, pictures: Sequence[Path]) -> None:
     """Scale and shift the last layer until the pictures' logits are ``SPREAD`` apart."""
     logits = original.logits(pictures)
-    classes = logits.shape[1]
-    last = [
-        module
-        for module in original.network.modules()
-        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.weight.shape[0] == classes
-    ]
+    last = last_layers(original.network, logits.shape[1])
     if not logits.std() > 0:  # some libraries' last layers begin with zeros
         for module in last:
             nn.init.normal_(module.weight, std=0.02)
@@ -149,3 +164,28 @@ def sharpen(original: Original, pictures: Sequence[Path]) -> None:
             module.weight *= scale
             if module.bias is not None:
                 module.bias.sub_(mean).mul_(scale)
+
+
+def steady(original: Original, pictures: Sequence[Path]) -> None:
+    """Scale the last layer down until the last bit of its input moves no probability far.
+
+    What is compared with such an original would be its roundings, and not the way it is served.
+    """
+    batch = original.batch(pictures)
+    nudged = torch.nextafter(batch, torch.full_like(batch, torch.inf))
+    logits = original.answer(batch)
+    found, moved = (torch.softmax(x, 1) for x in (logits, original.answer(nudged)))
+    most = float((found - moved).abs().max())
+    if most <= MOVED:
+        return
+    with torch.no_grad():
+        for module in last_layers(original.network, logits.shape[1]):
+            for parameter in (module.weight, module.bias):
+                if parameter is not None:
+                    parameter *= MOVED / most
+
+
+def last_layers(network: nn.Module, classes: int) -> list[nn.Linear | nn.Conv2d]:
+    """Those that give a number for each class."""
+    kinds = (nn.Linear, nn.Conv2d)
+    return [m for m in network.modules() if isinstance(m, kinds) and m.weight.shape[0] == classes]

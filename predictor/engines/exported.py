@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from artifact import Contract, Export, Revision
 from predictor.engines.engine import EngineError, Session
@@ -26,8 +29,13 @@ def export_refusal(revision: Revision) -> str | None:
     return None
 
 
-def load_export(revision: Revision, start: Callable[[bytes], Session]) -> Session:
+def load_export(
+    revision: Revision, start: Callable[[bytes, Mapping[str, NDArray[Any]]], Session]
+) -> Session:
     """The session that ``start`` makes of the program's bytes; an error names revision and file.
+
+    Args:
+        start: is also given the weights that lie beside the program, by name.
 
     Raises:
         EngineError: what ``start`` raised.
@@ -35,7 +43,7 @@ def load_export(revision: Revision, start: Callable[[bytes], Session]) -> Sessio
     export = onnx_export(revision)
     assert export is not None
     try:
-        return start(revision.read_export(export))
+        return start(revision.read_export(export), _weights_beside(revision, export))
     except EngineError as error:
         raise EngineError(f"{revision.card.identity}: {export.file}: {error}") from None
 
@@ -43,7 +51,20 @@ def load_export(revision: Revision, start: Callable[[bytes], Session]) -> Sessio
 def needed_bytes(revision: Revision) -> int:
     """Memory that loading the program takes at least: the file, and the session's copy."""
     export = onnx_export(revision)
-    return 0 if export is None else 2 * export.size_bytes
+    return 0 if export is None else 2 * export.total_bytes
+
+
+def _weights_beside(revision: Revision, export: Export) -> Mapping[str, NDArray[Any]]:
+    if export.weights is None:
+        return {}
+    # Programs that hold their weights start without it.
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(revision.read_export_weights(export))
+    except SafetensorError as error:
+        raise EngineError(f"{export.weights.file} cannot be read: {error}") from None
 
 
 def check_names(inputs: list[str], outputs: list[str], contract: Contract) -> None:

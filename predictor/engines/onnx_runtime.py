@@ -7,8 +7,10 @@ fraction of it. A file is data to it, not code, and is opened from bytes that th
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from threading import get_ident
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -40,11 +42,16 @@ class OnnxRuntimeEngine:
 
     def load(self, revision: Revision, options: EngineOptions) -> Session:
         contract = revision.card.contract
-        return load_export(revision, lambda program: OnnxSession(program, contract))
+        return load_export(
+            revision, lambda program, weights: OnnxSession(program, contract, weights)
+        )
 
 
 class OnnxSession:
-    """An ONNX program without external data.
+    """An ONNX program that names no other file.
+
+    Args:
+        weights: its tensors by name, where they are not in it: no more than 2 GB are.
 
     Raises:
         EngineError: it is none that ONNX Runtime can run, or its input or output is not that of
@@ -53,7 +60,12 @@ class OnnxSession:
 
     warm_up_sizes = (1, 8)
 
-    def __init__(self, program: bytes, contract: Contract) -> None:
+    def __init__(
+        self,
+        program: bytes,
+        contract: Contract,
+        weights: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    ) -> None:
         # Read as the library is loaded: without it, builds since 1.32 tell their maker of sessions.
         # What is served here, and how often, is nobody else's to know.
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -68,6 +80,10 @@ class OnnxSession:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", os.devnull
         )
+        # They are taken from these arrays for as long as the session is there.
+        self._weights = [onnxruntime.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
+        if weights:
+            options.add_external_initializers(list(weights), self._weights)
         try:
             # Installed packages bring further providers, one of which calls a cloud.
             self._session = onnxruntime.InferenceSession(
@@ -79,7 +95,7 @@ class OnnxSession:
         outputs = [tensor.name for tensor in self._session.get_outputs()]
         check_names(inputs, outputs, contract)
         self._input, self._outputs = inputs[0], list(contract.outputs)
-        self._size_bytes = len(program)
+        self._size_bytes = len(program) + sum(array.nbytes for array in weights.values())
         self._run_options = onnxruntime.RunOptions
         self._running: dict[int, Any] = {}
 

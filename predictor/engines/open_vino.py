@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from artifact import Contract, Revision
 from predictor.engines.engine import Arrays, EngineError, EngineOptions, Session
-from predictor.engines.exported import check_names, export_refusal, load_export, needed_bytes
+from predictor.engines.exported import (
+    check_names,
+    export_refusal,
+    load_export,
+    needed_bytes,
+    onnx_export,
+)
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
@@ -40,6 +46,9 @@ class OpenVinoEngine:
             return "the package openvino is not installed"
         if options.device != "cpu":
             return f"computes on the CPU, not on {options.device}"
+        export = onnx_export(revision)
+        if export is not None and export.weights is not None:
+            return f"{export.file} has its weights in {export.weights.file}"
         return export_refusal(revision)
 
     def needed_bytes(self, revision: Revision) -> int:
@@ -47,7 +56,7 @@ class OpenVinoEngine:
 
     def load(self, revision: Revision, options: EngineOptions) -> Session:
         contract = revision.card.contract
-        return load_export(revision, lambda program: OpenVinoSession(program, contract, options))
+        return load_export(revision, lambda program, _: OpenVinoSession(program, contract, options))
 
 
 class OpenVinoSession:

@@ -153,7 +153,7 @@ def summary(revision: Revision, seconds: float) -> str:
     labels = f"{len(card.contract.labels)} labels" if card.contract.labels else "no labels"
     return (
         f"wrote {revision.folder} in {seconds:.0f} s: {card.contract.task}, {labels}, "
-        f"{export.size_bytes / 1e6:.1f} MB\n"
+        f"{export.total_bytes / 1e6:.1f} MB\n"
         f"largest difference from the network itself on {export.samples} pictures: "
         f"{export.difference:g} ({export.tolerance:g} is allowed)\n"
         f"serve it:  vision serve {card.name}   or   make run MODELS={card.name}"

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
+import onnx.numpy_helper
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from training.importing.errors import ImportRefusedError, first_line
 
 MOST_BYTES = (1 << 31) - 1
 """A file of protocol buffers cannot be larger."""
+
+LARGE_BYTES = 1 << 16
+APART = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+"""Tensors of that size and of these types lie beside a program that is larger than a file."""
+
+NOWHERE = "weights"
+
+TOO_LARGE = (
+    "it has {size:.1f} GB; from ONNX programs up to 2 GB are taken. Give the network that it was "
+    "exported from: its weights, with --network"
+)
 
 
 def read_program(path: Path) -> ModelProto:
@@ -22,7 +36,7 @@ def read_program(path: Path) -> ModelProto:
     """
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(str(path))  # the path: a message of over 2 GB is none
     except Exception as error:  # of protobuf, of the checker, of the file system
         raise ImportRefusedError(
             f"{path.name} is no ONNX program that can be opened: {first_line(error)}"
@@ -30,11 +44,6 @@ def read_program(path: Path) -> ModelProto:
     if model.functions and not model.graph.node:
         raise ImportRefusedError(f"{path.name} holds functions only, and no graph")
     return model
-
-
-def parse(program: bytes) -> ModelProto:
-    """A program that was written here."""
-    return onnx.load_model_from_string(program)
 
 
 def inputs_of(model: ModelProto) -> list[onnx.ValueInfoProto]:
@@ -139,6 +148,35 @@ def to_bytes(model: ModelProto) -> bytes:
     Raises:
         ImportRefusedError: it is too large.
     """
+    _forget_sources(model)
+    if (size := model.ByteSize()) > MOST_BYTES:
+        raise ImportRefusedError(TOO_LARGE.format(size=size / 1e9))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def take_weights(model: ModelProto) -> dict[str, NDArray[Any]]:
+    """Large tensors by name, where one file cannot hold them; the program is left without.
+
+    Returns:
+        Nothing of a program that fits into a file.
+    """
+    _forget_sources(model)
+    if model.ByteSize() <= MOST_BYTES:
+        return {}
+    weights = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type not in APART or tensor.ByteSize() < LARGE_BYTES:
+            continue
+        weights[tensor.name] = onnx.numpy_helper.to_array(tensor)
+        for field in ("raw_data", "float_data", "int32_data", "double_data"):
+            tensor.ClearField(field)
+        # ONNX wants a place; who opens the program gives these tensors, and looks for no file.
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=NOWHERE)
+    return weights
+
+
+def _forget_sources(model: ModelProto) -> None:
     graph = model.graph
     for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
         noted.ClearField("metadata_props")
@@ -146,9 +184,6 @@ def to_bytes(model: ModelProto) -> bytes:
         tensor.ClearField("metadata_props")
     for node in graph.node:
         node.ClearField("doc_string")
-    if (size := model.ByteSize()) > MOST_BYTES:
-        raise ImportRefusedError(f"it has {size / 1e9:.1f} GB; an ONNX file holds 2 GB at most")
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _replace(names: Sequence[str], old: str, new: str) -> None:

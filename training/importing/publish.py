@@ -13,6 +13,7 @@ from artifact import (
     Golden,
     ModelCard,
     Revision,
+    Weights,
     sha256_of,
     write_revision,
 )
@@ -22,6 +23,7 @@ from training.importing.errors import SandboxError
 from training.importing.sandbox.process import read_file
 
 ONNX_FILE = "model.onnx"
+ONNX_WEIGHTS_FILE = "model.safetensors"
 GOLDEN_FILE = "golden.safetensors"
 GOLDEN_TOLERANCE = 1e-4
 """At least: of any engine on any processor, whose sums are in another order."""
@@ -41,6 +43,11 @@ def write(root: Path, name: str, revision: str, out: Path, report: dict[str, Any
     try:
         program, golden = read_file(out / ONNX_FILE), read_file(out / GOLDEN_FILE)
         weights = read_file(out / WEIGHTS_FILE) if (out / WEIGHTS_FILE).exists() else None
+        files = {ONNX_FILE: program, GOLDEN_FILE: golden}
+        beside = None
+        if (out / ONNX_WEIGHTS_FILE).exists():
+            files[ONNX_WEIGHTS_FILE] = tensors = read_file(out / ONNX_WEIGHTS_FILE)
+            beside = Weights(ONNX_WEIGHTS_FILE, sha256_of(tensors), len(tensors))
         fields = Fields(report)
         contract = fields.read("contract", read_contract)
         baseline = fields.if_there("baseline", lambda f: fields.read(f, Baseline.read))
@@ -56,6 +63,7 @@ def write(root: Path, name: str, revision: str, out: Path, report: dict[str, Any
             samples=int(report["samples"]),
             difference=float(report["difference"]),
             tolerance=tolerance,
+            weights=beside,
         )
         card = ModelCard(
             name=name,
@@ -70,4 +78,4 @@ def write(root: Path, name: str, revision: str, out: Path, report: dict[str, Any
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SandboxError(f"the process that opened it wrote no revision: {error}") from None
-    return write_revision(root, card, weights, {ONNX_FILE: program, GOLDEN_FILE: golden})
+    return write_revision(root, card, weights, files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,15 @@ from training.importing.errors import ImportRefusedError
 from training.importing.heads import Head, find_head, head_names
 from training.importing.labels import distinct
 from training.importing.pictures import random_tensors, read_picture, tensors
+from training.importing.publish import ONNX_WEIGHTS_FILE
 from training.importing.recipes.complete import INPUT_NAME, complete
 from training.importing.recipes.inferred import infer
 from training.importing.request import Request
 from training.importing.source import Opened, open_source
 from transformer.pictures.preprocess import prepare
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 NOISE = 6
 PASS = 8
@@ -36,7 +40,8 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
     """Import one network.
 
     Writes ``model.onnx``, ``golden.safetensors`` and, where there are weights of PyTorch,
-    ``weights.safetensors`` to ``out``.
+    ``weights.safetensors`` to ``out``; of a program that one file cannot hold, its weights to
+    ``model.safetensors``.
 
     Returns:
         What the card says of them.
@@ -65,7 +70,8 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
     contract = head.contract(spec, raw_answers, labels, request)
     expected = head.finish(contract, raw_answers, request)
     program = _program(opened, head, contract, batch, names, raw_answers, request)
-    found_answers = _served(program, contract, batch)
+    weights = graph.take_weights(program)
+    found_answers = _served(graph.to_bytes(program), weights, contract, batch)
     if [e.shape for e in expected] != [f.shape for f in found_answers]:
         raise ImportRefusedError(
             f"the ONNX program answers {[f.shape for f in found_answers]}, the network "
@@ -80,7 +86,11 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
         0 if request.shipped_samples else len(samples),
     )
     notes += compared.notes
-    (out / ONNX_FILE).write_bytes(program)
+    (out / ONNX_FILE).write_bytes(graph.to_bytes(program))
+    if weights:
+        from safetensors.numpy import save_file as save_arrays
+
+        save_arrays(weights, out / ONNX_WEIGHTS_FILE)
     _write_golden(out, contract, compared.batch, compared.expected)
     if opened.weights:
         from safetensors.torch import save_file
@@ -88,7 +98,7 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
         save_file({k: v.contiguous() for k, v in opened.weights.items()}, out / WEIGHTS)
     return {
         "contract": contract.as_json(),
-        "opset": graph.opset_of(graph.parse(program)),
+        "opset": graph.opset_of(program),
         "samples": len(compared.batch),
         "difference": float(f"{compared.difference:.2e}"),
         "tolerance": request.tolerance,
@@ -140,19 +150,21 @@ def _program(
     names: tuple[str, ...],
     answers: list[NDArray[Any]],
     request: Request,
-) -> bytes:
-    """The ONNX program that is served, as bytes."""
+) -> ModelProto:
+    """The ONNX program that is served."""
     model = opened.to_onnx(batch[:2], names)
     (image,) = graph.inputs_of(model)
     graph.rename(model, {image.name: INPUT_NAME})
     head.append(model, contract, answers, request)
-    return graph.to_bytes(model)
+    return model
 
 
-def _served(program: bytes, contract: Contract, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+def _served(
+    program: bytes, weights: dict[str, NDArray[Any]], contract: Contract, batch: NDArray[Any]
+) -> tuple[NDArray[Any], ...]:
     """The answers of the engine that will serve it, in passes of which the last is smaller."""
     try:
-        session = OnnxSession(program, contract)
+        session = OnnxSession(program, contract, weights)
     except EngineError as error:
         raise ImportRefusedError(f"ONNX Runtime cannot serve what became of it: {error}") from None
     parts = [session.run(batch[i : i + PASS - 1]) for i in range(0, len(batch), PASS - 1)]
