@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from predictor.agreement import largest_difference
 from predictor.engines import Arrays
+from training.importing.checks import ROUNDINGS
 from training.importing.errors import ImportRefusedError
 
 NUDGES = 4
@@ -21,17 +22,17 @@ OTHERWISE = (
     "is allowed (--tolerance): it is not served{more}"
 )
 UNSTEADY = (
-    ". A change of the input's last bit moves the network's own answers to {count} of your "
+    ". A change of the input's last bits moves the network's own answers to {count} of your "
     "pictures by up to {moved:.2g}: it amplifies rounding there, whatever computes it"
 )
 NOTHING_LEFT = (
-    "a change of the input's last bit moves the network's own answers by {moved:.2g} or more, to "
+    "a change of the input's last bits moves the network's own answers by {moved:.2g} or more, to "
     "every picture that it was asked: nothing they could be compared with. Are these weights "
     "trained? If so, give pictures of the kind it knows: --samples FOLDER"
 )
 LEFT_OUT = (
     "{count} of {all} random and shipped pictures were left out of the comparison: the network's "
-    "own answers to them change with the last bit of the input"
+    "own answers to them change with the last bits of the input"
 )
 
 
@@ -77,7 +78,7 @@ def compare(
     if difference <= tolerance:
         return Compared(batch, expected, difference)
     moved = movements(answer, batch, expected)
-    unsteady = moved > tolerance / 2
+    unsteady = moved > tolerance
     of_user = np.arange(len(batch)) >= len(batch) - own
     counts = of_user | ~unsteady
     if not counts.any():
@@ -101,7 +102,7 @@ def movements(
     batch: NDArray[Any],
     expected: Sequence[NDArray[Any]],
 ) -> NDArray[np.float64]:
-    """How far each instance's answers move if its input changes by its last bit ``(n,)``.
+    """How far each instance's answers move if its input changes by its last bits ``(n,)``.
 
     Args:
         answer: the contract's outputs for a batch.
@@ -110,8 +111,8 @@ def movements(
     random = np.random.default_rng(0)
     moved = np.zeros(len(batch))
     for _ in range(NUDGES):
-        towards = random.choice(np.array([-np.inf, np.inf], np.float32), batch.shape)
-        found = answer(np.nextafter(batch, towards))
+        steps = random.integers(-ROUNDINGS, ROUNDINGS, batch.shape, endpoint=True)
+        found = answer(batch + steps.astype(np.float32) * np.spacing(batch))
         for row in range(len(batch)):
             one, other = (
                 tuple(rows[row : row + 1] for rows in answers) for answers in (found, expected)
