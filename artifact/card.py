@@ -22,7 +22,6 @@ from artifact.fields import (
     NAME,
     REVISION,
     Fields,
-    file_pattern,
     json_kind,
 )
 from artifact.metrics import TaskMetrics

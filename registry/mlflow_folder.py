@@ -36,7 +36,8 @@ def write_folder(revision: Revision, folder: Path) -> Path:
     """Write a revision as a model folder, which is new.
 
     Raises:
-        RefusedError: it has no ONNX program, or one with its weights in another file, or its tensors are of a type that MLflow cannot name.
+        RefusedError: it has no ONNX program, or one with its weights in another file, or its
+            tensors are of a type that MLflow cannot name.
         ExistsError: there is something in ``folder``.
         ArtifactError: a file is not the one that the card names.
     """
