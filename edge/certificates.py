@@ -32,6 +32,10 @@ from common.logs import configure_logging
 CHAIN, KEY = "tls.crt", "tls.key"
 LISTENERS = "listeners.json"
 LOOK_SECONDS = 1.0
+SETTLED_SECONDS, AGAIN_SECONDS = 0.5, 0.01
+"""A folder that has not changed for so long is no longer being written, and how often it is read
+until then.
+"""
 SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105
 LISTENER_TYPE = "type.googleapis.com/envoy.config.listener.v3.Listener"
 
@@ -90,6 +94,32 @@ def write_pair(folder: Path, chain: bytes, key: bytes) -> None:
     new.replace(folder / CHAIN)
 
 
+def settled_pair(folder: Path) -> x509.Certificate:
+    """As ``require_pair``, of a folder whose files may be replaced meanwhile.
+
+    Chain and key are two files: one is read before, the other after they were replaced, or between
+    the two. So what does not fit is read again until nothing has been replaced for a while.
+
+    Raises:
+        CertificateError: as ``require_pair``, of files that stay as they are.
+    """
+    while True:
+        try:
+            return require_pair(folder)
+        except CertificateError:
+            if not _is_fresh(folder):
+                raise
+            time.sleep(AGAIN_SECONDS)
+
+
+def _is_fresh(folder: Path) -> bool:
+    """Whether a file of it was replaced just now; a rename is a change of the folder."""
+    try:
+        return 0 <= time.time() - folder.stat().st_mtime < SETTLED_SECONDS
+    except OSError:
+        return False  # it is gone
+
+
 def usable(folders: Folders, said: set[str] | None = None) -> list[str]:
     """Names of the pairs that fit, ``folders.own`` first.
 
@@ -101,7 +131,7 @@ def usable(folders: Folders, said: set[str] | None = None) -> list[str]:
     found = folders.certificates.iterdir() if folders.certificates.is_dir() else ()
     for folder in sorted(path for path in found if path.is_dir()):
         try:
-            require_pair(folder)
+            settled_pair(folder)
         except CertificateError as error:
             if str(error) not in said:
                 said.add(str(error))
@@ -170,10 +200,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     configure_logging()
     folders = Folders(options.certificates, options.envoy, options.own)
-    (listener,) = json.loads((folders.envoy / LISTENERS).read_text())["resources"]
+    document = json.loads((folders.envoy / LISTENERS).read_text())
+    (listener,) = document["resources"]
     del listener["@type"]
     said: set[str] = set()
-    listed = usable(folders, said)
+    # As it was written, not as the folder is by now: one that came between is to be added.
+    listed = document["version_info"].split()
     while True:
         time.sleep(LOOK_SECONDS)
         now = usable(folders, said)

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
 
 from edge.authority import Authority
-from edge.certificates import CHAIN, KEY, CertificateError, Folders, require_pair, usable
+from edge.certificates import (
+    CHAIN,
+    KEY,
+    LISTENERS,
+    CertificateError,
+    Folders,
+    main,
+    require_pair,
+    usable,
+    write_listener,
+)
 from tests.accounts.conftest import sqlite_template  # noqa: F401
 from tests.edge.stack import Stack, with_stub
 from tests.waiting import wait_until
@@ -140,6 +155,79 @@ def test_half_of_a_pair_is_left_out(tmp_path: Path, authority: Authority) -> Non
     assert usable(folders) == ["edge"]
     with pytest.raises(CertificateError, match=KEY):
         require_pair(folders.certificates / "a")
+
+
+def test_a_pair_that_is_replaced_between_two_reads_is_not_missed(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = Folders(tmp_path / "certificates", tmp_path / "envoy")
+    folder = folders.certificates / "edge"
+    authority.issue([OWN], folder)
+    read = Path.read_bytes
+    replaced = []
+
+    def read_bytes(path: Path) -> bytes:
+        found = read(path)
+        if path.name == CHAIN and not replaced:
+            replaced.append(path)
+            authority.issue([OWN], folder)
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    said: set[str] = set()
+    assert usable(folders, said) == ["edge"]
+    assert (len(replaced), said) == (1, set())
+
+
+def test_a_pair_that_is_half_replaced_is_waited_for(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.certificates.SETTLED_SECONDS", 60.0)
+    folders = Folders(tmp_path / "certificates", tmp_path / "envoy")
+    folder, other = folders.certificates / "edge", tmp_path / "other"
+    authority.issue([OWN], folder)
+    authority.issue([OWN], other)
+    (other / KEY).replace(folder / KEY)
+    looked = threading.Event()
+
+    def sleep(_: float) -> None:
+        looked.set()
+        time.sleep(0.001)
+
+    monkeypatch.setattr("edge.certificates.time", SimpleNamespace(time=time.time, sleep=sleep))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(usable, folders)
+        assert looked.wait(30)
+        (other / CHAIN).replace(folder / CHAIN)
+        assert found.result(30) == ["edge"]
+
+
+def test_a_certificate_that_came_before_the_watcher_is_listed(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def sleep(_: float) -> None:
+        looks.append(listed())
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    def listed() -> list[str]:
+        document = json.loads((folders.envoy / LISTENERS).read_text())
+        names: list[str] = document["version_info"].split()
+        return names
+
+    folders = Folders(tmp_path / "certificates", tmp_path / "envoy")
+    authority.issue([OWN], folders.certificates / "edge")
+    context: dict[str, dict[str, object]] = {"common_tls_context": {}}
+    chain = {"transport_socket": {"typed_config": context}}
+    write_listener(folders, {"filter_chains": [chain]}, usable(folders))
+    authority.issue([CUSTOMER], folders.certificates / CUSTOMER)
+    monkeypatch.setattr("edge.certificates.time", SimpleNamespace(time=time.time, sleep=sleep))
+    monkeypatch.setattr("edge.certificates.configure_logging", lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        main([str(folders.certificates), str(folders.envoy)])
+    assert looks == [["edge"], ["edge", CUSTOMER], ["edge", CUSTOMER]]
 
 
 def test_a_certificate_is_kept_until_it_ends_soon_or_has_other_names(
