@@ -20,6 +20,11 @@ output "mirror_uri" {
   value       = "s3://${module.buckets.names["mirror"]}/accounts"
 }
 
+output "captures_uri" {
+  description = "VISION_CAPTURE_STORE: sealed requests that customers let us keep, in a bucket that forgets them"
+  value       = "s3://${module.buckets.names["captures"]}/accounts"
+}
+
 output "image_repository" {
   description = "IMAGE_REPOSITORY"
   value       = module.registry.repository

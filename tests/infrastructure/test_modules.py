@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts.captures import MAX_DAYS
 from tests.conftest import ROOT
 from tests.manifests.rendering import MANIFESTS
 from tests.needs import missing
@@ -16,6 +18,7 @@ from tests.needs import missing
 INFRASTRUCTURE = ROOT / "infrastructure"
 INTERFACE = INFRASTRUCTURE / "interface"
 PROVIDERS = ("aws",)
+KEEPERS = {"vision/console", "vision/default"}
 
 
 def tofu(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +79,19 @@ def test_every_module_is_given_what_it_takes(provider: str) -> None:
     for name, output in used:
         assert name not in outputs or output in outputs[name], f"module.{name}.{output}"
     assert {name for name, _ in used} >= set(outputs)
+
+
+def test_what_customers_let_us_keep_is_not_locked_and_goes_when_its_days_are_over() -> None:
+    text = (INFRASTRUCTURE / "modules" / "aws" / "buckets" / "main.tf").read_text()
+    (locked,) = re.findall(r"^  locked = toset\((\[.*\])\)", text, re.MULTILINE)
+    assert json.loads(locked) == ["registry", "backups", "mirror"]
+    (days,) = re.findall(r"^  captured_days = (\d+)", text, re.MULTILINE)
+    assert int(days) == MAX_DAYS + 1
+    rights = (INFRASTRUCTURE / "modules" / "aws" / "identities" / "main.tf").read_text()
+    found = re.findall(r'^    "(.+?)" += \{(.*)\}$', rights, re.MULTILINE)
+    # Who deletes anything: the console, and the accounts' jobs.
+    assert {name for name, said in found if "local.keep" in said} == KEEPERS
+    assert all(re.findall(r"(\w+) = local\.keep", said) in ([], ["captures"]) for _, said in found)
 
 
 def test_identities_are_of_service_accounts_that_there_are() -> None:

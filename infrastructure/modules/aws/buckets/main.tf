@@ -1,5 +1,6 @@
-# Three buckets: the registry, backups and the accounts' mirror. Each keeps every version; backups and
-# the registry's versions cannot be deleted before their time, by whoever has the keys.
+# Four buckets, each with versions. Those of the registry, of backups and of the accounts' mirror cannot
+# be deleted before their time, by whoever has the keys. What customers let us keep is the other way
+# round: it has to go when they say so, and nothing of it stays longer than they can ask for.
 
 variable "prefix" { type = string }
 variable "locked_days" { type = number }
@@ -7,14 +8,19 @@ variable "protected" { type = bool }
 
 locals {
   # A lock must be there from a bucket's first day.
-  names = toset(["registry", "backups", "mirror"])
+  locked = toset(["registry", "backups", "mirror"])
+  names  = setunion(local.locked, ["captures"])
+  # Days that a customer may ask for, and one more: `accounts retain` was there before.
+  captured_days = 91
+  # A deleted capture's key is gone with its row, so that its older versions open for nobody.
+  captured_version_days = 7
 }
 
 resource "aws_s3_bucket" "this" {
   for_each = local.names
 
   bucket              = "${var.prefix}-${each.key}"
-  object_lock_enabled = true
+  object_lock_enabled = contains(local.locked, each.key)
   force_destroy       = !var.protected
 }
 
@@ -28,10 +34,10 @@ resource "aws_s3_bucket_versioning" "this" {
 }
 
 resource "aws_s3_bucket_object_lock_configuration" "this" {
-  for_each   = aws_s3_bucket.this
+  for_each   = local.locked
   depends_on = [aws_s3_bucket_versioning.this]
 
-  bucket = each.value.id
+  bucket = aws_s3_bucket.this[each.key].id
   rule {
     default_retention {
       # GOVERNANCE where it may have to go again: COMPLIANCE cannot be undone by the account's owner.
@@ -73,10 +79,23 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     status = "Enabled"
     filter {}
     noncurrent_version_expiration {
-      noncurrent_days = var.locked_days + 60
+      noncurrent_days = each.key == "captures" ? local.captured_version_days : var.locked_days + 60
     }
     abort_incomplete_multipart_upload {
       days_after_initiation = 7
+    }
+  }
+  dynamic "rule" {
+    # Days and markers are not for the same rule.
+    for_each = toset(each.key == "captures" ? ["captures", "markers"] : [])
+    content {
+      id     = rule.key
+      status = "Enabled"
+      filter {}
+      expiration {
+        days                         = rule.key == "captures" ? local.captured_days : null
+        expired_object_delete_marker = rule.key == "markers" ? true : null
+      }
     }
   }
 }

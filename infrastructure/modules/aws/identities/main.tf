@@ -5,9 +5,11 @@ variable "buckets" { type = map(string) }
 variable "zone" { type = string }
 
 locals {
-  # Reading is every version's; writing never deletes one.
+  # Reading is every version's; writing never deletes one. What customers let us keep is deleted when
+  # they say so, and when its days are over; its versions are the bucket's own to delete.
   read  = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"]
   write = concat(local.read, ["s3:PutObject", "s3:AbortMultipartUpload"])
+  keep  = concat(local.write, ["s3:DeleteObject"])
 
   # By namespace and service account of the manifests: which buckets, and how.
   accounts = {
@@ -15,8 +17,8 @@ locals {
     "vision/rollout"   = { registry = local.write }
     "vision/lifecycle" = { registry = local.write }
     # The console, and what has no account of its own: the check and the accounts' jobs.
-    "vision/console"            = { mirror = local.write }
-    "vision/default"            = { mirror = local.write }
+    "vision/console"            = { mirror = local.write, captures = local.keep }
+    "vision/default"            = { mirror = local.write, captures = local.keep }
     "cert-manager/cert-manager" = {}
   }
 }
