@@ -71,7 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--against", metavar="COMMIT", help="another commit of this repository")
     parser.add_argument("--peers", default="", metavar="NAMES", help="peers to include, by comma")
     parser.add_argument(
-        "--traced", type=float, metavar="SHARE", help="each also with traces of that share"
+        "--traced",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="SHARE",
+        help="each also with traces of that share, or of each of several",
     )
     parser.add_argument("--together", action="store_true", help="all are started once")
     parser.add_argument("--rounds", type=int, default=5)
@@ -107,10 +112,11 @@ def _rounds(options: argparse.Namespace, collector: str) -> list[Turn]:
         folder = checkout(options.against, WORK / "commits")
         older = at_commit("before", f"this service at {options.against}", folder)
         candidates.append((older, Network(folder / "models", SHIPPED)))
-    if options.traced is not None:
-        candidates += [
-            (traced(candidate, options.traced, collector), its) for candidate, its in candidates
-        ]
+    candidates += [
+        (traced(candidate, share, collector), its)
+        for share in options.traced
+        for candidate, its in candidates
+    ]
     wanted = [name for name in options.peers.split(",") if name]
     found = {peer.candidate.name: peer for peer in peers(WORK)}
     for name in wanted:
@@ -147,7 +153,7 @@ def traced(service: Candidate, share: float, collector: str) -> Candidate:
     }
     return replace(
         service,
-        name="traced" if service.name == SERVICE else f"{service.name}, traced",
+        name=f"{'' if service.name == SERVICE else f'{service.name}, '}traced {share:.0%}",
         programs=lambda network, question: [
             replace(program, environment={**program.environment, **switched_on})
             for program in service.programs(network, question)
@@ -218,13 +224,20 @@ def table(turns: Sequence[Turn]) -> str:
                 if figure in other.figures
             ]
             cells.append(_middle(theirs, lambda turn: turn.figures.get(figure)))  # noqa: B023
-            cells.append(
-                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-                if ratios
-                else ""
-            )
+            cells.append(_compared(ratios))
         lines.append(f"| {figure} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _compared(ratios: Sequence[float]) -> str:
+    """Median and range, and of several the mean with its standard error."""
+    if not ratios:
+        return ""
+    found = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    if len(ratios) == 1:
+        return found
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5
+    return f"{found}; mean {statistics.mean(ratios):.3f} ± {error:.3f}"
 
 
 def _middle(turns: Sequence[Turn], figure: Callable[[Turn], float | None]) -> str:

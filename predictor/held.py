@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -16,10 +16,8 @@ from predictor.metrics import TALLY
 from predictor.workers import Batch, BatchQueue, WorkerPool
 from serving.metrics import BATCHES
 from serving.pixels import as_tensor
-from serving.tracing import TRACING, trace_id_of
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+from serving.spans import Span, trace_id_of
+from serving.tracing import TRACING
 
 
 class Source(Protocol):

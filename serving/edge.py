@@ -41,7 +41,8 @@ from serving.routing import is_of_kserve, template_of
 from serving.scheduling.admission import Admission
 from serving.scheduling.refusals import Refusals
 from serving.settings import ServerSettings
-from serving.tracing import CURRENT, REQUEST_ID_KEY, TRACING, Attributes, trace_id_of
+from serving.spans import Attributes, trace_id_of
+from serving.tracing import CURRENT, REQUEST_ID_KEY, TRACING
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -27,7 +27,8 @@ from serving.model import Answered
 from serving.rendering import failures, shown_error
 from serving.scheduling.admission import Admission
 from serving.settings import ServerSettings
-from serving.tracing import REQUEST_ID_KEY, TRACING, trace_id_of
+from serving.spans import trace_id_of
+from serving.tracing import REQUEST_ID_KEY, TRACING
 
 IDENTITY_ONLY = 1
 """gRPC's bit set of compressions: what a client compresses would be inflated before it is counted,

@@ -25,7 +25,8 @@ from serving.errors import (
 )
 from serving.logs import LogRateLimiter
 from serving.model import Reply, json_reply
-from serving.tracing import CURRENT, trace_id_of
+from serving.spans import trace_id_of
+from serving.tracing import CURRENT
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 

@@ -4,7 +4,8 @@ A request's span is current in its own task (``CURRENT``), so that whatever is d
 be a part of it; where requests share work, they carry their spans along. A stage's span is made
 when the stage has ended, of how long it took: nothing is held open, and what is not traced pays for
 a look at ``CURRENT``. Whether a trace that begins here is recorded is asked before anything is made
-of it: of one that is not, there is a header for those who are asked next, and nothing else.
+of it: of one that is not, there is a header for those who are asked next, and nothing else. What is
+recorded becomes the SDK's when it has ended, to be batched and sent by it.
 """
 
 from __future__ import annotations
@@ -12,32 +13,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextvars import ContextVar
+from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
 from common.otlp import is_switched_on, resource, warn_of_grpc
+from serving.spans import (
+    RANDOM,
+    RECORDED,
+    TRACEPARENT,
+    TRACESTATE,
+    Attributes,
+    Span,
+    is_left_out,
+    read_caller,
+    traceparent,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-    from opentelemetry.sdk.trace.sampling import Decision, Sampler
-    from opentelemetry.trace import Span
-
-    from serving.trace_ids import TraceIds
-
-TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.trace import SpanContext, TraceState
 
 REQUEST_ID_KEY = "vision.request_id"
 """A span's attribute: what the request is called in logs and answers."""
 
+MOST_STATE = 512
+"""Characters of a ``tracestate``; of a longer one nothing is passed on, as the SDK has it."""
+
 CURRENT: ContextVar[Span | None] = ContextVar("span", default=None)
 """The recorded span of the request that the running task answers."""
-
-Attributes = Mapping[str, str | int | float | bool]
-
-
-def trace_id_of(span: Span | None) -> str:
-    """In hexadecimal; empty where nothing is recorded."""
-    return "" if span is None else f"{span.get_span_context().trace_id:032x}"
 
 
 class Tracing:
@@ -49,13 +54,12 @@ class Tracing:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._provider: TracerProvider | None = None
-        self._sampler: Sampler | None = None
-        self._dropped: Decision | None = None
-        self._ids: TraceIds | None = None
-        self._tracer: Any = None
+        self._processor: SpanProcessor | None = None
+        self._sampler: Any = None
         self._api: Any = None
-        self._propagator: Any = None
+        self._sdk: Any = None
+        self._same: dict[str, Any] = {}
+        self._failed: dict[str, Any] = {}
         self._follows_parent = True
 
     def start(self, service: str, environment: Mapping[str, str]) -> None:
@@ -84,40 +88,38 @@ class Tracing:
         resource: Resource | None = None,
         follows_parent: bool = True,
     ) -> None:
-        """Make spans for that processor from now on.
+        """Make spans from now on, and tell that processor of each when it has ended.
 
         Args:
-            sampler: what decides; by default the one that ``OTEL_TRACES_SAMPLER`` names.
+            sampler: what decides on a request; what is done for it is recorded as it is. By default
+                the one that ``OTEL_TRACES_SAMPLER`` names.
             resource: what this process is.
-            follows_parent: a request is recorded where its caller's ``traceparent`` says so.
+            follows_parent: a request is recorded where its caller's ``traceparent`` says so, and
+                the sampler is asked about those alone that have none.
         """
         from opentelemetry import trace
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.sampling import Decision
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        from opentelemetry.sdk import trace as sdk
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-        from serving.trace_ids import TraceIds
-
-        self._ids = TraceIds()
-        provider = TracerProvider(
-            sampler, resource=resource, shutdown_on_exit=False, id_generator=self._ids
-        )
-        provider.add_span_processor(processor)
-
-        self._api = trace
-        self._propagator = TraceContextTextMapPropagator()
-        self._provider, self._sampler = provider, provider.sampler
-        self._dropped = Decision.DROP
-        self._tracer = provider.get_tracer("vision")
+        # The SDK's provider knows which sampler the environment names; it makes no span here.
+        provider = sdk.TracerProvider(sampler, resource=resource, shutdown_on_exit=False)
+        self._sampler = provider.sampler
+        self._processor = processor
+        self._api, self._sdk = trace, sdk
+        self._same = {
+            "resource": provider.resource,
+            "instrumentation_scope": InstrumentationScope("vision"),
+        }
+        self._failed = {**self._same, "status": trace.Status(trace.StatusCode.ERROR)}
         self._follows_parent = follows_parent
         self.is_on = True
 
     def stop(self) -> None:
         """Send what has been recorded, and end."""
         self.is_on = False
-        if self._provider is not None:
-            self._provider.shutdown()
-            self._provider = None
+        if self._processor is not None:
+            self._processor.shutdown()
+            self._processor = None
 
     def begin(
         self, name: str, headers: MutableMapping[str, str], attributes: Callable[[], Attributes]
@@ -132,48 +134,55 @@ class Tracing:
         if not self.is_on:
             return None
         CURRENT.set(None)
-        caller = headers.get(TRACEPARENT)
-        if caller is None:
-            if not self._is_chosen(name, headers):
-                return None
-        elif self._follows_parent and _is_left_out(caller):
+        named = headers.get(TRACEPARENT)
+        if named is not None and self._follows_parent and is_left_out(named):
             return None
-        span: Span = self._tracer.start_span(
+        parent = None if named is None else self._caller(named, headers)
+        if parent is None:
+            # It says more of a caller's trace, and there is none.
+            headers.pop(TRACESTATE, None)
+            trace_id = getrandbits(128) or 1
+            flags = RANDOM
+        else:
+            trace_id = parent.trace_id
+            flags = parent.trace_flags & RANDOM
+        if parent is not None and self._follows_parent:
+            found: Attributes = {}
+            state = parent.trace_state
+        else:
+            asked = self._sampler.should_sample(
+                self._context_of(parent), trace_id, name, self._api.SpanKind.SERVER
+            )
+            if not asked.decision.is_sampled():
+                headers[TRACEPARENT] = traceparent(trace_id, _span_id(), 0)
+                return None
+            found, state = asked.attributes or {}, asked.trace_state
+        span = Span(
             name,
-            context=self._propagator.extract(headers),
-            kind=self._api.SpanKind.SERVER,
-            attributes=attributes(),
+            self._api.SpanContext(
+                trace_id, _span_id(), False, self._api.TraceFlags(flags | RECORDED), state
+            ),
+            parent,
+            self._api.SpanKind.SERVER,
+            time.time_ns(),
+            {**found, **attributes()},
+            [],
         )
         self.name_in(headers, span)
-        if not span.is_recording():
-            return None
         CURRENT.set(span)
         return span
 
-    def _is_chosen(self, name: str, headers: MutableMapping[str, str]) -> bool:
-        """Whether a trace that begins here is recorded; if not, the headers say so afterwards."""
-        assert self._ids is not None
-        assert self._sampler is not None
-        # It says more of a caller's trace, and there is none.
-        headers.pop(TRACESTATE, None)
-        trace_id = self._ids.generate_trace_id()
-        found = self._sampler.should_sample(None, trace_id, name, self._api.SpanKind.SERVER)
-        if found.decision is not self._dropped:
-            self._ids.decided = trace_id
-            return True
-        headers[TRACEPARENT] = f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-00"
-        return False
-
     def end(self, span: Span, attributes: Attributes, failed: bool = False) -> None:
         """A request's span, or another one that was held open, with how it ended."""
-        span.set_attributes(attributes)
-        if failed:
-            span.set_status(self._api.StatusCode.ERROR)
-        span.end()
+        span.attributes.update(attributes)
+        self._ended(span, time.time_ns(), failed)
 
     def name_in(self, headers: MutableMapping[str, str], span: Span) -> None:
         """Have headers name a span as the parent of what is done with them."""
-        self._propagator.inject(headers, context=self._api.set_span_in_context(span))
+        context = span.context
+        headers[TRACEPARENT] = traceparent(context.trace_id, context.span_id, context.trace_flags)
+        if context.trace_state:
+            headers[TRACESTATE] = context.trace_state.to_header()
 
     def open(
         self,
@@ -189,15 +198,7 @@ class Tracing:
             links: what else it is done for.
             is_call: of another process.
         """
-        kinds = self._api.SpanKind
-        span: Span = self._tracer.start_span(
-            name,
-            context=self._api.set_span_in_context(parent),
-            kind=kinds.CLIENT if is_call else kinds.INTERNAL,
-            attributes=attributes,
-            links=[self._api.Link(other.get_span_context()) for other in links],
-        )
-        return span
+        return self._part(name, parent, time.time_ns(), attributes, links, is_call)
 
     def record(
         self,
@@ -210,24 +211,72 @@ class Tracing:
     ) -> None:
         """A part of what ``parent`` is of, which took so long and ended so long ago."""
         ended = time.time_ns() - int(ago_seconds * 1e9)
-        self._tracer.start_span(
+        began = ended - int(seconds * 1e9)
+        self._ended(self._part(name, parent, began, attributes or {}, links), ended)
+
+    def _part(
+        self,
+        name: str,
+        parent: Span,
+        began_ns: int,
+        attributes: Attributes,
+        links: Iterable[Span],
+        is_call: bool = False,
+    ) -> Span:
+        whole = parent.context
+        kinds = self._api.SpanKind
+        return Span(
             name,
-            context=self._api.set_span_in_context(parent),
-            start_time=ended - int(seconds * 1e9),
-            attributes=attributes,
-            links=[self._api.Link(other.get_span_context()) for other in links],
-        ).end(ended)
+            self._api.SpanContext(
+                whole.trace_id, _span_id(), False, whole.trace_flags, whole.trace_state
+            ),
+            whole,
+            kinds.CLIENT if is_call else kinds.INTERNAL,
+            began_ns,
+            dict(attributes),
+            [self._api.Link(other.context) for other in links],
+        )
+
+    def _ended(self, span: Span, ended_ns: int, failed: bool = False) -> None:
+        if self._processor is None:
+            return
+        self._processor.on_end(
+            self._sdk.ReadableSpan(
+                span.name,
+                context=span.context,
+                parent=span.parent,
+                kind=span.kind,
+                attributes=span.attributes,
+                links=span.links,
+                start_time=span.began_ns,
+                end_time=ended_ns,
+                **(self._failed if failed else self._same),
+            )
+        )
+
+    def _caller(self, named: str, headers: Mapping[str, str]) -> SpanContext | None:
+        """What a request's headers say that it is a part of."""
+        caller = read_caller(named)
+        if caller is None:
+            return None
+        state: TraceState | None = None
+        if 0 < len(more := headers.get(TRACESTATE, "")) <= MOST_STATE:
+            state = self._api.TraceState.from_header([more])
+        flags = self._api.TraceFlags(caller.flags)
+        context: SpanContext = self._api.SpanContext(
+            caller.trace_id, caller.span_id, True, flags, state
+        )
+        return context
+
+    def _context_of(self, parent: SpanContext | None) -> Any:
+        """As samplers want it."""
+        if parent is None:
+            return None
+        return self._api.set_span_in_context(self._api.NonRecordingSpan(parent))
 
 
-def left_out(headers: Mapping[str, str]) -> dict[str, str]:
-    """The header that says that nothing is recorded, if that is what these say."""
-    traceparent = headers.get(TRACEPARENT, "")
-    return {TRACEPARENT: traceparent} if _is_left_out(traceparent) else {}
-
-
-def _is_left_out(traceparent: str) -> bool:
-    """Whether a caller's trace is not recorded (``00-<trace>-<span>-00``)."""
-    return len(traceparent) == 55 and traceparent[54] in "02468ace"
+def _span_id() -> int:
+    return getrandbits(64) or 1
 
 
 TRACING = Tracing()

@@ -40,7 +40,8 @@ from serving.errors import (
 )
 from serving.model import CONTRACT_DIGEST, Answered
 from serving.pixels import DATATYPES, PIXELS
-from serving.tracing import CURRENT, TRACING, left_out, trace_id_of
+from serving.spans import left_out, trace_id_of
+from serving.tracing import CURRENT, TRACING
 from serving.v2_client import InferResponse, read_infer_response, write_infer_request
 from transformer.metrics import TALLY
 

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from predictor.engines import Arrays
 from serving.errors import DeadlineExceededError
+from serving.spans import Span
 from serving.tracing import CURRENT
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
     from predictor.workers.pool import WorkerPool
 
 Run = Callable[[NDArray[Any]], Arrays]

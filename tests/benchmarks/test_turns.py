@@ -63,7 +63,7 @@ def test_a_peer_that_is_not_installed_is_named(
 def test_the_traced_candidate_is_the_service_with_opentelemetry_switched_on() -> None:
     service = at_commit("service", "this service", ROOT)
     found = turns.traced(service, 0.05, "http://collector:4318")
-    assert found.name == "traced"
+    assert found.name == "traced 5%"
     network, question = Network(ROOT / "models", SHIPPED), Question(b"{}", ())
     (plain,), (traced,) = service.programs(network, question), found.programs(network, question)
     more = dict(traced.environment.items() - plain.environment.items())

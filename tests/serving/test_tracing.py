@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, Tracer
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import (
@@ -18,10 +18,12 @@ from opentelemetry.sdk.trace.sampling import (
     Sampler,
     SamplingResult,
 )
+from opentelemetry.trace import SpanKind, get_current_span
 
 from serving.edge import Edge
 from serving.errors import BadPredictorAnswerError
 from serving.settings import ServerSettings
+from serving.spans import Caller, read_caller
 from serving.tracing import CURRENT, TRACING, Tracing
 from tests.serving.fake import SumModel, client_of, repository
 from tests.serving.test_edge import ONE, URL, inner
@@ -106,17 +108,19 @@ async def test_one_that_is_not_sampled_says_so_to_whom_it_asks(kept: Kept) -> No
 
 
 class Asked(Sampler):
-    """Says no, or yes, and keeps the identities of the traces that it was asked for."""
+    """Says no, or yes, and keeps what it was asked for: traces, and what they are a part of."""
 
     def __init__(self, answer: Decision) -> None:
         self.answer = answer
         self.traces: list[int] = []
+        self.parents: list[int] = []
 
     def should_sample(
         self, parent_context: Any, trace_id: int, *_: Any, **__: Any
     ) -> SamplingResult:
         self.traces.append(trace_id)
-        return SamplingResult(self.answer)
+        self.parents.append(get_current_span(parent_context).get_span_context().span_id)
+        return SamplingResult(self.answer, {"sampler": "asked"})
 
     def get_description(self) -> str:
         return "asked"
@@ -130,7 +134,7 @@ async def test_of_one_that_is_not_sampled_no_span_is_made(
 
     sampler = Asked(Decision.DROP)
     kept.start(sampler)
-    monkeypatch.setattr(Tracer, "start_span", refuse)
+    monkeypatch.setattr("serving.tracing.Span", refuse)
     model = SumModel()
     response = await post(model, tracestate="stale=1")
     assert response.status_code == 200
@@ -149,6 +153,86 @@ async def test_one_that_is_sampled_has_the_identity_it_was_chosen_by(kept: Kept)
     made = [span.get_span_context() for span in kept.spans()]
     assert len({context.trace_id for context in made if context}) == 2
     assert {context.trace_id for context in made if context} == set(sampler.traces)
+
+
+@pytest.mark.parametrize("answer", [Decision.RECORD_AND_SAMPLE, Decision.DROP])
+async def test_a_sampler_that_follows_nobody_is_asked_about_every_request(
+    kept: Kept, answer: Decision
+) -> None:
+    sampler = Asked(answer)
+    TRACING.use(SimpleSpanProcessor(kept), sampler, follows_parent=False)
+    model = SumModel()
+    callers = {"traceparent": LEFT_OUT, "tracestate": "ours=1"}
+    await post(model, **callers)
+    assert (sampler.traces, sampler.parents) == ([int(TRACE, 16)], [int(PARENT, 16)])
+    _, trace_id, span_id, flags = model.headers[0]["traceparent"].split("-")
+    assert (trace_id, int(flags, 16) & 1) == (TRACE, int(answer is not Decision.DROP))
+    assert span_id != PARENT
+    for span in kept.spans():
+        assert span.attributes is not None
+        assert (span.attributes["sampler"], span.attributes["vision.model"]) == ("asked", "sum")
+    assert len(kept.spans()) == int(answer is not Decision.DROP)
+
+
+async def test_what_others_say_of_a_trace_goes_on_with_it(kept: Kept) -> None:
+    kept.start()
+    model = SumModel()
+    response = await post(model, traceparent=RECORDED, tracestate="theirs=1,ours=2")
+    (span,) = kept.spans()
+    assert span.get_span_context().trace_state.to_header() == "theirs=1,ours=2"  # type: ignore[union-attr]
+    assert model.headers[0]["tracestate"] == response.headers["tracestate"] == "theirs=1,ours=2"
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        (RECORDED, Caller(int(TRACE, 16), int(PARENT, 16), 1)),
+        (f"cc-{TRACE}-{PARENT}-03-more", Caller(int(TRACE, 16), int(PARENT, 16), 3)),
+        (f" {LEFT_OUT}\t", Caller(int(TRACE, 16), int(PARENT, 16), 0)),
+        (f"{RECORDED}-more", None),
+        (f"ff-{TRACE}-{PARENT}-01", None),
+        (f"00-{'0' * 32}-{PARENT}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE.upper()}-{PARENT}-01", None),
+        ("", None),
+    ],
+)
+def test_a_callers_trace_is_read_as_w3c_writes_it(named: str, found: Caller | None) -> None:
+    assert read_caller(named) == found
+
+
+async def test_whoever_names_no_trace_begins_one(kept: Kept) -> None:
+    kept.start()
+    await post(SumModel(), traceparent="00-no-trace-01", tracestate="stale=1")
+    (span,) = kept.spans()
+    context = span.get_span_context()
+    assert context is not None
+    assert span.parent is None
+    assert not context.trace_state
+    assert (context.trace_flags.sampled, context.trace_flags.random_trace_id) == (True, True)
+
+
+def test_stages_are_parts_with_times_and_links(kept: Kept) -> None:
+    kept.start()
+    one, other = (TRACING.begin("request", {}, dict) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    call = TRACING.open("call", one, {"model": "m"}, [one, other], is_call=True)
+    TRACING.record("decode", call, 0.25, {"pixels": 784}, ago_seconds=1.0)
+    TRACING.end(call, {"code": 1}, failed=True)
+    decode, ended = kept.spans()
+    assert decode.start_time is not None
+    assert decode.end_time is not None
+    assert decode.end_time - decode.start_time == 250_000_000
+    assert decode.parent == ended.get_span_context() == call.context
+    assert ended.parent == one.context
+    assert [link.context for link in ended.links] == [one.context, other.context]
+    assert dict(ended.attributes or {}) == {"model": "m", "code": 1}
+    assert (ended.kind, decode.kind) == (SpanKind.CLIENT, SpanKind.INTERNAL)
+    assert (ended.status.is_ok, decode.status.is_ok) == (False, True)
+    TRACING.stop()
+    TRACING.end(one, {})
+    assert len(kept.spans()) == 2, "nobody waits for what ends after all has been sent"
 
 
 async def test_a_failure_says_why(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from serving.metrics import BATCHES
 from serving.model import Answered, HttpRequest, Reply, json_reply
 from serving.scheduling.batching import Batcher
 from serving.scheduling.policy import BatchPolicy
-from serving.tracing import CURRENT, TRACING, trace_id_of
+from serving.spans import Span, trace_id_of
+from serving.tracing import CURRENT, TRACING
 from serving.v2 import NUMPY_TYPES, write_infer_response
 from transformer.frames import framing_for
 from transformer.grey_png import grey_png
@@ -39,9 +40,6 @@ from transformer.pictures.tally import Judge, PictureMeter, Seen
 from transformer.pictures.traced_batch import TracedBatch
 from transformer.remote import AbandonedError, RemoteModel, WantedCheck, while_awaited
 from transformer.settings import TransformerSettings
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 INLINE_BYTES = 16 << 10
 """Plain pictures up to this many bytes together are decoded on the event loop, at about 35 µs

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from serving.spans import Span
 from serving.tracing import CURRENT, TRACING
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 
 class Traced(Protocol):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from artifact import CardError, Contract, RasterInput, SegmentationContract
 from serving.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from serving.model import Answered, HttpRequest, Reply, json_reply
-from serving.tracing import CURRENT, TRACING, trace_id_of
+from serving.spans import trace_id_of
+from serving.tracing import CURRENT, TRACING
 from serving.v2 import write_infer_response
 from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
