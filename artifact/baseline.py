@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from itertools import repeat
 
 from artifact.fields import Fields
-from artifact.statistics import BINS, CONFIDENCE, LABEL, POLARITY, RIGHT, STATISTICS, UNSURE
+from artifact.statistics import (
+    BINS,
+    CONFIDENCE,
+    LABEL,
+    POLARITY,
+    RIGHT,
+    STATISTICS,
+    UNSURE,
+    label_bins,
+)
 
 
 @dataclass(frozen=True)
@@ -18,9 +27,9 @@ class Baseline:
         pictures: how many there were.
         bins: version of the bins; see ``artifact.statistics``.
         histograms: by a statistic's name, pictures in each of its bins.
-        labels: pictures by the label that was answered, in the order of the contract's labels;
-            empty where they are too many. They may be more than the pictures, where the shares are
-            known more exactly than by counting.
+        labels: pictures by the label that was answered, in the order of the contract's labels, or
+            by several that share a bin; empty where nobody counted. They may be more than the
+            pictures, where the shares are known more exactly than by counting.
         polarities: pictures by their polarity; empty where the contract has none.
         right: right answers in each bin of confidence; empty where no labels are known.
         unsure_right: of the answers that are unsure.
@@ -70,7 +79,7 @@ class Baseline:
         """
         for name, counts in self.histograms.items():
             yield from zip(repeat(name), STATISTICS[name].bins, counts, strict=False)
-        yield from zip(repeat(LABEL), labels, self.labels)
+        yield from zip(repeat(LABEL), label_bins(labels).names, self.labels)
         for polarity, count in self.polarities.items():
             yield POLARITY, polarity, count
         if self.right:

@@ -25,6 +25,7 @@ from artifact.fields import (
     json_kind,
 )
 from artifact.metrics import TaskMetrics
+from artifact.statistics import label_bins
 from artifact.tasks import HOME, find_part
 from artifact.trust import Trust
 
@@ -196,8 +197,8 @@ class ModelCard:
         def read_baseline(of_baseline: Fields) -> Baseline:
             baseline = Baseline.read(of_baseline)
             labels = () if contract is None else contract.labels
-            if of_baseline.sound and len(baseline.labels) not in (0, len(labels)):
-                of_baseline.fault("labels", "must be one a label of the contract")
+            if of_baseline.sound and len(baseline.labels) not in (0, len(label_bins(labels).names)):
+                of_baseline.fault("labels", "must be one a label of the contract, or a bin of them")
             return baseline
 
         def read_metrics(of_metrics: Fields) -> TaskMetrics:

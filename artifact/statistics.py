@@ -7,6 +7,8 @@ several servers can be added.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -127,4 +129,35 @@ RIGHT, UNSURE = "right", "unsure"
 those that are unsure."""
 
 MOST_LABELS = 64
-"""A model with more counts none of its labels by itself."""
+"""Bins of labels: of a model with more labels, several share one, so that memory is constant."""
+
+
+class LabelBins(NamedTuple):
+    """What labels are counted in.
+
+    Attributes:
+        names: of the bins.
+        places: of each label, the bin that it is counted in.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+
+
+def label_bins(labels: Sequence[str]) -> LabelBins:
+    """Each label by itself; of more than ``MOST_LABELS``, neighbours together.
+
+    Neighbours, since lists of many labels have an order that means something: ImageNet's has dogs
+    beside dogs, so what shifts together is mostly counted together.
+    """
+    count = len(labels)
+    if count <= MOST_LABELS:
+        return LabelBins(tuple(labels), tuple(range(count)))
+    places = tuple(place * MOST_LABELS // count for place in range(count))
+    names = []
+    for group in range(MOST_LABELS):
+        first, last = bisect_left(places, group), bisect_right(places, group) - 1
+        # With their numbers, since a list may have the same word twice.
+        several = f"{first}–{last}: {labels[first]} … {labels[last]}"
+        names.append(f"{first}: {labels[first]}" if first == last else several)
+    return LabelBins(tuple(names), places)

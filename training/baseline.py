@@ -65,12 +65,13 @@ def baseline_of(
     if judge.labels and judged.labels is not None:
         counts = np.bincount(judged.labels, minlength=len(judge.labels))
         if truth is not None and every_label is not None:
-            counts = weighted(judged.labels, truth, every_label, len(judge.labels))
+            right_ones = judge.places(truth), judge.places(every_label)
+            counts = weighted(judged.labels, *right_ones, len(judge.labels))
         labels = tuple(counts.tolist())
     found = replace(found, histograms=_counted(numbers | judged.numbers), labels=labels)
-    if truth is None or judged.labels is None or judge.labels == ():
+    if truth is None:
         return found
-    right = judged.labels == truth
+    right = outputs[0].argmax(axis=1) == truth
     sure = outputs[1] >= FAMILIAR_FROM if len(outputs) > 1 else np.ones(len(right), bool)
     bounds = np.array(STATISTICS["confidence"].bounds, np.float32)
     places = bounds.searchsorted(outputs[0].max(axis=1))[right & sure]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from artifact import Baseline, InvalidCardError, ModelCard
-from artifact.statistics import BINS, CONFIDENCE, STATISTICS
+from artifact.statistics import BINS, CONFIDENCE, MOST_LABELS, STATISTICS, label_bins
 from tests.conftest import make_card, make_contract
 
 LABELS = make_contract().labels
@@ -69,3 +70,32 @@ def test_bins_of_another_release_are_read_and_not_compared() -> None:
     card = ModelCard.from_json(json.dumps(document))
     assert card.baseline is not None
     assert not card.baseline.is_comparable
+
+
+def test_many_labels_share_bins_with_their_neighbours() -> None:
+    labels = [f"class {number}" for number in range(1000)]
+    bins = label_bins(labels)
+    assert len(set(bins.names)) == MOST_LABELS
+    assert bins.names[10] == "157–171: class 157 … class 171"
+    assert {bins.places[number] for number in range(157, 172)} == {10}
+    assert list(bins.places) == sorted(bins.places)
+    sizes = [bins.places.count(place) for place in range(MOST_LABELS)]
+    assert max(sizes) - min(sizes) == 1
+
+
+def test_few_labels_are_counted_one_by_one() -> None:
+    assert label_bins(LABELS) == (LABELS, tuple(range(len(LABELS))))
+    assert label_bins([str(n) for n in range(MOST_LABELS + 1)]).names[:2] == ("0–1: 0 … 1", "2: 2")
+
+
+def test_a_baseline_of_many_labels_has_a_count_a_bin() -> None:
+    contract = replace(make_contract(), labels=tuple(map(str, range(1000))))
+    baseline = replace(BASELINE, labels=(1,) * MOST_LABELS)
+    card = replace(make_card(baseline=baseline), contract=contract)
+    document = json.loads(card.to_json())
+    assert ModelCard.from_json(json.dumps(document)).baseline == baseline
+    counts = {(of, place): n for of, place, n in baseline.counts(contract.labels)}
+    assert counts["label", "985–999: 985 … 999"] == 1
+    document["baseline"]["labels"] = [1] * 1000
+    with pytest.raises(InvalidCardError, match="labels"):
+        ModelCard.from_json(json.dumps(document))

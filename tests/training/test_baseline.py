@@ -9,7 +9,7 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from artifact import ImageInput
-from artifact.statistics import STATISTICS
+from artifact.statistics import MOST_LABELS, STATISTICS, label_bins
 from tests.conftest import make_contract
 from training.baseline import baseline_of, weighted
 from transformer.classification.statistics import AnswerStatistics
@@ -64,3 +64,27 @@ def test_shares_of_labels_are_those_of_all_pictures() -> None:
 def test_a_class_that_was_not_held_out_is_counted_as_it_was_answered() -> None:
     truth = np.zeros(5, np.int64)
     assert list(weighted(truth, truth, np.array([0, 1]), 2)) == [5, 0]
+
+
+def test_a_thousand_labels_are_counted_in_bins_and_their_right_answers_by_class() -> None:
+    contract = replace(make_contract(), labels=tuple(map(str, range(1000))))
+    truth = RANDOM.integers(0, 1000, 40)
+    answered = truth.copy()
+    # A neighbour in the same bin is as wrong as any.
+    answered[:10] ^= 1
+    probabilities = np.zeros((40, 1000), np.float32)
+    probabilities[np.arange(40), answered] = 1
+    found = baseline_of(contract, PICTURES, (probabilities,), truth)
+    assert len(found.labels) == MOST_LABELS
+    assert sum(found.labels) == 40
+    assert sum(found.right) == 30
+    weighted_ones = baseline_of(contract, PICTURES, (probabilities,), truth, truth)
+    assert sum(weighted_ones.labels) >= 40
+    tally = PictureTally(CollectorRegistry())
+    meter = tally.of("m", SPEC, AnswerStatistics(contract))
+    planes = np.stack([item.planes for item in PICTURES])
+    meter.add(Seen("1", planes, (probabilities,), [None] * 40, [784] * 40))
+    meter.count()
+    names = label_bins(contract.labels).names
+    served = [tally.labels.labels("m", "1", name).value for name in names]
+    assert list(found.labels) == served

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artifact import Contract, ManyLabelsContract
-from artifact.statistics import MOST_LABELS
+from artifact.statistics import label_bins
 from artifact.trust import FAMILIAR_FROM
 from transformer.pictures.tally import Judged, Outputs
 
@@ -24,7 +25,9 @@ class AnswerStatistics:
         self._outputs = len(contract.outputs)
         # Of a picture with many labels, probabilities are not shares of one.
         self._has_entropy = self._classes > 1 and not isinstance(contract, ManyLabelsContract)
-        self.labels: Sequence[str] = contract.labels if self._classes <= MOST_LABELS else ()
+        bins = label_bins(contract.labels)
+        self.labels: Sequence[str] = bins.names
+        self._places = np.array(bins.places, np.intp)
 
     def takes(self, outputs: Outputs) -> bool:
         return (
@@ -33,10 +36,14 @@ class AnswerStatistics:
             and (self._outputs == 1 or outputs[1].ndim == 1)
         )
 
+    def places(self, classes: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of ``labels`` classes are counted as."""
+        return self._places[classes]
+
     def judged(self, outputs: Outputs) -> Judged:
         probabilities = outputs[0]
         confidence = probabilities.max(axis=1)
-        judged = Judged({"confidence": confidence}, probabilities.argmax(axis=1))
+        judged = Judged({"confidence": confidence}, self.places(probabilities.argmax(axis=1)))
         if self._has_entropy:
             logarithms = np.log(np.maximum(probabilities, LEAST))
             entropy = -np.einsum("ij,ij->i", probabilities, logarithms)

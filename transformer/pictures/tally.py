@@ -64,7 +64,7 @@ class Judged(NamedTuple):
 
     Attributes:
         numbers: by a statistic's name; of some of the pictures, where the others have none.
-        labels: index of the label of each; None where there is none.
+        labels: of each, which of the labels that are counted; None where there is none.
     """
 
     numbers: Numbers
