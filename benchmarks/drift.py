@@ -3,7 +3,8 @@
 Test pictures, which no baseline has seen, go through the real recipe and the revision's own network
 once, as they are and shifted. Streams are drawn from them with replacement, and counted as a
 transformer counts. Of every shift a hundred streams begin as usual and shift at any moment; for
-false alarms, a hundred days of 10,000 pictures are followed in which nothing does.
+false alarms, a hundred days of 10,000 pictures are followed in which nothing does. ``--labels``
+has labels alone, and classes that double: what is weakest, in a minute for more of both.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from artifact import ImageInput, Revision, known, open_revision
-from artifact.statistics import LABEL, STATISTICS
+from artifact.statistics import BRIGHTNESS, LABEL, STATISTICS
 from artifact.trust import FAMILIAR_FROM
 from monitoring.drift.counts import Counts, plus
 from monitoring.drift.shift import BLOCK
@@ -40,13 +41,13 @@ USUAL_BLOCKS = 20
 
 PROMISED, FOLLOWED = 1_000, 3_000
 STRANGERS = 0.05
-BRIGHTNESS, RADIUS, DEGREES = 0.8, 1.0, 20
+LEFT, RADIUS, DEGREES = 0.8, 1.0, 20
 
 Picked = NDArray[np.intp]
 
 
 def darker(image: Image.Image) -> Image.Image:
-    return image.point(lambda level: round(BRIGHTNESS * level))
+    return image.point(lambda level: round(LEFT * level))
 
 
 def blurred(image: Image.Image) -> Image.Image:
@@ -112,13 +113,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", default=None, help="data folder (variable DATA; default: data)")
     parser.add_argument("--days", type=int, default=100, help="in which nothing shifts")
     parser.add_argument("--streams", type=int, default=100, help="of each shift")
+    parser.add_argument("--labels", action="store_true", help="of labels alone")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     failed = False
     for identity in options.revisions:
         name, _, number = identity.partition("/")
         revision = open_revision(options.models, name, number)
-        simulation = Simulation(revision, data_folder(options.data), options.seed)
+        data = data_folder(options.data)
+        simulation = Simulation(revision, data, options.seed, options.labels)
         print(f"\n{identity}\n")
         failed |= not simulation.report_shifts(options.streams)
         failed |= not simulation.report_quiet(options.days)
@@ -126,9 +129,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Simulation:
-    """Streams of one revision's test pictures."""
+    """Streams of one revision's test pictures.
 
-    def __init__(self, revision: Revision, data: Path, seed: int) -> None:
+    Args:
+        labels: whether of labels alone.
+    """
+
+    def __init__(self, revision: Revision, data: Path, seed: int, labels: bool = False) -> None:
         card = revision.card
         self._random = np.random.default_rng(seed)
         held_out: dict[str, dict[str, int]] = defaultdict(dict)
@@ -136,10 +143,9 @@ class Simulation:
             card.contract.labels
         ):
             held_out[statistic][place] = count
-        self._held_out = held_out
+        self._held_out: Counts = held_out
         kind = known(card.data, "data").name
         self._test = load_data(kind, data).test
-        others = load_data(OTHER[kind], data).test
         run = load(revision).outputs
         judge = AnswerStatistics(card.contract)
 
@@ -149,8 +155,16 @@ class Simulation:
             return answered(revision, run, judge, images, change)
 
         self._usual = pool(self._test)
+        self._shifted: dict[str, Pool] = {}
+        self._others: Pool | None = None
+        if labels:
+            # Brightness counts the pictures.
+            counted = {name: self._usual.places[name] for name in (BRIGHTNESS.name, LABEL)}
+            self._usual = replace(self._usual, places=counted)
+            self._held_out = {LABEL: held_out[LABEL]}
+            return
         self._shifted = {name: pool(self._test, change) for name, change in SHIFTS.items()}
-        self._others = pool(others)
+        self._others = pool(load_data(OTHER[kind], data).test)
 
     def report_shifts(self, streams: int) -> bool:
         print(
@@ -175,8 +189,7 @@ class Simulation:
             first = ", ".join(f"{name} {n}" for name, n in told.most_common(2))
             print(
                 f"| {name} | {statistics.median(found):.0f} | {max(found)} | {within} of {streams}"
-                f" | {first} | {stream.accuracy:.1%} | {statistics.median(estimates):.1%}"
-                f" | {held} of {streams} |"
+                f" | {first} | {stream.accuracy:.1%} | {_middle(estimates)} | {held} of {streams} |"
             )
         return everything
 
@@ -211,9 +224,9 @@ class Simulation:
             shares = self._doubled(label)
             accuracy = float((shares * self._usual.right).sum())
             streams.append((f"class {label} doubles", Stream(self._weighted(shares), accuracy)))
-        streams.append(
-            (f"{STRANGERS:.0%} of the other data set", Stream(self._mixed, (1 - STRANGERS) * usual))
-        )
+        if self._others is not None:
+            mixed = Stream(self._mixed, (1 - STRANGERS) * usual)
+            streams.append((f"{STRANGERS:.0%} of the other data set", mixed))
         return streams
 
     def _followed(self, stream: Stream) -> tuple[Watch, int]:
@@ -245,6 +258,7 @@ class Simulation:
         return self._usual.counts(self._any(count))
 
     def _mixed(self, count: int) -> Counts:
+        assert self._others is not None
         strange = int(self._random.binomial(count, STRANGERS))
         known_ones = self._usual.counts(self._any(count - strange))
         return plus(known_ones, self._others.counts(self._any(strange)))
@@ -262,6 +276,10 @@ class Simulation:
             return self._usual.counts(self._random.choice(len(shares), count, p=shares))
 
         return draw
+
+
+def _middle(shares: Sequence[float]) -> str:
+    return f"{statistics.median(shares):.1%}" if shares else "–"
 
 
 def answered(

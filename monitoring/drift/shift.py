@@ -3,7 +3,8 @@
 Of a statistic with an order, shares above each bound of its bins are compared; of labels and
 polarities, the share of each. Every comparison is Fisher's exact test. There are many, so each one
 may be wrong very seldom: the sum of all their chances (Bonferroni), however they depend on one
-another, stays below ``LABELS_BUDGET + OTHERS_BUDGET`` false alarms in a million pictures.
+another, stays below ``MORE_BUDGET + FEWER_BUDGET + OTHERS_BUDGET`` false alarms in a million
+pictures.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from monitoring.drift.counts import Counts
 from monitoring.drift.fisher import log_p
 
 PICTURES = 1_000_000
-LABELS_BUDGET, OTHERS_BUDGET = 0.15, 0.01
-"""False alarms in so many pictures. A class that doubles is the weakest of the shifts that are to
-be seen, so labels get most; whatever else shifts can be far surer."""
+MORE_BUDGET, FEWER_BUDGET, OTHERS_BUDGET = 0.45, 0.05, 0.01
+"""False alarms in so many pictures: of labels that are answered more often, of those that are
+answered less often, of all else. A class that doubles is the weakest of the shifts that are to be
+seen, so that gets most; whatever else shifts can be far surer."""
 
 BLOCK = 50
 """Pictures between two looks, at least."""
@@ -29,7 +31,10 @@ WINDOWS = (200, 500, 950)
 """Pictures that are compared with the baseline at each look: what is strong shows in a few of them,
 and after the longest and a block, what begins at any moment has been compared all by itself."""
 
-LOOKS = PICTURES // BLOCK * len(WINDOWS)
+LABELS_SHARES = {200: 0.1, 500: 0.1, 950: 0.8}
+"""Of what labels may be wrong in each window: a class that doubles shows late or not at all."""
+
+LOOKS = PICTURES // BLOCK
 FEW_LABELS, CUTS = 10, 170
 """Comparisons at a look: of labels at least, and of all else."""
 
@@ -68,26 +73,34 @@ class Shift(NamedTuple):
         return self.evidence >= 1
 
 
-def shifts(counts: Counts, baseline: Counts) -> list[Shift]:
-    """Of every statistic that both have counted, its clearest difference."""
+def shifts(counts: Counts, baseline: Counts, window: int = WINDOWS[-1]) -> list[Shift]:
+    """Of every statistic that both have counted, its clearest difference.
+
+    Args:
+        window: for which of ``WINDOWS`` the pictures stand, however many they are.
+    """
     found = []
     for statistic, reference in baseline.items():
         sample = counts.get(statistic, {})
         size, reference_size = sum(sample.values()), sum(reference.values())
         if size and reference_size:
-            found.append(_clearest(statistic, sample, size, reference, reference_size))
+            found.append(_clearest(statistic, sample, size, reference, reference_size, window))
     return found
 
 
-def allowed(statistic: str, values: int) -> float:
-    """Logarithm of the chance at which one comparison tells of a shift.
+def allowed(statistic: str, values: int, window: int, is_more: bool) -> float:
+    """Logarithm of the chance at which one comparison, of both sides, tells of a shift.
 
     Args:
         values: that the statistic has.
+        window: one of ``WINDOWS``.
+        is_more: whether there are more than there were.
     """
     if statistic == LABEL:
-        return log(LABELS_BUDGET / LOOKS / max(values, FEW_LABELS))
-    return log(OTHERS_BUDGET / LOOKS / CUTS)
+        # Of one side: the chance of both is twice as much.
+        budget = 2 * (MORE_BUDGET if is_more else FEWER_BUDGET)
+        return log(budget * LABELS_SHARES[window] / LOOKS / max(values, FEW_LABELS))
+    return log(OTHERS_BUDGET / len(WINDOWS) / LOOKS / CUTS)
 
 
 def _clearest(
@@ -96,26 +109,30 @@ def _clearest(
     size: int,
     reference: Mapping[str, int],
     reference_size: int,
+    window: int,
 ) -> Shift:
     less = min(1.0, MOST_REFERENCE / reference_size)
     known = round(reference_size * less)
-    chance, best = 0.0, ("", 0, 0)
+    evidence, best = 0.0, ("", 0, 0)
     farthest = 0.0
     for part in _parts(statistic, sample, size, reference, reference_size):
         _, hits, reference_hits = part
         reference_hits = round(reference_hits * less)
+        is_more = hits * known > reference_hits * size
         distance = _distance(hits, size, reference_hits, known)
         if distance > LIKELY:
             # Of rare ones, the farthest is not always the least likely.
-            exact = log_p(hits, size, reference_hits, known)
-            if exact < chance:
-                chance, best = exact, part
-        elif chance == 0 and distance >= farthest:
+            chance = log_p(hits, size, reference_hits, known)
+            found = chance / allowed(statistic, len(reference), window, is_more)
+            if found > evidence:
+                evidence, best = found, part
+        elif evidence == 0 and distance >= farthest:
             farthest, best = distance, part
-    if chance == 0:
-        chance = log(erfc(farthest / sqrt(2)))
     bound, hits, reference_hits = best
-    evidence = max(0.0, chance / allowed(statistic, len(reference)))
+    if evidence == 0:
+        is_more = hits * reference_size > reference_hits * size
+        chance = log(erfc(farthest / sqrt(2)))
+        evidence = max(0.0, chance / allowed(statistic, len(reference), window, is_more))
     return Shift(statistic, evidence, bound, reference_hits / reference_size, hits / size, size)
 
 

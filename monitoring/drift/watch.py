@@ -84,9 +84,10 @@ class Watch:
 
     def _look(self, total: int, time: float) -> None:
         latest: dict[str, Shift] = {}
-        starts = {self._start(total, size) for size in WINDOWS}
-        for start in sorted(starts, reverse=True):
-            for shift in shifts(less(self.counted, self._marks[start][1]), self.baseline):
+        # Where few have come, windows are the same pictures; they stand for the longest.
+        starts = {self._start(total, size): size for size in WINDOWS}
+        for start, window in sorted(starts.items(), reverse=True):
+            for shift in shifts(less(self.counted, self._marks[start][1]), self.baseline, window):
                 known = latest.get(shift.statistic)
                 if known is None or shift.evidence > known.evidence:
                     latest[shift.statistic] = shift

@@ -8,7 +8,16 @@ import pytest
 
 from artifact.statistics import BRIGHTNESS
 from monitoring.drift.fisher import log_p
-from monitoring.drift.shift import shifts
+from monitoring.drift.shift import (
+    CUTS,
+    FEWER_BUDGET,
+    LOOKS,
+    MORE_BUDGET,
+    OTHERS_BUDGET,
+    WINDOWS,
+    allowed,
+    shifts,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +65,28 @@ def test_a_label_is_compared_by_itself_also_one_that_there_was_none_of() -> None
 def test_what_only_one_has_counted_is_not_compared() -> None:
     assert shifts({"label": {"cat": 1}}, {"brightness": {"0.02": 1}}) == []
     assert shifts({"label": {}}, {"label": {"cat": 1}}) == []
+
+
+def test_all_chances_together_are_less_than_one_false_alarm() -> None:
+    labels = 10
+    of_labels = sum(
+        labels * LOOKS * exp(allowed("label", labels, window, is_more)) / 2
+        for window in WINDOWS
+        for is_more in (True, False)
+    )
+    others = CUTS * LOOKS * sum(exp(allowed("brightness", 20, w, True)) for w in WINDOWS)
+    assert of_labels == pytest.approx(MORE_BUDGET + FEWER_BUDGET)
+    assert others == pytest.approx(OTHERS_BUDGET)
+    assert of_labels + others < 1
+
+
+@pytest.mark.parametrize(("now", "there"), [(145, True), (52, False)])
+def test_a_label_that_grows_is_told_of_sooner_than_one_that_shrinks(now: int, there: bool) -> None:
+    """Both are as unlikely; the second is told of as well, a little later."""
+    was = dict.fromkeys("abcdefghij", 1000)
+    others = dict.fromkeys("bcdefghij", (950 - now) // 9)
+    counts = {"label": {"a": now, **others}}
+    size = sum(counts["label"].values())
+    assert -14.6 < log_p(now, size, 1000, 10_000) < -12.6
+    (found,) = shifts(counts, {"label": was})
+    assert (found.bound, found.is_there) == ("a", there)
