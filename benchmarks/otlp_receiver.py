@@ -10,7 +10,6 @@ import gzip
 import json
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -177,12 +176,3 @@ def receiver() -> Iterator[tuple[str, Received]]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def tree_of(spans: Sequence[ReceivedSpan]) -> dict[str, Counter[str]]:
-    """Names of spans by the name of what they are a part of; empty for roots."""
-    names = {item.span: item.name for item in spans}
-    found: dict[str, Counter[str]] = {}
-    for item in spans:
-        found.setdefault(names.get(item.parent, ""), Counter())[item.name] += 1
-    return found

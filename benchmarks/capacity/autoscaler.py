@@ -66,9 +66,6 @@ class Autoscaler:
         while self._seconds and self._seconds[0][0] <= second - self._settings.window:
             self._seconds.popleft()
 
-    def is_panicking(self) -> bool:
-        return self._panic_since is not None
-
     def decide(self, now: float, ready: int) -> int:
         """Pods wanted now, with ``ready`` of them there."""
         s = self._settings

@@ -28,11 +28,6 @@ def day(per_second: float, seed: int = 0, seconds: int = DAY) -> NDArray[np.floa
     return trace
 
 
-def steady(per_second: float, seconds: float) -> NDArray[np.float64]:
-    """The same number in each step."""
-    return np.full(round(seconds / STEP), per_second * STEP)
-
-
 def once(after: float = 0.0) -> NDArray[np.float64]:
     """One request, so many seconds after the beginning."""
     trace = np.zeros(round(after / STEP) + 1)

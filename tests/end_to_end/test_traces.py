@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from benchmarks.otlp_receiver import Received, receiver, tree_of
+from benchmarks.otlp_receiver import Received, ReceivedSpan, receiver
 from local.service import LocalService
 from tests.conftest import ROOT
 from tests.end_to_end.conftest import Response, call, start
@@ -38,6 +40,15 @@ def ask_together(service: LocalService, received: Received) -> list[str]:
             if received.changed.wait_for(shared, 2):
                 return traces
     raise AssertionError("no two requests shared a batch")
+
+
+def tree_of(spans: Sequence[ReceivedSpan]) -> dict[str, Counter[str]]:
+    """Names of spans by the name of what they are a part of; empty for roots."""
+    names = {item.span: item.name for item in spans}
+    found: dict[str, Counter[str]] = {}
+    for item in spans:
+        found.setdefault(names.get(item.parent, ""), Counter())[item.name] += 1
+    return found
 
 
 def test_a_trace_goes_through_both_servers_and_names_who_shared_a_batch(
