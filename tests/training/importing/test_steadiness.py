@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tests.training.importing.conftest import Flowers, Importer, flowers
 from training.importing.checks import check_network
-from training.importing.comparison import compare, movements
+from training.importing.comparison import Compared, compare, movements
 from training.importing.errors import ImportRefusedError
 
 HERE = f"{__name__}:"
@@ -55,6 +55,22 @@ def test_pictures_of_the_users_always_count() -> None:
     assert "2 of 4 random and shipped pictures were left out" in compared.notes[0]
     with pytest.raises(ImportRefusedError, match=r"by 0\.5 .* to 1 of your pictures by up to 1:"):
         compare(BATCH, expected, found, by_last_bits, 1e-4, own=1)
+
+
+def test_rounding_in_the_layers_moves_further_than_that_of_the_input() -> None:
+    def answer(rows: NDArray[Any]) -> tuple[NDArray[Any]]:
+        return (np.sin(rows * 20),)
+
+    def beside(times: float) -> Compared:
+        found = answer(BATCH)[0]
+        found[1] += times * moved[1]
+        return compare(BATCH, answer(BATCH), (found,), answer, 3e-5, own=0)
+
+    moved = movements(answer, BATCH, answer(BATCH))
+    assert moved.max() < 3e-5 < 9 * moved[1]
+    assert len(beside(9).batch) == 3
+    with pytest.raises(ImportRefusedError, match="answers otherwise"):
+        beside(20)
 
 
 def test_a_program_is_not_taken_where_nothing_can_be_compared() -> None:
