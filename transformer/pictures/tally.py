@@ -139,12 +139,62 @@ class PictureTally(Collector):
             yield from family.describe()
 
 
-class _Children(NamedTuple):
-    """Of one revision."""
+class RevisionCounts(NamedTuple):
+    """Of one revision; with the tally's lock held."""
 
     numbers: dict[str, Distribution]
     labels: list[Count]
     polarities: dict[Polarity, Count]
+
+    def add(self, numbers: Numbers, labels: NDArray[np.intp] | None) -> None:
+        """Count pictures.
+
+        Args:
+            numbers: as ``Judged`` has them; what is not finite is left out.
+            labels: of each, its place in ``labels``.
+        """
+        for name, values in numbers.items():
+            total = float(values.sum())
+            if not math.isfinite(total):
+                values = values[np.isfinite(values)]
+                total = float(values.sum())
+            bounds = BOUNDS[name]
+            counts = np.bincount(bounds.searchsorted(values), minlength=len(bounds) + 1)
+            self.numbers[name].add(counts.tolist(), total)
+        if labels is not None and self.labels:
+            counts = np.bincount(labels, minlength=len(self.labels))
+            for child, count in zip(self.labels, counts.tolist(), strict=True):
+                child.value += count
+
+
+class Revisions:
+    """Counts of a model's revisions.
+
+    Args:
+        labels: that are counted.
+    """
+
+    def __init__(self, tally: PictureTally, model: str, labels: Sequence[str]) -> None:
+        self._tally = tally
+        self._model = model
+        self._labels = labels
+        self._of: dict[str, RevisionCounts] = {}
+
+    def of(self, revision: str) -> RevisionCounts:
+        """A revision's."""
+        found = self._of.get(revision)
+        if found is None:
+            answered = (self._model, revision)
+            tally = self._tally
+            found = self._of[revision] = RevisionCounts(
+                {name: each.labels(*answered) for name, each in tally.distributions.items()},
+                [tally.labels.labels(*answered, label) for label in self._labels],
+                {
+                    polarity: tally.polarities.labels(*answered, polarity.value)
+                    for polarity in (Polarity.LIGHT_ON_DARK, Polarity.DARK_ON_LIGHT)
+                },
+            )
+        return found
 
 
 class PictureMeter:
@@ -154,13 +204,12 @@ class PictureMeter:
         self, tally: PictureTally, model: str, spec: ImageInput, judge: Judge | None
     ) -> None:
         self._tally = tally
-        self._model = model
         self._statistics = PictureStatistics(spec)
         self._judge = judge
+        self._revisions = Revisions(tally, model, () if judge is None else judge.labels)
         self._waiting: deque[Seen] = deque()
         self._pictures = self._bytes = 0
         self._began = self._resume_at = 0.0
-        self._children: dict[str, _Children] = {}
 
     def add(self, seen: Seen) -> None:
         """On the event loop; nothing that is given may be changed afterwards."""
@@ -188,9 +237,9 @@ class PictureMeter:
                 self._resume_at = self._began + self._pictures / MOST_A_SECOND
             self._pictures = self._bytes = 0
             for (revision, _), several in taken.items():
-                self._count(self._children_of(revision), several)
+                self._count(self._revisions.of(revision), several)
 
-    def _count(self, children: _Children, several: list[Seen]) -> None:
+    def _count(self, counts: RevisionCounts, several: list[Seen]) -> None:
         numbers = self._statistics.of(np.concatenate([seen.planes for seen in several]))
         sizes = [size for seen in several for size in seen.pixels]
         numbers["size"] = np.array(sizes, np.float32)
@@ -202,38 +251,11 @@ class PictureMeter:
             ]
             judged, labels = self._judge.judged(outputs)
             numbers |= judged
-        for name, values in numbers.items():
-            total = float(values.sum())
-            if not math.isfinite(total):
-                values = values[np.isfinite(values)]
-                total = float(values.sum())
-            bounds = BOUNDS[name]
-            counts = np.bincount(bounds.searchsorted(values), minlength=len(bounds) + 1)
-            children.numbers[name].add(counts.tolist(), total)
-        if labels is not None and children.labels:
-            counts = np.bincount(labels, minlength=len(children.labels))
-            for child, count in zip(children.labels, counts.tolist(), strict=True):
-                child.value += count
+        counts.add(numbers, labels)
         for seen in several:
             for polarity in seen.polarities:
                 if polarity is not None:
-                    children.polarities[polarity].value += 1
-
-    def _children_of(self, revision: str) -> _Children:
-        found = self._children.get(revision)
-        if found is None:
-            answered = (self._model, revision)
-            tally, judge = self._tally, self._judge
-            labels = () if judge is None else judge.labels
-            found = self._children[revision] = _Children(
-                {name: each.labels(*answered) for name, each in tally.distributions.items()},
-                [tally.labels.labels(*answered, label) for label in labels],
-                {
-                    polarity: tally.polarities.labels(*answered, polarity.value)
-                    for polarity in (Polarity.LIGHT_ON_DARK, Polarity.DARK_ON_LIGHT)
-                },
-            )
-        return found
+                    counts.polarities[polarity].value += 1
 
 
 TALLY = PictureTally()

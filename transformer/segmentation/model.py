@@ -21,6 +21,7 @@ from serving.v2 import write_infer_response
 from transformer.formats import TIFF_MAGIC
 from transformer.hop import PredictorClient
 from transformer.metrics import TALLY
+from transformer.pictures.tally import TALLY as PLACES
 from transformer.rasters.raster import Picture, Raster, RasterLimits
 from transformer.rasters.tiff import TiffRaster
 from transformer.remote import RemoteModel
@@ -43,6 +44,7 @@ from transformer.segmentation.payload import (
     PayloadReader,
     Wanted,
 )
+from transformer.segmentation.tally import PlaceDraw, RasterMeter
 from transformer.segmentation.tiling import Tile
 from transformer.segmentation.work import Call, Work
 from transformer.settings import TransformerSettings
@@ -104,6 +106,7 @@ class SegmentationModel(RemoteModel):
             )
         self._payloads = PayloadReader(settings.max_json_bytes)
         self._decode_seconds = TALLY.decode_seconds.labels(name)
+        self._meter = RasterMeter(PLACES, name, contract) if settings.picture_statistics else None
         self._limits = RasterLimits(
             settings.max_raster_pixels,
             MAX_SIDE,
@@ -171,6 +174,7 @@ class SegmentationModel(RemoteModel):
         calls = work.calls()
         under_way: deque[tuple[list[Tile], asyncio.Task[Levels]]] = deque()
         answered: dict[str, Answered] = {}
+        draw = PlaceDraw()
 
         def read_ahead() -> asyncio.Task[Call | None]:
             return loop.create_task(self._off_loop(next, calls, None))
@@ -183,6 +187,7 @@ class SegmentationModel(RemoteModel):
                     if call is None:
                         ahead = None
                         break
+                    draw.offer(call)
                     under_way.append((call.tiles, loop.create_task(self._ask(call, headers or {}))))
                     del call  # a task lets go of its tiles' pixels once they are sent
                     ahead = read_ahead()
@@ -192,6 +197,7 @@ class SegmentationModel(RemoteModel):
                 (levels,), who = await task
                 if who.digest:
                     answered[who.digest] = who
+                draw.answer(tiles, levels)
                 await self._off_loop(work.take, tiles, levels)
                 del task, levels
         finally:
@@ -206,6 +212,8 @@ class SegmentationModel(RemoteModel):
         revision = "+".join(sorted({item.revision for item in answered.values()}))
         digest = next(iter(answered))
         TALLY.response_pixels.labels(self.name, revision).add(found.mask.size)
+        if self._meter is not None and len(answered) == 1 and draw.place is not None:
+            self._meter.add(revision, found.mask.size, draw.place)
         return Answer(payload, found, Answered(revision, digest, 1))
 
     def _ask(self, call: Call, headers: Mapping[str, str]) -> Coroutine[Any, Any, Levels]:
