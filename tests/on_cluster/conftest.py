@@ -25,12 +25,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
-from safetensors.torch import load, save
+from onnx import numpy_helper
+from safetensors.torch import save
 
-from artifact import Contract, Revision, open_revision, write_revision
+from artifact import Contract, Revision, open_revision, sha256_of, write_revision
 from common.kourier import find_gateway
 from common.kubernetes import INFERENCE_SERVICE, NODE, POD, Cluster, KubernetesError
 from rollout.__main__ import main
@@ -73,18 +76,31 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     good = open_revision(root, MODEL, "2")
     # Written apart: what comes after the newest shipped revision would have to accept its contract.
     own = tmp_path_factory.mktemp("own")
-    # A program and golden answers belong to the weights that they were made from.
+    # An export alone is served by every predictor, with torch or without.
+    (export,) = good.card.exports
+    program = ruined(good.read_export(export))
+    noise = replace(export, sha256=sha256_of(program), size_bytes=len(program))
+    card = replace(good.card, architecture=None, exports=(noise,), golden=None)
+    write_revision(own, replace(card, revision=RUINED), None, {noise.file: program})
+    # Golden answers belong to the weights that they were made from.
     card = replace(good.card, exports=(), golden=None)
-    torch.manual_seed(0)
-    weights = {
-        # Biases and batch norms stay as they are, or the answers would not even be finite.
-        name: (torch.randn_like(tensor) * tensor.std() if tensor.ndim > 1 else tensor).contiguous()
-        for name, tensor in load(good.read_weights()).items()
-    }
-    write_revision(own, replace(card, revision=RUINED), save(weights))
     write_revision(own, replace(card, revision=BROKEN), save({"x": torch.zeros(1)}))
     shutil.copytree(own, root, dirs_exist_ok=True)
     return root
+
+
+def ruined(program: bytes) -> bytes:
+    """An ONNX program with noise of the same spread for its weights."""
+    model = onnx.load_from_string(program)
+    rng = np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        # Biases and batch norms stay as they are, or the answers would not even be finite.
+        if values.ndim > 1:
+            noise = (rng.standard_normal(values.shape) * values.std()).astype(values.dtype)
+            tensor.CopyFrom(numpy_helper.from_array(noise, tensor.name))
+    written: bytes = model.SerializeToString()
+    return written
 
 
 @dataclass(frozen=True)
@@ -157,13 +173,16 @@ def mount(predictor: dict[str, Any], cards: Path) -> None:
 
 
 def config_map(revision: Revision) -> dict[str, Any]:
-    packed = base64.b64encode(revision.read_weights()).decode()
+    packed = {
+        name: base64.b64encode((revision.folder / name).read_bytes()).decode()
+        for name in revision.card.files
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": f"revision-{revision.card.revision}", "namespace": NAMESPACE},
         "data": {"model.json": (revision.folder / "model.json").read_text(encoding="utf-8")},
-        "binaryData": {revision.card.weights.file: packed},
+        "binaryData": packed,
     }
 
 
