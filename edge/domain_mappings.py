@@ -86,32 +86,26 @@ class Mappings:
         return f"waits for {told.get('type', 'Knative')}: {told.get('message', 'not there yet')}"
 
     def remove(self, name: str) -> str:
-        """The mapping with its certificate and the key in its Secret, then the claim."""
+        """The mapping with its certificate, then the key in its Secret, then the claim."""
         found = self._request("GET", f"{self._mappings}/{name}")
         if found is not None:
             if MADE_BY.items() - found["metadata"].get("labels", {}).items():
                 return "somebody else has mapped the name in this namespace"
-            certificate = self._request("GET", f"{self._certificates}/{name}")
-            self._request("DELETE", f"{self._mappings}/{name}")
-            if certificate is not None:
-                # cert-manager leaves the Secret where it is.
-                secret = certificate["spec"]["secretName"]
-                self._request("DELETE", f"/api/v1/namespaces/{self.namespace}/secrets/{secret}")
+            if "deletionTimestamp" not in found["metadata"]:
+                # It stays until what belongs to it is gone: Knative's Certificate and cert-manager's.
+                self._request("DELETE", f"{self._mappings}/{name}?propagationPolicy=Foreground")
             return "its mapping is going"
         claim = self._request("GET", f"{CLAIMS}/{name}")
         if claim is not None and claim["spec"]["namespace"] == self.namespace:
+            # Which Knative names like the mapping. cert-manager leaves it where it is, and would
+            # issue anew if it went before its Certificate did.
+            self._request("DELETE", f"/api/v1/namespaces/{self.namespace}/secrets/{name}")
             self._request("DELETE", f"{CLAIMS}/{name}")
         return ""
 
     @property
     def _mappings(self) -> str:
         return f"/apis/serving.knative.dev/v1beta1/namespaces/{self.namespace}/domainmappings"
-
-    @property
-    def _certificates(self) -> str:
-        """Knative's own, of which cert-manager's is made."""
-        group = "/apis/networking.internal.knative.dev/v1alpha1"
-        return f"{group}/namespaces/{self.namespace}/certificates"
 
     def _create(self, path: str, name: str, document: dict[str, Any]) -> dict[str, Any]:
         """What there is under this name, made where there is nothing."""

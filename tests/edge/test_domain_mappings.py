@@ -13,12 +13,11 @@ from edge.domain_mappings import CLAIMS, Mappings
 
 NAME = "vision.example.org"
 MAPPINGS = "/apis/serving.knative.dev/v1beta1/namespaces/vision/domainmappings"
-CERTIFICATES = "/apis/networking.internal.knative.dev/v1alpha1/namespaces/vision/certificates"
 SECRETS = "/api/v1/namespaces/vision/secrets"
 
 
 class ApiServer:
-    """Keeps documents by path."""
+    """Keeps documents by path; what is deleted in the foreground stays until it is collected."""
 
     def __init__(self) -> None:
         self.documents: dict[str, Any] = {}
@@ -35,7 +34,11 @@ class ApiServer:
             return httpx.Response(201, json=document)
         if path not in self.documents:
             return httpx.Response(404)
-        found = self.documents.pop(path) if request.method == "DELETE" else self.documents[path]
+        found = self.documents[path]
+        if request.url.params.get("propagationPolicy") == "Foreground":
+            found["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
+        elif request.method == "DELETE":
+            del self.documents[path]
         return httpx.Response(200, json=found)
 
 
@@ -71,12 +74,13 @@ def test_it_is_claimed_and_leads_to_the_edge(server: ApiServer, mappings: Mappin
 
 def test_it_goes_with_its_certificate_and_key(server: ApiServer, mappings: Mappings) -> None:
     mappings.ensure(NAME)
-    server.documents[f"{CERTIFICATES}/{NAME}"] = {"spec": {"secretName": NAME}}
-    server.documents[f"{SECRETS}/{NAME}"] = {}
-    server.documents[f"{SECRETS}/accounts"] = {}
-    assert mappings.remove(NAME) == "its mapping is going"
-    # Knative's Certificate belongs to the mapping, and Kubernetes takes it along.
-    del server.documents[f"{CERTIFICATES}/{NAME}"]
+    server.documents[f"{SECRETS}/{NAME}"] = server.documents[f"{SECRETS}/accounts"] = {}
+    for _ in range(2):
+        assert mappings.remove(NAME) == "its mapping is going"
+        # cert-manager writes a new key for a Certificate that is there and has none.
+        assert f"{SECRETS}/{NAME}" in server.documents
+    # Kubernetes takes the certificates along, and the mapping when they are gone.
+    del server.documents[f"{MAPPINGS}/{NAME}"]
     assert mappings.remove(NAME) == mappings.remove(NAME) == ""
     assert list(server.documents) == [f"{SECRETS}/accounts"]
 
@@ -84,10 +88,12 @@ def test_it_goes_with_its_certificate_and_key(server: ApiServer, mappings: Mappi
 def test_what_others_have_claimed_or_mapped_is_left_alone(
     server: ApiServer, mappings: Mappings
 ) -> None:
+    key = {f"{SECRETS}/{NAME}": {}}
+    server.documents.update(key)
     claim = {"metadata": {"name": NAME}, "spec": {"namespace": "theirs"}}
     server.documents[f"{CLAIMS}/{NAME}"] = claim
     assert "namespace theirs" in mappings.ensure(NAME)
-    assert mappings.remove(NAME) == "" and server.documents == {f"{CLAIMS}/{NAME}": claim}
+    assert mappings.remove(NAME) == "" and server.documents == key | {f"{CLAIMS}/{NAME}": claim}
     claim["spec"] = {"namespace": "vision"}
     mapped = {"metadata": {"name": NAME, "labels": {"app": "theirs"}}}
     server.documents[f"{MAPPINGS}/{NAME}"] = mapped
