@@ -28,6 +28,8 @@ PENDING, PROVEN, ACTIVE, REMOVING = "pending", "proven", "active", "removing"
 HOLDING = (PROVEN, ACTIVE)
 """States in which a name is its account's, and no other's."""
 MAX_DOMAINS = 20
+MAX_NAME_CHARACTERS = 63
+"""Knative asks for a certificate with the name as its common name, which may have no more."""
 PENDING_DAYS = 7
 MAX_PROBLEM_CHARACTERS = 300
 TXT_LABEL = "_vision-challenge"
@@ -319,10 +321,12 @@ def _checked_name(text: str, own_host: str) -> str:
             name = name.encode("idna").decode()
         except UnicodeError:
             name = ""
-    if not NAME.fullmatch(name) or len(name) > 200 or name.rpartition(".")[2].isdecimal():
+    if not NAME.fullmatch(name) or name.rpartition(".")[2].isdecimal():
         raise InvalidValueError(
             f"{text[:60]!r} is no domain's name such as vision.example.org", "name"
         )
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise InvalidValueError(f"a name has {MAX_NAME_CHARACTERS} characters at most", "name")
     own = own_host.partition(":")[0].lower()
     if name == own or name.endswith(f".{own}") or own.endswith(f".{name}"):
         raise InvalidValueError(f"{name} is the service's own", "name")

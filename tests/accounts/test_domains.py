@@ -55,11 +55,16 @@ def test_a_domain_from_its_wish_to_its_end(session, account):
         *("https://a.example.org", "a.example.org/x", "a b.example.org", "x" * 64 + ".org"),
         *("vision.example.com", "a.vision.example.com", "example.com", "edge.vision.svc"),
         *("edge.vision.svc.cluster.local", "a.localhost", "printer.local"),
+        f"{'x' * 54}.example.org",  # no certificate has so long a common name
     ],
 )
 def test_names_that_nobody_can_have(session, account, name):
     with pytest.raises(InvalidValueError):
         add(session, account, name)
+
+
+def test_a_name_may_be_as_long_as_a_common_name(session, account):
+    assert len(add(session, account, f"{'x' * 51}.example.org").name) == 63
 
 
 def test_other_alphabets_are_written_as_dns_has_them(session, account):
