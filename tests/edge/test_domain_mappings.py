@@ -88,7 +88,7 @@ def test_it_goes_with_its_certificate_and_key(server: ApiServer, mappings: Mappi
 def test_what_others_have_claimed_or_mapped_is_left_alone(
     server: ApiServer, mappings: Mappings
 ) -> None:
-    key = {f"{SECRETS}/{NAME}": {}}
+    key: dict[str, Any] = {f"{SECRETS}/{NAME}": {}}
     server.documents.update(key)
     claim = {"metadata": {"name": NAME}, "spec": {"namespace": "theirs"}}
     server.documents[f"{CLAIMS}/{NAME}"] = claim
