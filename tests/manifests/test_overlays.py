@@ -286,7 +286,7 @@ def test_nothing_is_open_that_no_policy_names() -> None:
     by_name = {policy["metadata"]["name"]: policy["spec"] for policy in policies}
     assert by_name["nothing"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     (call,) = by_name["calls"]["ingress"]
-    assert [port["port"] for port in call["ports"]] == [8012, 8013, 9090]
+    assert [port["port"] for port in call["ports"]] == [8012, 8013, 8112, 9090]
     (source,) = call["from"]
     (expression,) = source["namespaceSelector"]["matchExpressions"]
     assert sorted(expression["values"]) == ["knative-serving", "kourier-system"]
