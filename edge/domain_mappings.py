@@ -92,7 +92,7 @@ class Mappings:
             if MADE_BY.items() - found["metadata"].get("labels", {}).items():
                 return "somebody else has mapped the name in this namespace"
             if "deletionTimestamp" not in found["metadata"]:
-                # It stays until what belongs to it is gone: Knative's Certificate and cert-manager's.
+                # It stays until the Certificates of Knative and cert-manager are gone.
                 self._request("DELETE", f"{self._mappings}/{name}?propagationPolicy=Foreground")
             return "its mapping is going"
         claim = self._request("GET", f"{CLAIMS}/{name}")
