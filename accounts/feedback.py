@@ -25,7 +25,7 @@ from accounts.errors import (
 from accounts.keys import GIVES_FEEDBACK, Bearer
 from accounts.tables import BILLED, Capture, Event, Feedback, FeedbackWord, Prediction
 from accounts.throttle import Limit
-from common.predicted import MAX_INSTANCES, from_header
+from common.predicted import MAX_INSTANCES, as_set, from_header, is_set
 
 CALLS = Limit("feedback", attempts=1200, seconds=60)
 """Calls of an account, each with many right answers."""
@@ -57,11 +57,19 @@ class RightAnswer:
     Attributes:
         instance: its place in the request, from 0.
         label: as the model's card spells it.
+        labels: all that the picture has, in place of ``label``, where it may have several.
     """
 
     request_id: str
     instance: int
-    label: str
+    label: str = ""
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def said(self) -> str:
+        """As it is kept."""
+        one = self.label[:MAX_LABEL_CHARACTERS]
+        return one if self.labels is None else as_set(self.labels)
 
 
 @dataclass(frozen=True)
@@ -205,11 +213,11 @@ def _take(
     kept = session.get(Prediction, own, with_for_update=True)
     row = session.get(Feedback, (*own, answer.instance))
     if kept is None or kept.at_ms < now_ms() - days * DAY_MS:
-        if row is None or row.label != answer.label:
+        if row is None or row.label != answer.said:
             raise _missing(session, own, days)
         return _taken(row, State.SAME)
     _check(bearer, answer, kept, labels)
-    said = answer.label[:MAX_LABEL_CHARACTERS]
+    said = answer.said
     if row is not None and row.label == said:
         return _taken(row, State.SAME)
     if row is not None and row.words >= MAX_WORDS:
@@ -255,23 +263,30 @@ def _take(
 def _check(bearer: Bearer, answer: RightAnswer, kept: Prediction, labels: Labels) -> None:
     if not bearer.may_ask(kept.model):
         raise ForbiddenError(f"this key is not for model {kept.model}")
-    count = len(from_header(kept.predicted))
+    predicted = from_header(kept.predicted)
+    count = len(predicted)
     if not 0 <= answer.instance < count:
         told = f"the first {count} instances" if count == MAX_INSTANCES else f"{count} instances"
         raise InvalidValueError(f"{told} of that request are kept, from 0", "instance")
+    if is_set(predicted[answer.instance].label) and answer.labels is None:
+        told = f"pictures of {kept.model} may have several labels: `labels` says all, [] for none"
+        raise InvalidValueError(told, "label")
+    if not is_set(predicted[answer.instance].label) and answer.labels is not None:
+        raise InvalidValueError(f"a picture of {kept.model} has one label: `label`", "labels")
     known = labels(kept.model, kept.revision)
     if not known:
         raise ConflictError(
             f"the labels of {kept.model}/{kept.revision} are not known here: its card is missing"
         )
-    if answer.label not in known:
-        some = ", ".join(known[:NAMED])
-        more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-        raise InvalidValueError(
-            f"{answer.label[:MAX_LABEL_CHARACTERS]!r} is no label of {kept.model}; its labels are "
-            f"{some}{more}",
-            "label",
-        )
+    for label in (answer.label,) if answer.labels is None else answer.labels:
+        if label not in known:
+            some = ", ".join(known[:NAMED])
+            more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+            raise InvalidValueError(
+                f"{label[:MAX_LABEL_CHARACTERS]!r} is no label of {kept.model}; its labels are "
+                f"{some}{more}",
+                "label" if answer.labels is None else "labels",
+            )
 
 
 def _missing(session: Session, own: tuple[str, str], days: int) -> AccountsError:
@@ -285,7 +300,7 @@ def _missing(session: Session, own: tuple[str, str], days: int) -> AccountsError
         return GoneError(f"what was predicted is kept for {days} days")
     return ConflictError(
         f"of that answer nothing was kept: its key has not the right {GIVES_FEEDBACK}, or it "
-        "names no single label for a picture"
+        "names no labels for a picture as a whole, which classification alone does"
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts import accuracy, audit, keys
 from accounts.api import parts_or_refuse
-from accounts.errors import ForbiddenError, NotFoundError
+from accounts.errors import ForbiddenError, InvalidValueError, NotFoundError
 from accounts.feedback import CALLS, Labels, RightAnswer, Taken, disagreements, take
 from accounts.feedback_metrics import TALLY
 from accounts.service import Service
@@ -25,8 +25,19 @@ class Right(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     request_id: str
-    label: str
+    label: str | None = None
+    labels: list[str] | None = None
     instance: int = 0
+
+    def answer(self) -> RightAnswer:
+        """Raises InvalidValueError: it says both or nothing."""
+        if (self.label is None) == (self.labels is None):
+            raise InvalidValueError(
+                "`label` says what it is; `labels` all that it has, where there may be several",
+                "label",
+            )
+        labels = None if self.labels is None else tuple(self.labels)
+        return RightAnswer(self.request_id, self.instance, self.label or "", labels)
 
 
 def feedback_api(service: Service, labels: Labels) -> APIRouter:
@@ -50,7 +61,7 @@ def feedback_api(service: Service, labels: Labels) -> APIRouter:
         with database.write() as session:
             count_attempt(session, Subject(CALLS, who.account_id))
         said = body if isinstance(body, list) else [body]
-        answers = [RightAnswer(one.request_id, one.instance, one.label) for one in said]
+        answers = [one.answer() for one in said]
         with database.write() as session:
             taken = take(session, who, answers, labels, service.settings.prediction_days)
         TALLY.count(taken)

@@ -2,13 +2,15 @@
 
 The edge keeps it beside the request that it has metered, so that a right answer which comes later
 can be compared with what was answered: ``label:millionths`` for each instance, with commas between,
-labels percent-encoded, and ``?`` at the end where the answer called itself unsure.
+labels percent-encoded, and ``?`` at the end where the answer called itself unsure. Where a picture
+may have several labels, those that it has are one text (``as_set``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -18,6 +20,9 @@ MAX_INSTANCES = 32
 MAX_CHARACTERS = 4096
 FORM = re.compile(r"[\w.~%-]{1,1024}:\d{1,7}\??(?:,[\w.~%-]{1,1024}:\d{1,7}\??)*", re.ASCII)
 MILLION = 1_000_000
+MAX_SET_CHARACTERS = 200
+"""Of several labels as one text; percent-encoded, at most as many as ``FORM`` takes of one."""
+MAX_ENCODED_SET = 1000
 
 
 class Predicted(NamedTuple):
@@ -26,6 +31,30 @@ class Predicted(NamedTuple):
     label: str
     probability: float
     unsure: bool = False
+
+
+def as_set(labels: Iterable[str]) -> str:
+    """Several labels as one text, the same in whatever order they come: ``{cat, dog}``, ``{}``.
+
+    Of what is too long the beginning is left, with a digest of all, so that two are the same text
+    only where they are the same labels.
+    """
+    text = f"{{{', '.join(sorted(set(labels)))}}}"
+    if _fits(text):
+        return text
+    end = f" … {sha256(text.encode()).hexdigest()[:16]}}}"
+    while not _fits(text + end):
+        text = text[:-1]
+    return text + end
+
+
+def is_set(label: str) -> bool:
+    """Whether it is several labels, as ``as_set`` writes them."""
+    return label.startswith("{") and label.endswith("}")
+
+
+def _fits(text: str) -> bool:
+    return len(text) <= MAX_SET_CHARACTERS and len(quote(text, safe="")) <= MAX_ENCODED_SET
 
 
 def as_header(predictions: Iterable[Predicted]) -> str:

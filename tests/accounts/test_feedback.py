@@ -26,6 +26,7 @@ from accounts.keys import (
     revoke_key,
 )
 from accounts.tables import Event, Feedback, FeedbackWord, Prediction
+from common.predicted import Predicted, as_header, as_set
 
 DAYS = 30
 BEARER = Bearer("key_1", "acc_1", frozenset({"*", GIVES_FEEDBACK}))
@@ -118,6 +119,39 @@ def test_what_cannot_be_taken_says_why_and_takes_nothing(session, answer, error,
         take(session, BEARER, both, labels, DAYS)
     session.rollback()
     assert session.scalars(select(Feedback)).all() == []
+
+
+def test_of_several_labels_all_are_compared(session):
+    texts = [as_set(("cat", "dog")), as_set(()), as_set(("owl",))]
+    given = as_header([Predicted(text, 0.5) for text in texts])
+    predicted(session, text=given)
+    said = [
+        RightAnswer("r1", 0, labels=("dog", "cat")),
+        RightAnswer("r1", 1, labels=("cat",)),
+        RightAnswer("r1", 2, labels=()),
+    ]
+    taken = take(session, BEARER, said, labels, DAYS)
+    session.commit()
+    assert [item.right for item in taken] == [True, False, False]
+    assert (taken[0].label, taken[2].label, taken[1].predicted) == ("{cat, dog}", "{}", "{}")
+    (again,) = take(session, BEARER, [RightAnswer("r1", 0, labels=("cat", "dog"))], labels, DAYS)
+    assert again.state is State.SAME
+    (row,) = accuracy(session, Scope(0, now_ms() + 1))
+    assert (row.count, row.right) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "told"),
+    [
+        ("{cat}", {"label": "cat"}, "several labels"),
+        ("cat", {"labels": ("cat",)}, "has one label"),
+        ("{cat}", {"labels": ("cat", "yak")}, "'yak' is no label of animals"),
+    ],
+)
+def test_one_label_is_not_taken_for_several(session, text, answer, told):
+    predicted(session, text=as_header([Predicted(text, 0.5)]))
+    with pytest.raises(InvalidValueError, match=told):
+        take(session, BEARER, [RightAnswer("r1", 0, **answer)], labels, DAYS)
 
 
 @pytest.mark.parametrize("count", [0, MAX_AT_ONCE + 1])

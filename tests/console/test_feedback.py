@@ -55,6 +55,11 @@ def test_one_and_several_right_answers(browser, service):
     wrong = browser.http.post(FEEDBACK, json={"request_id": "a", "label": "x"}, headers=key)
     assert (wrong.status_code, wrong.json()["field"]) == (400, "label")
     assert "its labels are 0, 1, 2" in wrong.json()["error"]
+    predict(service, account, "many", "%7B1%2C%207%7D:500000")
+    many = browser.http.post(
+        FEEDBACK, json={"request_id": "many", "labels": ["7", "1"]}, headers=key
+    )
+    assert (many.status_code, many.json()["right"], many.json()["label"]) == (200, True, "{1, 7}")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,8 @@ def test_one_and_several_right_answers(browser, service):
         ({"request_id": "nobody's", "label": "7"}, 404),
         ({"request_id": "a"}, 400),
         ({"request_id": "a", "label": 7}, 400),
+        ({"request_id": "a", "label": "7", "labels": ["7"]}, 400),
+        ({"request_id": "a", "labels": ["7"]}, 400),
         ({"request_id": "a", "label": "7", "more": 1}, 400),
         ([], 400),
         ([{"request_id": "a", "label": "7"}] * 201, 400),

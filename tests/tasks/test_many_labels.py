@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from artifact import InvalidCardError, ManyLabelsContract, ModelCard
+from common.predicted import as_set
 from predictor.networks import build_network
 from predictor.programs import program_for
 from tasks import AnswerError, LabelsError
@@ -49,6 +50,15 @@ def test_all_labels_that_reach_their_thresholds_are_named() -> None:
     assert second["label"] == "car"
     (lower, _) = answers.predictions(OUTPUTS, ClassificationOptions(threshold=0.7), 1)
     assert [item["label"] for item in lower["labels"]] == ["dog", "car"]
+
+
+def test_what_is_kept_of_an_answer_are_all_labels_as_one() -> None:
+    answers = Classification(CONTRACT)
+    (first, probability), second = answers.named(OUTPUTS, None)
+    assert first == as_set(["dog", "cat"])
+    assert probability == pytest.approx(0.6)
+    assert second == ("{}", 0.0)
+    assert answers.named(OUTPUTS, 0.7)[0][0] == "{car, dog}"
 
 
 def test_v2_says_which_labels_were_reached() -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from prometheus_client import REGISTRY
 
-from artifact import Contract
+from artifact import Contract, ManyLabelsContract
+from common.predicted import Predicted
 from serving.errors import (
     BadPredictorAnswerError,
     MalformedRequestError,
@@ -108,6 +109,19 @@ async def test_every_instance_is_answered_in_order(model: ClassificationModel) -
     assert [p["class_id"] for p in document["predictions"]] == order
     assert (document["model_name"], document["model_version"]) == ("mnist", "7")
     assert headers == {"x-model-pixels": str(5 * 28 * 28)}
+
+
+async def test_what_was_predicted_is_told_of_one_label_and_of_several(hop: FakeHop) -> None:
+    thresholds = (0.5,) * len(CONTRACT.labels)
+    several = ManyLabelsContract(
+        "classification", CONTRACT.input, CONTRACT.outputs, CONTRACT.labels, thresholds
+    )
+    asked = request({"instances": [text(column(n)) for n in (3, 1)]})
+    with ThreadPoolExecutor(2) as executor:
+        for contract, names in ((CONTRACT, ["3", "1"]), (several, ["{3}", "{1}"])):
+            model = ClassificationModel("m", contract, hop, executor, SETTINGS)
+            answer, _ = await model(model.read_v1(asked), None)
+            assert model.predicted(answer) == [Predicted(name, 1.0) for name in names]
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifact import FAMILIARITY, CardError, Contract, ManyLabelsContract
+from common.predicted import as_set
 from serving.errors import BadPredictorAnswerError
 from transformer.classification.options import ClassificationOptions
 
@@ -53,6 +54,20 @@ class Classification:
         """The most probable label of each row, and how probable it is."""
         rows = outputs.tolist()
         return [(self._labels[at], row[at]) for row in rows for at in [row.index(max(row))]]
+
+    def named(
+        self, outputs: NDArray[np.float32], threshold: float | None
+    ) -> list[tuple[str, float]]:
+        """All labels of each row as one text, and how probable the least probable of them is.
+
+        Only of contracts whose pictures may have several.
+        """
+        found = []
+        for row, reached in zip(outputs.tolist(), self._reached(outputs, threshold), strict=True):
+            places = np.flatnonzero(reached).tolist()
+            least = min((row[i] for i in places), default=0.0)
+            found.append((as_set(self._labels[i] for i in places), least))
+        return found
 
     @property
     def has_many(self) -> bool:

@@ -124,15 +124,21 @@ class ClassificationModel(PictureModel):
         return tensors
 
     def predicted(self, answer: Answer) -> list[Predicted]:
-        """None of pictures that may have several labels, or were answered subject by subject."""
+        """None of pictures that were answered subject by subject."""
         batch = answer.batch
-        if self._task.has_many or len(batch.items) != len(batch.payload.images):
+        if len(batch.items) != len(batch.payload.images):
             return []
         outputs = answer.outputs[0][:MAX_INSTANCES]
+        options = batch.payload.options
+        assert isinstance(options, ClassificationOptions)
+        has_many = self._task.has_many
+        named = (
+            self._task.named(outputs, options.threshold) if has_many else self._task.best(outputs)
+        )
         doubts = list(self._doubts(answer)) if self._task.is_judged else [None] * len(outputs)
         return [
             Predicted(label, probability, why is not None)
-            for (label, probability), why in zip(self._task.best(outputs), doubts, strict=False)
+            for (label, probability), why in zip(named, doubts, strict=False)
         ]
 
     def _count_unsure(self, answer: Answer, count: int) -> None:

@@ -39,7 +39,7 @@ REQUESTS: dict[str, tuple[dict[str, str], bytes]] = {
     "damaged": (JSON, b"{"),
 }
 SAID = [("alone", 0, "Ankle boot"), ("several", 1, "T-shirt/top"), ("packed", 0, "T-shirt/top")]
-SAID += [("damaged", 0, "Bag"), ("several", 2, "Bag")]
+SAID += [("damaged", 0, "Bag"), ("several", 2, "Bag"), ("alone", 3, "{Bag, Coat}")]
 
 
 class _Accounts(BaseHTTPRequestHandler):
@@ -93,6 +93,7 @@ def test_what_was_wrong_is_a_part(
     assert said.out.startswith("3 pictures in ")
     assert "damaged, instance 0 is left out" in said.err
     assert "several, instance 2 is left out" in said.err
+    assert "alone, instance 3 is left out: a part has pictures of one label" in said.err
     (path,) = (tmp_path / "inbox" / "clothes").iterdir()
     assert path.name == "week-1.parquet"
     part = read(path, None, ())
