@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounts import invoices
-from accounts.api import Format, bill_of, bill_response
 from accounts.clock import month_of, now_ms
+from accounts.routes.invoices import Format, bill_of, bill_response
 from accounts.service import Service
 from console.pages import Pages
 from console.visit import Visits

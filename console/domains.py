@@ -10,10 +10,10 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from accounts import domains
-from accounts.domains_api import own_host
 from accounts.errors import AccountsError, InvalidValueError, NotFoundError
 from accounts.keys import ALL_MODELS
 from accounts.people import Login
+from accounts.routes.domains import own_host
 from accounts.service import Service
 from console.form import Form
 from console.pages import Pages, see_other

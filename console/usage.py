@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounts import events, invoices, keys, usage
-from accounts.api import month_or_refuse
 from accounts.clock import month_bounds, month_of, now_ms
 from accounts.invoices import Bill
 from accounts.prices import PriceList
+from accounts.routes.invoices import month_or_refuse
 from accounts.service import Service
 from console.pages import Pages
 from console.plot import HEIGHT, WIDTH, daily_bars

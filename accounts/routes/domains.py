@@ -1,25 +1,25 @@
 """``/api/v1/domains``: a customer's own names."""
 
-# Without postponed annotations: FastAPI could not resolve those that name what is in a function.
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter
+from pydantic import Field
 
 from accounts import domains
 from accounts.domains import DomainView
 from accounts.keys import ALL_MODELS
-from accounts.people import Login
+from accounts.routes.asking import Behind, Body, Who
 from accounts.service import Service
 
+router = APIRouter(prefix="/domains")
 
-class Limits(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
-    models: list[str] = [ALL_MODELS]
+class Limits(Body):
+    models: list[str] = Field([ALL_MODELS])
     rate_per_second: int | None = None
 
 
@@ -32,55 +32,46 @@ def own_host(service: Service) -> str:
     return urlsplit(service.settings.public_url).hostname or ""
 
 
-def domains_api(service: Service, who: Callable[..., Login]) -> APIRouter:
-    """The routes, on a service.
+@router.get("")
+def list_domains(login: Who, service: Behind) -> list[dict[str, Any]]:
+    with service.database.read() as session:
+        return [shown(view) for view in domains.listed(session, login.account_id)]
 
-    Args:
-        who: the dependency that says who asks.
-    """
-    router = APIRouter(prefix="/domains")
-    database = service.database
 
-    Who = Annotated[Login, Depends(who)]
+@router.post("", status_code=201)
+def add(body: NewDomain, login: Who, service: Behind) -> dict[str, Any]:
+    with service.database.write() as session:
+        view = domains.add(
+            session,
+            login.account_id,
+            body.name,
+            own_host(service),
+            tuple(body.models),
+            body.rate_per_second,
+        )
+    return shown(view)
 
-    @router.get("")
-    def list_domains(login: Who) -> list[dict[str, Any]]:
-        with database.read() as session:
-            return [shown(view) for view in domains.listed(session, login.account_id)]
 
-    @router.post("", status_code=201)
-    def add(body: NewDomain, login: Who) -> dict[str, Any]:
-        with database.write() as session:
-            view = domains.add(
-                session,
-                login.account_id,
-                body.name,
-                own_host(service),
-                tuple(body.models),
-                body.rate_per_second,
-            )
-        return shown(view)
+@router.put("/{name}/limits")
+def set_limits(name: str, body: Limits, login: Who, service: Behind) -> dict[str, Any]:
+    models = tuple(body.models)
+    with service.database.write() as session:
+        view = domains.set_limits(session, login.account_id, name, models, body.rate_per_second)
+    return shown(view)
 
-    @router.put("/{name}/limits")
-    def set_limits(name: str, body: Limits, login: Who) -> dict[str, Any]:
-        models = tuple(body.models)
-        with database.write() as session:
-            view = domains.set_limits(session, login.account_id, name, models, body.rate_per_second)
-        return shown(view)
 
-    @router.post("/{name}/check", status_code=202)
-    def look_now(name: str, login: Who) -> dict[str, str]:
-        with database.write() as session:
-            domains.look_now(session, login.account_id, name)
-        return {"next": "its proof is looked for; ask again in a few seconds"}
+@router.post("/{name}/check", status_code=202)
+def look_now(name: str, login: Who, service: Behind) -> dict[str, str]:
+    with service.database.write() as session:
+        domains.look_now(session, login.account_id, name)
+    return {"next": "its proof is looked for; ask again in a few seconds"}
 
-    @router.delete("/{name}", status_code=202)
-    def remove(name: str, login: Who) -> dict[str, str]:
-        with database.write() as session:
-            domains.remove(session, login.account_id, name)
-        return {"next": "it is taken away with its certificate"}
 
-    return router
+@router.delete("/{name}", status_code=202)
+def remove(name: str, login: Who, service: Behind) -> dict[str, str]:
+    with service.database.write() as session:
+        domains.remove(session, login.account_id, name)
+    return {"next": "it is taken away with its certificate"}
 
 
 def shown(view: DomainView) -> dict[str, Any]:

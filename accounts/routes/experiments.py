@@ -1,23 +1,23 @@
 """``/api/v1/operator/experiments``: several revisions of a model beside each other."""
 
-# Without postponed annotations: FastAPI could not resolve those that name what is in a function.
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from accounts import experiments
 from accounts.experiment_report import report
 from accounts.people import Login
 from accounts.rollout_record import require_apart
-from accounts.service import Service
-from accounts.staff_api import holder_of
+from accounts.routes.asking import Behind, Body, holder_of
 
+router = APIRouter(prefix="/operator/experiments")
 
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+Viewer = Annotated[Login, holder_of("operations")]
+Deployer = Annotated[Login, holder_of("experiments")]
 
 
 class NewVariant(Body):
@@ -54,7 +54,7 @@ class NewExperiment(Body):
 
 
 class Shares(Body):
-    shares: dict[str, int] = {}
+    shares: dict[str, int] = Field({})
     percent: int | None = None
     why: str = ""
 
@@ -63,45 +63,35 @@ class Stop(Body):
     why: str = ""
 
 
-def experiments_api(service: Service, who: Callable[..., Login]) -> APIRouter:
-    """The routes, on a service.
+@router.get("")
+def list_experiments(_: Viewer, service: Behind) -> list[dict[str, Any]]:
+    with service.database.read() as session:
+        return [asdict(view) for view in experiments.listed(session)]
 
-    Args:
-        who: the dependency that says who asks.
-    """
-    router = APIRouter(prefix="/operator/experiments")
-    database = service.database
 
-    Viewer = Annotated[Login, holder_of(who, "operations")]
-    Deployer = Annotated[Login, holder_of(who, "experiments")]
+@router.post("", status_code=201)
+def start(body: NewExperiment, login: Deployer, service: Behind) -> dict[str, Any]:
+    plan = body.plan()
+    require_apart(service.settings, plan)
+    with service.database.write() as session:
+        return asdict(experiments.start(session, plan, login.account_id, body.why))
 
-    @router.get("")
-    def list_experiments(_: Viewer) -> list[dict[str, Any]]:
-        with database.read() as session:
-            return [asdict(view) for view in experiments.listed(session)]
 
-    @router.post("", status_code=201)
-    def start(body: NewExperiment, login: Deployer) -> dict[str, Any]:
-        plan = body.plan()
-        require_apart(service.settings, plan)
-        with database.write() as session:
-            return asdict(experiments.start(session, plan, login.account_id, body.why))
+@router.get("/{name}")
+def show(name: str, _: Viewer, service: Behind) -> dict[str, Any]:
+    with service.database.read() as session:
+        return asdict(report(session, experiments.find(session, name)))
 
-    @router.get("/{name}")
-    def show(name: str, _: Viewer) -> dict[str, Any]:
-        with database.read() as session:
-            return asdict(report(session, experiments.find(session, name)))
 
-    @router.patch("/{name}")
-    def set_shares(name: str, body: Shares, login: Deployer) -> dict[str, Any]:
-        with database.write() as session:
-            wanted = (body.shares, login.account_id, body.percent, body.why)
-            return asdict(experiments.set_shares(session, name, *wanted))
+@router.patch("/{name}")
+def set_shares(name: str, body: Shares, login: Deployer, service: Behind) -> dict[str, Any]:
+    with service.database.write() as session:
+        wanted = (body.shares, login.account_id, body.percent, body.why)
+        return asdict(experiments.set_shares(session, name, *wanted))
 
-    @router.post("/{name}/stop")
-    def stop(name: str, login: Deployer, body: Stop | None = None) -> dict[str, Any]:
-        why = body.why if body else ""
-        with database.write() as session:
-            return asdict(experiments.stop(session, name, login.account_id, why))
 
-    return router
+@router.post("/{name}/stop")
+def stop(name: str, login: Deployer, service: Behind, body: Stop | None = None) -> dict[str, Any]:
+    why = body.why if body else ""
+    with service.database.write() as session:
+        return asdict(experiments.stop(session, name, login.account_id, why))

@@ -140,7 +140,7 @@ def test_accuracy_of_ones_own_and_of_all(browser, service):
 
 def test_too_many_calls_are_told_to_wait(browser, service, monkeypatch):
     _, key = customer(service)
-    monkeypatch.setattr("accounts.feedback_api.CALLS", Limit("feedback", 2, 60))
+    monkeypatch.setattr("accounts.routes.feedback.CALLS", Limit("feedback", 2, 60))
     body = {"request_id": "a", "label": "7"}
     answers = [browser.http.post(FEEDBACK, json=body, headers=key) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [404, 404, 429]

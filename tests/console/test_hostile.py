@@ -24,7 +24,10 @@ from tests.accounts.conftest import Mailbox
 from tests.console.conftest import EMAIL, PASSWORD, SITE, sqlite_template  # noqa: F401
 
 EXAMPLES = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120,
+    deadline=None,
+    # A machine that others keep busy is slow at making them, too.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 ODD = st.sampled_from(
     (

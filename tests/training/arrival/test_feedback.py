@@ -43,7 +43,7 @@ SAID += [("damaged", 0, "Bag"), ("several", 2, "Bag"), ("alone", 3, "{Bag, Coat}
 
 
 class _Accounts(BaseHTTPRequestHandler):
-    """As ``accounts.feedback_api`` answers, two at a time."""
+    """As ``accounts.routes.feedback`` answers, two at a time."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
