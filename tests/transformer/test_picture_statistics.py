@@ -180,3 +180,12 @@ def test_of_a_large_picture_in_colours_some_rows_of_green_are_looked_at(layout: 
     planes[:] = 255 - planes
     other = statistics.of(planes)
     assert other["brightness"][0] == pytest.approx(1 - found["brightness"][0])
+
+
+def test_many_pictures_are_as_each_of_them_by_itself() -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (300, *SPEC.shape), np.uint8)
+    statistics = PictureStatistics(SPEC)
+    together = statistics.of(planes)
+    for place in (0, 150, 299):
+        for name, values in statistics.of(planes[place : place + 1]).items():
+            assert values[0] == pytest.approx(together[name][place], rel=1e-4, abs=1e-5), name

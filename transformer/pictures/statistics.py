@@ -10,6 +10,10 @@ from artifact import ImageInput
 LOOKED_AT = 4096
 """Pixels of a picture that are looked at, in whole rows that are evenly spaced."""
 
+ALONE = 1 << 18
+"""Multiplications up to which OpenBLAS needs no other thread. To wake one costs ten times what it
+takes off, in a server whose threads have other things to do."""
+
 Numbers = dict[str, NDArray[np.float32]]
 """One a picture, by a statistic's name."""
 
@@ -40,7 +44,11 @@ class GreyStatistics:
             grey = grey[:, self._rows]
         flat = grey.reshape(len(grey), -1).astype(np.float32)
         pixels = flat.shape[1]
-        total, right, lower, diagonal = (flat @ self._templates).T
+        rows = max(1, ALONE // self._templates.size)
+        parts = [
+            flat[start : start + rows] @ self._templates for start in range(0, len(flat), rows)
+        ]
+        total, right, lower, diagonal = np.concatenate(parts).T
         mean = total / pixels
         variance = np.maximum(np.einsum("ij,ij->i", flat, flat) / pixels - mean * mean, 0)
         deviation = np.sqrt(variance)

@@ -30,7 +30,7 @@ from common.metrics import Count, Counts, Distribution, Distributions, Family
 from transformer.pictures.polarity import Polarity
 from transformer.pictures.statistics import Numbers, PictureStatistics
 
-ENOUGH_PICTURES, ENOUGH_BYTES = 128, 1 << 20
+ENOUGH_PICTURES, ENOUGH_BYTES = 256, 1 << 20
 """That wait to be looked at; the bytes are of pixels."""
 
 ANSWERED = ("model_name", "revision")
