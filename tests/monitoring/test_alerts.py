@@ -282,6 +282,7 @@ def history(now: float) -> str:
             now - 29 * 86400,
         ),
         *constant("vision_drift_evidence_ratio", f'{model},revision="2",statistic="label"', 1.2),
+        *constant("vision_drift_last_look_timestamp_seconds", 'instance="a"', now - 3600),
         *constant(
             "envoy_listener_ssl_certificate_expiration_unix_time_seconds",
             'envoy_tls_certificate="edge"',
