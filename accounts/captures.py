@@ -99,7 +99,8 @@ def choose(session: Session, account_id: str, choice: Choice) -> None:
         session.add(row)
     row.percent, row.max_bytes, row.days = choice.percent, choice.max_bytes, choice.days
     row.since_ms = now_ms()
-    detail = f"{choice.model}: {choice.percent:g} %, {choice.max_bytes} bytes, {choice.days} days"
+    room = f"{choice.max_bytes / (1 << 20):g} MiB"
+    detail = f"{choice.model}: {choice.percent:g} %, {room}, {choice.days} days"
     audit.record(session, "capture switched on", account_id, detail=detail)
 
 

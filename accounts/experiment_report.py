@@ -54,6 +54,11 @@ METRICS: dict[str, tuple[Callable[[Sums], tuple[float, float]], bool]] = {
 }
 """Of what a mean is taken, and whether it is a share. Less is better of each."""
 
+CALLED = {
+    **{"failed": "failures", "wrong": "wrong predictions"},
+    **{"unsure": "unsure predictions", "milliseconds": "mean time"},
+}
+"""Metrics, as the decision speaks of them."""
 UNITS = {"failed": (100, "%"), "wrong": (100, "%"), "unsure": (100, "%"), "milliseconds": (1, "ms")}
 """Of a figure that is shown: what it is multiplied by, and its unit."""
 
@@ -305,8 +310,8 @@ def _decide(variants: tuple[VariantReport, ...]) -> tuple[bool, str]:
         if not variant.comparisons:
             continue
         verdicts = {c.metric: c.verdict for c in variant.comparisons}
-        worse = [metric for metric, verdict in verdicts.items() if verdict == "worse"]
-        better = [metric for metric, verdict in verdicts.items() if verdict == "better"]
+        worse = [CALLED[metric] for metric, verdict in verdicts.items() if verdict == "worse"]
+        better = [CALLED[metric] for metric, verdict in verdicts.items() if verdict == "better"]
         # What nobody says is no reason to go on.
         judged = {
             c.metric

@@ -90,7 +90,7 @@ def experiment_pages(service: Service, visits: Visits, pages: Pages) -> APIRoute
             plots=plots(found),
             titles=TITLES,
             columns=[[title] for title in TITLES.values()],
-            figures={v.name: {m: shown(v.figures[m], m) for m in METRICS} for v in found.variants},
+            figures={v.name: {m: figure(v.figures[m], m) for m in METRICS} for v in found.variants},
             verdicts=VERDICTS,
             width=WIDTH,
         )
@@ -106,13 +106,14 @@ def experiment_pages(service: Service, visits: Visits, pages: Pages) -> APIRoute
     return router
 
 
-def shown(found: Interval, metric: str, sign: str = "") -> str:
-    """A figure with its interval, where there is one."""
+def figure(found: Interval, metric: str, sign: str = "") -> tuple[str, str]:
+    """A figure, and its interval, empty where none is known; no line ends within either."""
     factor, unit = UNITS[metric]
-    text = f"{factor * found.value:{sign}.1f} {unit}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} ({factor * found.low:{sign}.1f} to {factor * found.high:{sign}.1f})"
+    texts = [f"{factor * found.value:{sign}.1f} {unit}", ""]
+    if found.low is not None and found.high is not None:
+        texts[1] = f"{factor * found.low:{sign}.1f} to {factor * found.high:{sign}.1f}"
+    value, ends = (text.replace(" ", "\u00a0").replace("-", "\u2212") for text in texts)
+    return value, ends
 
 
 def plots(found: Report) -> dict[str, list[tuple[str, Bar | None]]]:
@@ -137,7 +138,7 @@ def plots(found: Report) -> dict[str, list[tuple[str, Bar | None]]]:
                     place(c.difference.low),
                     place(c.difference.high),
                     place(c.difference.value),
-                    shown(c.difference, metric, "+"),
+                    "{} ({})".format(*figure(c.difference, metric, "+")),
                     c.verdict,
                 )
                 if c.difference.low is not None and c.difference.high is not None

@@ -33,7 +33,7 @@ class Pages:
         )
         self._templates.filters["month"] = month_name
         self._templates.filters["day"] = lambda ms: f"{moment(ms):%Y-%m-%d}"
-        self._templates.filters["minute"] = lambda ms: f"{moment(ms):%Y-%m-%d %H:%M}"
+        self._templates.filters["minute"] = lambda ms: f"{moment(ms):%Y-%m-%d\u00a0%H:%M}"
         self._templates.filters["grouped"] = lambda number: f"{number:,}".replace(",", "\u202f")
         self._templates.filters["plain"] = lambda number: f"{Decimal(number).normalize():f}"
 

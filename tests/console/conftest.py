@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -97,9 +98,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def site(folder: Path) -> Iterator[str]:
     """Everything that ``make up`` starts, while a rollout is under way somewhere."""
-    for program in (CHROMIUM, DRIVER):
-        if not program.exists():
-            missing("browser", f"{program} is not installed")
     try:
         envoy_program()
     except StartError as error:
@@ -129,6 +127,16 @@ def person(
     site: str, pictures: Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Person]:
     """At a browser of their own."""
+    with at_browser(site, pictures, tmp_path_factory.mktemp("profile")) as person:
+        yield person
+
+
+@contextmanager
+def at_browser(site: str, pictures: Path | None, profile: Path) -> Iterator[Person]:
+    """Somebody who looks at a site; skips where no browser is installed."""
+    for program in (CHROMIUM, DRIVER):
+        if not program.exists():
+            missing("browser", f"{program} is not installed")
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for argument in (
@@ -136,10 +144,12 @@ def person(
         *("--hide-scrollbars", "--force-color-profile=srgb"),
     ):
         options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.add_argument(f"--user-data-dir={profile}")
     options.set_capability("goog:loggingPrefs", {"browser": "WARNING"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
     driver.set_page_load_timeout(SECONDS)
     driver.set_script_timeout(SECONDS)
-    yield Person(driver, site, pictures)
-    driver.quit()
+    try:
+        yield Person(driver, site, pictures)
+    finally:
+        driver.quit()

@@ -99,7 +99,7 @@ def test_an_experiment_is_started_shown_judged_and_stopped(operator: Browser) ->
     answered(operator, "old", "1", 200)
     answered(operator, "new", "2", 200, failed=60)
     page = operator.page("/operator/experiments/new-shirt")
-    assert "New is worse in failed." in page
+    assert "New is worse in failures." in page
     assert operator.send(
         "/operator/experiments/new-shirt/stop", "/operator/experiments/new-shirt", why="worse"
     ).headers["location"]
@@ -216,4 +216,4 @@ def test_right_answers_that_come_later_are_counted_by_variant(operator: Browser)
                     given_ms=event.completed_ms,
                 )
             )
-    assert "New is worse in wrong." in operator.page("/operator/experiments/new-shirt")
+    assert "New is worse in wrong predictions." in operator.page("/operator/experiments/new-shirt")
