@@ -13,7 +13,7 @@ from accounts.database import Database
 from accounts.errors import InvalidValueError
 from accounts.experiment_report import METRICS, UNITS, Report, VariantReport, report
 from accounts.experiments import Plan, Shadow, Variant
-from accounts.rollout_record import require_apart
+from accounts.rollout_record import canary_beside, require_apart
 from accounts.sequential import Interval
 from accounts.settings import RecordSettings
 from accounts.shadows import ShadowReport
@@ -93,6 +93,8 @@ def run(options: argparse.Namespace, database: Database, settings: RecordSetting
             print(json.dumps(asdict(found), indent=2))
         else:
             print("\n".join(lines(found)))
+            if beside := canary_beside(settings, found.experiment):
+                print(beside)
         return MAY_STOP if found.may_stop else 0
     return 0
 

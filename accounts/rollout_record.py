@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from accounts.errors import BusyError, ConflictError
-from accounts.experiments import Plan
+from accounts.experiments import ExperimentView, Plan
 from accounts.settings import RecordSettings
 
 SECONDS = 2.0
+UNREADABLE = (httpx.HTTPError, OSError, ValueError, KeyError, TypeError)
+"""What is raised where the record cannot be read."""
 NAME_END = "-rollout"
 """Of the ConfigMap, after the InferenceService's name."""
 
@@ -26,6 +28,10 @@ class OpenCanary:
     service: str
     model: str
     revision: str
+
+    def is_of(self, model: str) -> bool:
+        """Whether it is of what the edge calls so: in one pod that is the service's name."""
+        return model in (self.model, self.service)
 
     def splits(self, target: str) -> bool:
         """Whether requests to this URL are answered by both revisions; its tags' are not."""
@@ -65,6 +71,23 @@ def open_canary(settings: RecordSettings) -> OpenCanary | None:
     return OpenCanary(name, str(operation["model"]), str(operation["revision"]))
 
 
+def canary_beside(settings: RecordSettings, view: ExperimentView) -> str:
+    """What is to be said of a canary of the model while the experiment runs; empty: nothing."""
+    if view.stopped_ms is not None:
+        return ""
+    try:
+        canary = open_canary(settings)
+    except UNREADABLE:
+        return (
+            "whether a canary is open beside it is not known: the rollout's record cannot be read"
+        )
+    if canary is None or not canary.is_of(view.model):
+        return ""
+    split = [variant.name for variant in view.variants if canary.splits(variant.target)]
+    whom = f"{', '.join(split)} and whoever does not take part" if split else "who takes no part"
+    return f"the canary of {canary.model}/{canary.revision} is open, and splits {whom}"
+
+
 def require_apart(settings: RecordSettings, plan: Plan) -> None:
     """Refuse an experiment whose variants a canary would split.
 
@@ -74,9 +97,9 @@ def require_apart(settings: RecordSettings, plan: Plan) -> None:
     """
     try:
         canary = open_canary(settings)
-    except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         raise BusyError("the rollout's record cannot be read; is a canary open?") from None
-    if canary is None or canary.model != plan.model:
+    if canary is None or not canary.is_of(plan.model):
         return
     for variant in plan.variants:
         if canary.splits(variant.target):

@@ -13,7 +13,7 @@ from accounts import experiments
 from accounts.errors import AccountsError, InvalidValueError
 from accounts.experiment_report import METRICS, UNITS, Report, report
 from accounts.experiments import Plan, Variant
-from accounts.rollout_record import require_apart
+from accounts.rollout_record import canary_beside, require_apart
 from accounts.sequential import Interval
 from accounts.service import Service
 from console.form import Form
@@ -87,6 +87,7 @@ def experiment_pages(service: Service, visits: Visits, pages: Pages) -> APIRoute
             visit,
             "experiment",
             report=found,
+            beside=canary_beside(service.settings, found.experiment),
             plots=plots(found),
             titles=TITLES,
             columns=[[title] for title in TITLES.values()],

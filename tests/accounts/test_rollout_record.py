@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from accounts.errors import BusyError, ConflictError
-from accounts.experiments import Plan, Variant
-from accounts.rollout_record import require_apart
+from accounts.experiments import ExperimentView, Plan, Variant
+from accounts.rollout_record import canary_beside, require_apart
 from accounts.settings import RecordSettings
 
 SETTINGS = RecordSettings(
@@ -39,6 +39,9 @@ def test_what_a_canary_would_split_is_refused(record, host):
     with pytest.raises(ConflictError, match="name its tags"):
         require_apart(SETTINGS, plan(host))
     require_apart(SETTINGS, plan(host, "fashion-mnist"))
+    # One pod serves its model by the service's name.
+    with pytest.raises(ConflictError, match="name its tags"):
+        require_apart(SETTINGS, plan(host, "vision"))
     record["operation"] = None
     require_apart(SETTINGS, plan(host))
 
@@ -56,3 +59,21 @@ def test_without_an_answer_nothing_is_started(record):
 
 def test_without_a_record_there_is_no_canary():
     require_apart(RecordSettings(), plan("vision-predictor"))
+
+
+def running(host, **more):
+    asked = plan(host)
+    return ExperimentView(asked.name, asked.model, asked.variants, **more)
+
+
+def test_an_experiment_is_told_of_a_canary_beside_it(record):
+    said = canary_beside(SETTINGS, running("latest-vision-predictor"))
+    assert said == "the canary of mnist/2 is open, and splits who takes no part"
+    assert "splits new and whoever" in canary_beside(SETTINGS, running("vision-predictor"))
+    assert canary_beside(SETTINGS, running("vision-predictor", stopped_ms=1)) == ""
+    record["operation"] = {"model": "fashion-mnist", "revision": "2"}
+    assert canary_beside(SETTINGS, running("vision-predictor")) == ""
+    record["operation"] = None
+    assert canary_beside(SETTINGS, running("vision-predictor")) == ""
+    record["operation"] = httpx.ConnectError("away")
+    assert "is not known" in canary_beside(SETTINGS, running("vision-predictor"))
