@@ -24,6 +24,7 @@ from rollout.published import Published
 from tests.rollout.conftest import Killed, Shell
 from tests.rollout.fake_cluster import SERVICE, Behaviour, FakeCluster, one_pod
 from tests.rollout.fake_gateway import FakeGateway, Quality, classified, gateway_server
+from tests.rollout.test_experiments import TAG, Console
 
 FOLDER = "s3://bucket/models/mnist/"
 R1, R2 = "vision-predictor-00001", "vision-predictor-00002"
@@ -106,6 +107,17 @@ def test_a_canary_is_promoted_and_gone_back_from(shell: Shell, fake: FakeCluster
         ("promoted", {"mnist": "2"}),
         ("rolled back", {"mnist": "1"}),
     ]
+
+
+def test_an_experiment_is_on_what_the_service_is_called(shell: Shell, fake: FakeCluster) -> None:
+    console = Console(fake)
+    console.runs(TAG, model="mnist")
+    assert shell("canary", "mnist", "2", "--traffic", "0") == 0, shell.err
+    console.runs(TAG, model=SERVICE)
+    assert shell("promote") == 4
+    assert f"experiment halves of {SERVICE} runs" in shell.err
+    assert shell("rollback") == 0, shell.err
+    assert shell("canary", "mnist", "2") == 4
 
 
 def test_promotion_leaves_an_overlays_file_alone(
