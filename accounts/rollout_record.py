@@ -101,11 +101,14 @@ def require_apart(settings: RecordSettings, plan: Plan) -> None:
         raise BusyError("the rollout's record cannot be read; is a canary open?") from None
     if canary is None or not canary.is_of(plan.model):
         return
-    for variant in plan.variants:
-        if canary.splits(variant.target):
+    places = {variant.name: variant.target for variant in plan.variants}
+    if plan.shadow is not None:
+        places["the shadow"] = plan.shadow.target
+    for name, target in places.items():
+        if canary.splits(target):
             raise ConflictError(
                 f"the canary of {canary.model}/{canary.revision} is open, and would split what "
-                f"{variant.name} gets: name its tags (http://prev-…, http://latest-…), or promote "
+                f"{name} gets: name its tags (http://prev-…, http://latest-…), or promote "
                 "or roll it back first",
                 "variants",
             )

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from accounts.errors import BusyError, ConflictError
-from accounts.experiments import ExperimentView, Plan, Variant
+from accounts.experiments import ExperimentView, Plan, Shadow, Variant
 from accounts.rollout_record import canary_beside, require_apart
 from accounts.settings import RecordSettings
 
@@ -44,6 +45,15 @@ def test_what_a_canary_would_split_is_refused(record, host):
         require_apart(SETTINGS, plan(host, "vision"))
     record["operation"] = None
     require_apart(SETTINGS, plan(host))
+
+
+def test_a_shadow_that_a_canary_would_split_is_refused(record):
+    asked = plan("latest-vision-predictor")
+    split = replace(asked, shadow=Shadow("3", f"http://vision-transformer{LOCAL}"))
+    with pytest.raises(ConflictError, match="what the shadow gets"):
+        require_apart(SETTINGS, split)
+    apart = replace(asked, shadow=Shadow("3", f"http://next-transformer{LOCAL}"))
+    require_apart(SETTINGS, apart)
 
 
 @pytest.mark.parametrize("host", ["latest-vision-predictor", "vision-next-transformer"])
