@@ -30,6 +30,13 @@ NETWORK = {
 }
 """config-network."""
 
+BY_ISSUER = {
+    # Kourier speaks TLS to whoever answers an authority's question, too, as to a queue-proxy: no
+    # customer's domain would ever get a certificate.
+    "http-01": {"system-internal-tls": "Disabled"},
+}
+"""config-network, where an issuer wants something else."""
+
 READERS = ("controller", "activator")
 """Deployments of Knative's that read these settings at their start."""
 
@@ -50,7 +57,7 @@ def encrypt(issuer: str) -> None:
         run("kubectl", "wait", "--for=condition=Ready", "--timeout=120s", f"clusterissuer/{name}")
     step("Knative's settings for TLS")
     patch_configmap("knative-serving", "config-certmanager", CERTIFICATES)
-    patch_configmap("knative-serving", "config-network", NETWORK)
+    patch_configmap("knative-serving", "config-network", NETWORK | BY_ISSUER.get(issuer, {}))
     for name in READERS:
         run("kubectl", "-n", "knative-serving", "rollout", "restart", f"deployment/{name}")
     wait_available("knative-serving")

@@ -20,6 +20,9 @@ API = "https://kubernetes.default.svc"
 CLAIMS = "/apis/networking.internal.knative.dev/v1alpha1/clusterdomainclaims"
 MADE_BY = {"app.kubernetes.io/managed-by": "vision-domains"}
 EDGE = "edge"
+HTTP_PROTOCOL = "networking.knative.dev/http-protocol"
+"""Annotation of a mapping, before what config-network says. Where that is ``Redirected``, Kourier
+sends an authority's question (HTTP-01) on to https as well, of a name without a certificate."""
 NOT_FOUND, CONFLICT = 404, 409
 
 
@@ -61,7 +64,12 @@ class Mappings:
             {
                 "apiVersion": "serving.knative.dev/v1beta1",
                 "kind": "DomainMapping",
-                "metadata": {"name": name, "namespace": self.namespace, "labels": MADE_BY},
+                "metadata": {
+                    "name": name,
+                    "namespace": self.namespace,
+                    "labels": MADE_BY,
+                    "annotations": {HTTP_PROTOCOL: "enabled"},
+                },
                 "spec": {
                     "ref": {
                         "apiVersion": "v1",
@@ -77,6 +85,11 @@ class Mappings:
         conditions = {
             item["type"]: item for item in mapping.get("status", {}).get("conditions", [])
         }
+        certificate = conditions.get("CertificateProvisioned", {"status": "Unknown"})
+        by_http = None if certificate["status"] == "True" else "enabled"
+        if mapping["metadata"].get("annotations", {}).get(HTTP_PROTOCOL) != by_http:
+            change = {"metadata": {"annotations": {HTTP_PROTOCOL: by_http}}}
+            self._request("PATCH", f"{self._mappings}/{name}", change)
         ready = conditions.get("Ready", {"status": "Unknown"})
         if ready["status"] == "True":
             return ""
@@ -121,9 +134,10 @@ class Mappings:
     ) -> dict[str, Any] | None:
         """None where there is nothing; raises httpx.HTTPError for other failures."""
         token = self.token_file.read_text(encoding="utf-8").strip()
-        answer = self.client.request(
-            method, path, json=document, headers={"authorization": f"Bearer {token}"}
-        )
+        headers = {"authorization": f"Bearer {token}"}
+        if method == "PATCH":
+            headers["content-type"] = "application/merge-patch+json"
+        answer = self.client.request(method, path, json=document, headers=headers)
         if answer.status_code == NOT_FOUND:
             return None
         if answer.status_code == CONFLICT and method == "POST":

@@ -40,10 +40,10 @@ def test_issuers_come_before_settings_and_settings_before_a_restart(
     tools: Tools, tmp_path: Path
 ) -> None:
     tools.add("kubectl", ("get deployments", AVAILABLE))
-    assert main(["tls", "--issuer", "http-01"]) == 0
+    assert main(["tls", "--issuer", "dns-01"]) == 0
     calls = [call for call in tools.calls if "get deployments" not in call]
     wanted = [
-        f"apply --server-side --force-conflicts -k {MANIFESTS}/issuers/http-01",
+        f"apply --server-side --force-conflicts -k {MANIFESTS}/issuers/dns-01",
         f"clusterissuer/{INTERNAL}",
         f"clusterissuer/{PUBLIC}",
         "patch configmap config-certmanager",
@@ -56,3 +56,13 @@ def test_issuers_come_before_settings_and_settings_before_a_restart(
         assert part in call
     assert '"system-internal-tls": "Enabled"' in calls[4]
     assert '"autocreate-cluster-domain-claims": "false"' in calls[4]
+
+
+@pytest.mark.parametrize("issuer", ISSUERS)
+def test_a_question_by_http_and_tls_within_are_not_both_had(issuer: str, tools: Tools) -> None:
+    """Kourier would speak TLS to cert-manager's solver, which does not."""
+    tools.add("kubectl", ("get deployments", AVAILABLE))
+    assert main(["tls", "--issuer", issuer]) == 0
+    (call,) = (call for call in tools.calls if "patch configmap config-network" in call)
+    wanted = "Disabled" if issuer == "http-01" else "Enabled"
+    assert f'"system-internal-tls": "{wanted}"' in call

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from edge.domain_mappings import CLAIMS, Mappings
+from edge.domain_mappings import CLAIMS, HTTP_PROTOCOL, Mappings
 
 NAME = "vision.example.org"
 MAPPINGS = "/apis/serving.knative.dev/v1beta1/namespaces/vision/domainmappings"
@@ -35,6 +35,11 @@ class ApiServer:
         if path not in self.documents:
             return httpx.Response(404)
         found = self.documents[path]
+        if request.method == "PATCH":
+            assert request.headers["content-type"] == "application/merge-patch+json"
+            change = json.loads(request.content)["metadata"]["annotations"]
+            kept = found["metadata"].setdefault("annotations", {}) | change
+            found["metadata"]["annotations"] = {k: v for k, v in kept.items() if v is not None}
         if request.url.params.get("propagationPolicy") == "Foreground":
             found["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
         elif request.method == "DELETE":
@@ -70,6 +75,23 @@ def test_it_is_claimed_and_leads_to_the_edge(server: ApiServer, mappings: Mappin
     assert mappings.ensure(NAME) == "waits for CertificateProvisioned: order pending"
     mapping["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
     assert mappings.ensure(NAME) == mappings.ensure(NAME) == ""
+
+
+def test_http_is_answered_until_there_is_a_certificate(
+    server: ApiServer, mappings: Mappings
+) -> None:
+    """The authority's question comes by http: sent on to https, no first certificate is had."""
+    mappings.ensure(NAME)
+    mapping = server.documents[f"{MAPPINGS}/{NAME}"]
+    for has, expected in (
+        ("Unknown", {HTTP_PROTOCOL: "enabled"}),
+        ("True", {}),
+        ("False", {HTTP_PROTOCOL: "enabled"}),
+    ):
+        mapping["status"] = {"conditions": [{"type": "CertificateProvisioned", "status": has}]}
+        for _ in range(2):
+            mappings.ensure(NAME)
+            assert mapping["metadata"]["annotations"] == expected
 
 
 def test_it_goes_with_its_certificate_and_key(server: ApiServer, mappings: Mappings) -> None:
