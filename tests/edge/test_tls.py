@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import shutil
 import socket
@@ -142,6 +143,33 @@ def test_http_leads_to_https_but_for_probes_and_authorities(stack: Stack) -> Non
     connection.request("GET", "/.well-known/acme-challenge/token")
     assert connection.getresponse().status == 503
     connection.close()
+
+
+class Solver(http.server.BaseHTTPRequestHandler):
+    """Says for which name it was asked."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.headers["host"].encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_solver_is_asked_for_the_name_that_the_authority_asks_for(stack: Stack) -> None:
+    """cert-manager's answers nothing for another: the gateway's host of a mapped domain is ours."""
+    with http.server.HTTPServer(("127.0.0.1", stack.ports.acme), Solver) as solver:
+        threading.Thread(target=solver.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection("127.0.0.1", stack.ports.edge, timeout=30)
+        for headers, name in (
+            ({"host": "vision.example"}, "vision.example"),
+            ({"host": "edge.vision.svc", "k-original-host": CUSTOMER}, CUSTOMER),
+        ):
+            connection.request("GET", "/.well-known/acme-challenge/token", headers=headers)
+            assert connection.getresponse().read().decode() == name
+        connection.close()
+        solver.shutdown()
 
 
 def test_half_of_a_pair_is_left_out(tmp_path: Path, authority: Authority) -> None:
