@@ -84,7 +84,9 @@ def _median(bounds: Sequence[float], counts: Sequence[int]) -> str:
             if place == len(bounds):
                 return f"> {bounds[-1]:g}"
             low, high = bounds[place - 1], bounds[place]
-            return f"{low + (high - low) * (half - below) / count:.3g}"
+            middle = low + (high - low) * (half - below) / count
+            # Near to 1, what is missing is what counts.
+            return f"{middle:.6g}" if 0.999 < middle < 1 else f"{middle:.3g}"
         below += count
     return NONE
 
