@@ -207,7 +207,7 @@ class Processes:
         Not everybody is told by a signal: make waits for what it started when it gets SIGHUP.
         """
         orphaned = bool(os.environ.get("MAKELEVEL")) and os.getppid() != self._parent
-        if orphaned or _hung_up(STDOUT):
+        if orphaned or _Output.hung_up or _hung_up(STDOUT):
             raise KeyboardInterrupt
 
     def _start_watchdog(self) -> None:
@@ -224,6 +224,12 @@ class Processes:
             # Without a watchdog all goes on; it matters only to a killed supervisor.
             with contextlib.suppress(BrokenPipeError):
                 self._watchdog.stdin.write(b"%d\n" % number)
+
+
+class _Output:
+    """Whether ``say`` has found the terminal gone: what stands in its place does not tell."""
+
+    hung_up = False
 
 
 class _Interrupts:
@@ -301,6 +307,7 @@ def say(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError:
+        _Output.hung_up = _hung_up(STDOUT)
         # Python would try again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

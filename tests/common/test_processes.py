@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -169,3 +170,30 @@ def test_each_has_a_session_of_its_own() -> None:
         processes.start("first", ["sleep", "300"], {})
         pid = processes.pid("first")
         assert (os.getsid(pid), os.getpgid(pid)) == (pid, pid)
+
+
+WATCHED = """
+import sys
+from common.processes import Processes, say
+say("ready")
+sys.stdin.readline()
+say("to nobody")
+with Processes() as processes:
+    processes.start("sleep", ["sleep", "60"], {})
+    try:
+        processes.wait()
+    except KeyboardInterrupt:
+        sys.exit(7)
+"""
+
+
+def test_a_terminal_that_goes_while_it_is_written_to_is_noticed() -> None:
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", WATCHED], stdin=subprocess.PIPE, stdout=slave, cwd=ROOT
+    ) as process:
+        os.close(slave)
+        assert b"ready" in os.read(master, 100)
+        os.close(master)
+        process.communicate(b"\n", timeout=50)
+    assert process.returncode == 7
