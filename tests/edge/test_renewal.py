@@ -21,7 +21,7 @@ from tests.needs import missing
 from tests.waiting import wait_until
 
 CUSTOMER = "customer-a.example"
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 def _presented(port: int, name: str) -> x509.Certificate:
