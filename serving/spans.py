@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, SpanContext, SpanKind
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 
-CALLER = re.compile(r"\s*([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\s*")
-"""Version, trace, span, flags, and what a later version may add."""
-
 RECORDED, RANDOM = 1, 2
 """Flags: the trace is recorded; its identity was drawn at random."""
 
 Attribute = str | int | float | bool
 Attributes = Mapping[str, Attribute]
-
-
-class Caller(NamedTuple):
-    """What a ``traceparent`` names."""
-
-    trace_id: int
-    span_id: int
-    flags: int
 
 
 class Span:
@@ -59,18 +47,6 @@ class Span:
         self.began_ns = began_ns
         self.attributes = attributes
         self.links = links
-
-
-def read_caller(traceparent: str) -> Caller | None:
-    """None for what is no ``traceparent`` (W3C Trace Context, section 3.2)."""
-    found = CALLER.fullmatch(traceparent)
-    if found is None:
-        return None
-    version, trace, span, flags, more = found.groups()
-    if version == "ff" or (version == "00" and more):
-        return None
-    caller = Caller(int(trace, 16), int(span, 16), int(flags, 16))
-    return caller if caller.trace_id and caller.span_id else None
 
 
 def traceparent(trace_id: int, span_id: int, flags: int) -> str:

@@ -25,7 +25,6 @@ from serving.spans import (
     Attributes,
     Span,
     is_left_out,
-    read_caller,
     traceparent,
 )
 
@@ -33,13 +32,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.sdk.trace.sampling import Sampler
-    from opentelemetry.trace import SpanContext, TraceState
+    from opentelemetry.trace import SpanContext
 
 REQUEST_ID_KEY = "vision.request_id"
 """A span's attribute: what the request is called in logs and answers."""
-
-MOST_STATE = 512
-"""Characters of a ``tracestate``; of a longer one nothing is passed on, as the SDK has it."""
 
 CURRENT: ContextVar[Span | None] = ContextVar("span", default=None)
 """The recorded span of the request that the running task answers."""
@@ -56,6 +52,7 @@ class Tracing:
         self.is_on = False
         self._processor: SpanProcessor | None = None
         self._sampler: Any = None
+        self._propagator: Any = None
         self._api: Any = None
         self._sdk: Any = None
         self._same: dict[str, Any] = {}
@@ -100,11 +97,13 @@ class Tracing:
         from opentelemetry import trace
         from opentelemetry.sdk import trace as sdk
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         # The SDK's provider knows which sampler the environment names; it makes no span here.
         provider = sdk.TracerProvider(sampler, resource=resource, shutdown_on_exit=False)
         self._sampler = provider.sampler
         self._processor = processor
+        self._propagator = TraceContextTextMapPropagator()
         self._api, self._sdk = trace, sdk
         self._same = {
             "resource": provider.resource,
@@ -137,7 +136,11 @@ class Tracing:
         named = headers.get(TRACEPARENT)
         if named is not None and self._follows_parent and is_left_out(named):
             return None
-        parent = None if named is None else self._caller(named, headers)
+        context, parent = None, None
+        if named is not None:
+            context = self._propagator.extract(headers)
+            caller: SpanContext = self._api.get_current_span(context).get_span_context()
+            parent = caller if caller.is_valid else None
         if parent is None:
             # It says more of a caller's trace, and there is none.
             headers.pop(TRACESTATE, None)
@@ -147,12 +150,12 @@ class Tracing:
             trace_id = parent.trace_id
             flags = parent.trace_flags & RANDOM
         if parent is not None and self._follows_parent:
+            if not parent.trace_flags.sampled:
+                return None
             found: Attributes = {}
             state = parent.trace_state
         else:
-            asked = self._sampler.should_sample(
-                self._context_of(parent), trace_id, name, self._api.SpanKind.SERVER
-            )
+            asked = self._sampler.should_sample(context, trace_id, name, self._api.SpanKind.SERVER)
             if not asked.decision.is_sampled():
                 headers[TRACEPARENT] = traceparent(trace_id, _span_id(), 0)
                 return None
@@ -179,10 +182,8 @@ class Tracing:
 
     def name_in(self, headers: MutableMapping[str, str], span: Span) -> None:
         """Have headers name a span as the parent of what is done with them."""
-        context = span.context
-        headers[TRACEPARENT] = traceparent(context.trace_id, context.span_id, context.trace_flags)
-        if context.trace_state:
-            headers[TRACESTATE] = context.trace_state.to_header()
+        named = self._api.NonRecordingSpan(span.context)
+        self._propagator.inject(headers, context=self._api.set_span_in_context(named))
 
     def open(
         self,
@@ -253,26 +254,6 @@ class Tracing:
                 **(self._failed if failed else self._same),
             )
         )
-
-    def _caller(self, named: str, headers: Mapping[str, str]) -> SpanContext | None:
-        """What a request's headers say that it is a part of."""
-        caller = read_caller(named)
-        if caller is None:
-            return None
-        state: TraceState | None = None
-        if 0 < len(more := headers.get(TRACESTATE, "")) <= MOST_STATE:
-            state = self._api.TraceState.from_header([more])
-        flags = self._api.TraceFlags(caller.flags)
-        context: SpanContext = self._api.SpanContext(
-            caller.trace_id, caller.span_id, True, flags, state
-        )
-        return context
-
-    def _context_of(self, parent: SpanContext | None) -> Any:
-        """As samplers want it."""
-        if parent is None:
-            return None
-        return self._api.set_span_in_context(self._api.NonRecordingSpan(parent))
 
 
 def _span_id() -> int:

@@ -23,7 +23,6 @@ from opentelemetry.trace import SpanKind, get_current_span
 from serving.edge import Edge
 from serving.errors import BadPredictorAnswerError
 from serving.settings import ServerSettings
-from serving.spans import Caller, read_caller
 from serving.tracing import CURRENT, TRACING, Tracing
 from tests.serving.fake import SumModel, client_of, repository
 from tests.serving.test_edge import ONE, URL, inner
@@ -186,9 +185,9 @@ async def test_what_others_say_of_a_trace_goes_on_with_it(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("named", "found"),
     [
-        (RECORDED, Caller(int(TRACE, 16), int(PARENT, 16), 1)),
-        (f"cc-{TRACE}-{PARENT}-03-more", Caller(int(TRACE, 16), int(PARENT, 16), 3)),
-        (f" {LEFT_OUT}\t", Caller(int(TRACE, 16), int(PARENT, 16), 0)),
+        (RECORDED, (int(TRACE, 16), int(PARENT, 16), 1)),
+        (f"cc-{TRACE}-{PARENT}-03-more", (int(TRACE, 16), int(PARENT, 16), 3)),
+        (f" {LEFT_OUT}\t", (int(TRACE, 16), int(PARENT, 16), 0)),
         (f"{RECORDED}-more", None),
         (f"ff-{TRACE}-{PARENT}-01", None),
         (f"00-{'0' * 32}-{PARENT}-01", None),
@@ -197,8 +196,20 @@ async def test_what_others_say_of_a_trace_goes_on_with_it(kept: Kept) -> None:
         ("", None),
     ],
 )
-def test_a_callers_trace_is_read_as_w3c_writes_it(named: str, found: Caller | None) -> None:
-    assert read_caller(named) == found
+def test_a_callers_trace_is_read_as_w3c_writes_it(
+    kept: Kept, named: str, found: tuple[int, int, int] | None
+) -> None:
+    sampler = Asked(Decision.RECORD_AND_SAMPLE)
+    TRACING.use(SimpleSpanProcessor(kept), sampler, follows_parent=False)
+    span = TRACING.begin("request", {"traceparent": named}, dict)
+    assert span is not None
+    parent = span.parent
+    assert (parent and (parent.trace_id, parent.span_id, int(parent.trace_flags))) == found
+
+
+def test_a_caller_that_records_nothing_is_followed_however_it_is_spaced(kept: Kept) -> None:
+    kept.start()
+    assert TRACING.begin("request", {"traceparent": f" {LEFT_OUT}\t"}, dict) is None
 
 
 async def test_whoever_names_no_trace_begins_one(kept: Kept) -> None:
