@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artifact import Contract, Golden, ImageInput, as_document
+from artifact import WEIGHTS_FILE, Contract, Golden, ImageInput, as_document
 from predictor.engines import EngineError
 from predictor.engines.onnx_runtime import OnnxSession
 from training.baseline import ENOUGH, Outputs, baseline_of
-from training.export import GOLDEN_FILE, GOLDEN_INSTANCES, ONNX_FILE
+from training.export import GOLDEN_INSTANCES
 from training.importing import graph
 from training.importing.checks import check_network, first_answers
 from training.importing.comparison import compare
@@ -21,7 +21,7 @@ from training.importing.errors import ImportRefusedError
 from training.importing.heads import Head, find_head, head_names
 from training.importing.labels import distinct
 from training.importing.pictures import random_tensors, read_picture, tensors
-from training.importing.publish import ONNX_WEIGHTS_FILE
+from training.importing.publish import GOLDEN_FILE, ONNX_FILE, ONNX_WEIGHTS_FILE
 from training.importing.recipes.complete import INPUT_NAME, complete
 from training.importing.recipes.inferred import infer
 from training.importing.request import Request
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 NOISE = 6
 PASS = 8
-WEIGHTS = "weights.safetensors"
 
 
 def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +70,8 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
     expected = head.finish(contract, raw_answers, request)
     program = _program(opened, head, contract, batch, names, raw_answers, request)
     weights = graph.take_weights(program)
-    found_answers = _served(graph.to_bytes(program), weights, contract, batch)
+    served = graph.to_bytes(program)
+    found_answers = _served(served, weights, contract, batch)
     if [e.shape for e in expected] != [f.shape for f in found_answers]:
         raise ImportRefusedError(
             f"the ONNX program answers {[f.shape for f in found_answers]}, the network "
@@ -86,7 +86,7 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
         0 if request.shipped_samples else len(samples),
     )
     notes += compared.notes
-    (out / ONNX_FILE).write_bytes(graph.to_bytes(program))
+    (out / ONNX_FILE).write_bytes(served)
     if weights:
         from safetensors.numpy import save_file as save_arrays
 
@@ -95,7 +95,7 @@ def import_network(out: Path, raw: dict[str, Any]) -> dict[str, Any]:
     if opened.weights:
         from safetensors.torch import save_file
 
-        save_file({k: v.contiguous() for k, v in opened.weights.items()}, out / WEIGHTS)
+        save_file({k: v.contiguous() for k, v in opened.weights.items()}, out / WEIGHTS_FILE)
     return {
         "contract": contract.as_json(),
         "opset": graph.opset_of(program),
