@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from training.attention import FourAxesAttention, with_four_axes
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
@@ -36,8 +38,10 @@ def export_onnx(
     if example is not None:
         given = {"args": (example,), "dynamic_shapes": (free,), "opset_version": OPSET}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings(), torch.inference_mode(), FourAxesAttention():
         warnings.simplefilter("ignore")  # of what the exporter itself uses
+        if isinstance(program, torch.export.ExportedProgram):
+            program = with_four_axes(program)
         exported = torch.onnx.export(
             program,
             **given,

@@ -2,9 +2,10 @@
 
 With weights as they are drawn, answers hardly depend on the picture, and any two pipelines agree.
 So layers that begin as good as closed are opened, batch norm takes its statistics from the
-photographs, and the last layer is scaled and shifted until each photograph has classes of its own,
-as far as float32 goes: untrained, a deep network may amplify its own roundings a thousandfold, and
-no two ways to compute it would agree.
+photographs and from what the import asks a network without samples of the user's, and the last
+layer is scaled and shifted until each photograph has classes of its own, as far as float32 goes:
+untrained, a deep network may amplify its own roundings a thousandfold, and no two ways to compute
+it would agree.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.architectures.choice import Architecture
+from training.importing.__main__ import samples
+from training.importing.pictures import random_pictures
+from training.importing.worker import NOISE
 
-Picture = Path | IO[bytes]
+Picture = Path | IO[bytes] | Image.Image
 
 SPREAD = 3.0
 """Standard deviation of the logits over the photographs that is aimed at."""
@@ -36,6 +40,12 @@ LARGEST = 30.0
 
 MOVED = 2.5e-5
 """How far the last bit of its input may move the original's own probabilities."""
+
+HALVINGS = 10
+"""How often the last layer is halved for it at most."""
+
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Original:
 
     def batch(self, pictures: Sequence[Picture]) -> Tensor:
         """``(n, channels, height, width)``."""
-        return torch.stack([self.prepare(Image.open(path).convert("RGB")) for path in pictures])
+        return torch.stack([self.prepare(_opened(picture)) for picture in pictures])
 
     def logits(self, pictures: Sequence[Picture]) -> Tensor:
         """Of all pictures together; of segmentation those of every pixel."""
@@ -79,10 +89,14 @@ def build(architecture: Architecture, seed: int, pictures: Sequence[Path]) -> Or
     make = _from_timm if architecture.package == "timm" else _from_torchvision
     original = make(architecture.name)
     original.network.eval()
+    photographs = original.batch(pictures)
+    height, width = photographs.shape[-2:]
+    others = original.batch([*samples(None), *random_pictures(height, width, NOISE)])
+    batch = torch.cat([photographs, others])
     open_layers(original.network)
-    take_statistics(original, pictures)
-    sharpen(original, pictures)
-    steady(original, pictures)
+    take_statistics(original, batch)
+    sharpen(original, photographs)
+    steady(original, photographs)
     return original
 
 
@@ -112,6 +126,10 @@ def _from_timm(name: str) -> Original:
     )
 
 
+def _opened(picture: Picture) -> Image.Image:
+    return (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
+
+
 def _side(weights: Any) -> list[int]:
     """Of the pictures that these weights take; segmentation has no crop."""
     found: list[int] = getattr(weights.transforms(), "crop_size", [0])
@@ -122,37 +140,41 @@ def open_layers(network: nn.Module) -> None:
     """Set to 1 the scales of layers (LayerScale, Touvron et al., 2021) that begin near nought.
 
     Else a class token hardly sees the picture, and the last layer would have to scale rounding up.
+    The same for batch norms that begin at nought, which close a residual branch (Goyal et al.,
+    2017): what is closed would not be compared.
     """
     with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, NORMS) and module.affine and not module.weight.any():
+                module.weight.fill_(1)
         for parameter in network.parameters():
             scale = float(parameter.max())
             if parameter.numel() > 1 and 0 < scale <= CLOSED and bool((parameter == scale).all()):
                 parameter.fill_(1)
 
 
-def take_statistics(original: Original, pictures: Sequence[Path]) -> None:
+def take_statistics(original: Original, batch: Tensor) -> None:
     """Let batch norm take mean and variance from the pictures."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
-    norms = [module for module in original.network.modules() if isinstance(module, kinds)]
+    norms = [module for module in original.network.modules() if isinstance(module, NORMS)]
     if not norms:
         return
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over the batches, of which there is one
         norm.train()
-    original.logits(pictures)
+    original.answer(batch)
     for norm in norms:
         norm.eval()
 
 
-def sharpen(original: Original, pictures: Sequence[Path]) -> None:
+def sharpen(original: Original, batch: Tensor) -> None:
     """Scale and shift the last layer until the pictures' logits are ``SPREAD`` apart."""
-    logits = original.logits(pictures)
+    logits = original.answer(batch)
     last = last_layers(original.network, logits.shape[1])
     if not logits.std() > 0:  # some libraries' last layers begin with zeros
         for module in last:
             nn.init.normal_(module.weight, std=0.02)
-        logits = original.logits(pictures)
+        logits = original.answer(batch)
     mean = logits.mean(dim=[axis for axis in range(logits.ndim) if axis != 1])
     spread = float((logits - logits.mean(0, keepdim=True)).std())
     most = float((logits - mean.reshape(-1, *[1] * (logits.ndim - 2))).abs().max())
@@ -166,23 +188,21 @@ def sharpen(original: Original, pictures: Sequence[Path]) -> None:
                 module.bias.sub_(mean).mul_(scale)
 
 
-def steady(original: Original, pictures: Sequence[Path]) -> None:
-    """Scale the last layer down until the last bit of its input moves no probability far.
+def steady(original: Original, batch: Tensor) -> None:
+    """Halve the last layer until the last bit of its input moves no probability far.
 
     What is compared with such an original would be its roundings, and not the way it is served.
     """
-    batch = original.batch(pictures)
     nudged = torch.nextafter(batch, torch.full_like(batch, torch.inf))
-    logits = original.answer(batch)
-    found, moved = (torch.softmax(x, 1) for x in (logits, original.answer(nudged)))
-    most = float((found - moved).abs().max())
-    if most <= MOVED:
-        return
-    with torch.no_grad():
-        for module in last_layers(original.network, logits.shape[1]):
-            for parameter in (module.weight, module.bias):
-                if parameter is not None:
-                    parameter *= MOVED / most
+    for _ in range(HALVINGS):
+        found, moved = (torch.softmax(original.answer(x), 1) for x in (batch, nudged))
+        if float((found - moved).abs().max()) <= MOVED:
+            return
+        with torch.no_grad():
+            for module in last_layers(original.network, found.shape[1]):
+                for parameter in (module.weight, module.bias):
+                    if parameter is not None:
+                        parameter *= 0.5
 
 
 def last_layers(network: nn.Module, classes: int) -> list[nn.Linear | nn.Conv2d]:

@@ -66,19 +66,23 @@ def test_answers_depend_on_the_picture() -> None:
     pictures = photographs()
     drawn = original.probabilities(pictures)
     assert drawn.max() < 0.1
-    take_statistics(original, pictures)
-    sharpen(original, pictures)
+    batch = original.batch(pictures)
+    take_statistics(original, batch)
+    sharpen(original, batch)
     found = original.probabilities(pictures)
     assert found.max(1).mean() > 0.2
     assert len(set(found.argmax(1).tolist())) > 3
 
 
 def test_layers_that_begin_as_good_as_closed_are_opened() -> None:
-    network = nn.Sequential(nn.LayerNorm(4), nn.LayerNorm(4), nn.Linear(4, 4))
+    network = nn.Sequential(nn.LayerNorm(4), nn.LayerNorm(4), nn.Linear(4, 4), nn.BatchNorm2d(4))
     drawn = network[2].weight.clone()
     with torch.no_grad():
         network[0].weight.fill_(1e-6)
+        network[3].weight.fill_(0)
     open_layers(network)
+    assert network[3].weight.tolist() == [1, 1, 1, 1]
+    assert network[3].bias.tolist() == [0, 0, 0, 0]
     assert network[0].weight.tolist() == [1, 1, 1, 1]
     assert network[0].bias.tolist() == [0, 0, 0, 0]
     assert torch.equal(network[2].weight, drawn)

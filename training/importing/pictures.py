@@ -42,10 +42,15 @@ def read_picture(path: Path) -> Image.Image:
         raise ImportRefusedError(f"the picture {path.name} cannot be read: {error}") from None
 
 
+def random_pictures(height: int, width: int, count: int) -> list[Image.Image]:
+    """Random patches of light, the same ones each time."""
+    random = np.random.default_rng(0)
+    shape = (count, -(-height // 4), -(-width // 4), 3)
+    coarse = random.integers(0, 256, shape, np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    return [Image.fromarray(patches[:height, :width]) for patches in coarse]
+
+
 def random_tensors(spec: ImageInput, count: int) -> NDArray[Any]:
     """Instances of random patches of light, prepared as pictures of the network's size are."""
-    random = np.random.default_rng(0)
-    shape = (count, -(-spec.height // 4), -(-spec.width // 4), 3)
-    coarse = random.integers(0, 256, shape, np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    pictures = [Image.fromarray(p[: spec.height, : spec.width]) for p in coarse]
+    pictures = random_pictures(spec.height, spec.width, count)
     return np.stack([prepare(picture, spec).tensor for picture in pictures])
