@@ -41,6 +41,10 @@ class Source(Protocol):
     def loaded(self) -> LoadedRevision | None:
         """The revision, where it is in memory."""
 
+    @property
+    def batch_instances(self) -> int:
+        """Most instances that are computed together now; 0 where nobody knows."""
+
     async def run(self, batch: NDArray[Any]) -> Arrays:
         """The outputs for a batch that fits the contract.
 
@@ -74,6 +78,7 @@ class Held:
             loaded.session.stop,
             self._count,
             partial(as_tensor, spec=loaded.card.contract.input),
+            loaded.instance_seconds,
         )
         self._batches = BATCHES.of(self._name, lambda: self._queue.waiting)
         self._pass_seconds = TALLY.pass_seconds.labels(self._name, loaded.card.revision)
@@ -86,6 +91,10 @@ class Held:
     @property
     def digest(self) -> str:
         return self.loaded.digest
+
+    @property
+    def batch_instances(self) -> int:
+        return self._queue.max_instances
 
     async def run(self, batch: NDArray[Any]) -> Arrays:
         return await self._queue.submit(batch)

@@ -34,6 +34,7 @@ class LoadedRevision:
     Attributes:
         engine: the name of what computes.
         load_seconds: that it took to verify, load and try it out.
+        instance_seconds: that an instance took when it was tried out.
     """
 
     card: ModelCard
@@ -41,6 +42,7 @@ class LoadedRevision:
     engine: str
     session: Session
     load_seconds: float = 0.0
+    instance_seconds: float = 0.0
 
     @cached_property
     def max_instances_per_pass(self) -> int:
@@ -84,7 +86,7 @@ def load(
     options = options or EngineOptions()
     used, session = load_session(revision, engine, options)
     loaded = LoadedRevision(revision.card, revision.digest, used, session)
-    _try_out(loaded)
+    instance_seconds = _try_out(loaded)
     if revision.card.golden is not None:
         _verify_golden(loaded, revision, options.precision)
     # Of what the trial took, and of what has left memory for this revision.
@@ -97,20 +99,29 @@ def load(
         session.memory_bytes / 1e6,
         memory_used() / 1e6,
     )
-    return replace(loaded, load_seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return replace(loaded, load_seconds=seconds, instance_seconds=instance_seconds)
 
 
-def _try_out(loaded: LoadedRevision) -> None:
-    """Warm up with empty pictures, and see that the answers have the contract's shape."""
+def _try_out(loaded: LoadedRevision) -> float:
+    """Warm up with empty pictures, and see that the answers have the contract's shape.
+
+    Returns:
+        Seconds that each instance of the largest batch took.
+    """
+    seconds = 0.0
     contract, identity = loaded.card.contract, loaded.card.identity
     probe, most = find_task(contract.task).probe(contract), loaded.max_instances_per_pass
     for size in sorted({min(size, most) for size in loaded.session.warm_up_sizes}):
         batch = probe.repeat(size, axis=0)
+        started = time.monotonic()
         try:
             found = loaded.session.run(batch)
         except Exception as error:  # engines have no common class of what goes wrong in a pass
             raise EngineError(f"{identity}: {loaded.engine}: {batch.shape}: {error}") from None
+        seconds = (time.monotonic() - started) / size
         _check_outputs(found, contract, batch.shape, identity)
+    return seconds
 
 
 def _check_outputs(

@@ -23,6 +23,7 @@ from serving.errors import (
 )
 from serving.json import DEFAULT_LIMITS, JsonLimits, holds_numbers_only
 from serving.model import (
+    BATCH_INSTANCES,
     CONTRACT_DIGEST,
     Answered,
     HttpRequest,
@@ -118,7 +119,12 @@ class PredictorModel(ServedModel):
         self, payload: Payload, headers: Mapping[str, str] | None = None
     ) -> Answer:
         outputs = await self._source.run(payload.batch)
-        answered = Answered(self._source.card.revision, self._source.digest, len(payload.batch))
+        answered = Answered(
+            self._source.card.revision,
+            self._source.digest,
+            len(payload.batch),
+            batch_instances=self._source.batch_instances,
+        )
         return Answer(payload, outputs, answered)
 
     def read_v1(self, request: HttpRequest) -> Payload:
@@ -187,6 +193,7 @@ class PredictorModel(ServedModel):
                 "model_digest": answer.answered.digest,
                 CONTRACT_DIGEST: self._contract_digest,
                 DATATYPES: self._datatypes,
+                BATCH_INSTANCES: answer.answered.batch_instances,
             },
             dict(zip(self._contract.outputs, answer.outputs, strict=True)),
         )
@@ -201,6 +208,7 @@ class PredictorModel(ServedModel):
                 "model_digest": parameter(string_param=answer.answered.digest),
                 CONTRACT_DIGEST: parameter(string_param=self._contract_digest),
                 DATATYPES: parameter(string_param=self._datatypes),
+                BATCH_INSTANCES: parameter(int64_param=answer.answered.batch_instances),
             },
             outputs=[
                 pb.ModelInferResponse.InferOutputTensor(

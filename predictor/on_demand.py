@@ -73,6 +73,10 @@ class OnDemand:
     def loaded(self) -> LoadedRevision | None:
         return None if self.held is None else self.held.loaded
 
+    @property
+    def batch_instances(self) -> int:
+        return 0 if self.held is None else self.held.batch_instances
+
     async def run(self, batch: NDArray[Any]) -> Arrays:
         """As ``Source.run``.
 

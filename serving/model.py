@@ -17,6 +17,10 @@ from serving.fast_path import FastPath
 CONTRACT_DIGEST = "contract_digest"
 """v2 request parameter with which a transformer says what contract its tensors follow."""
 
+BATCH_INSTANCES = "batch_instances"
+"""v2 answer parameter: most instances that the predictor computes together now. A call of more is
+cut into pieces there, and answered when the last of them is."""
+
 
 class HttpRequest(NamedTuple):
     """One HTTP request, its body read whole; header names are lower-case."""
@@ -67,12 +71,14 @@ class Answered(NamedTuple):
         digest: of the artefact (of its ``model.json``, which names the weights' digest).
         instances: how many instances were answered.
         takes_pixels: whether who answered takes pictures as bytes, too.
+        batch_instances: most that who answered computes together now; 0 where it does not say.
     """
 
     revision: str
     digest: str
     instances: int
     takes_pixels: bool = False
+    batch_instances: int = 0
 
 
 class ServedModel(Model):

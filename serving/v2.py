@@ -219,7 +219,7 @@ def write_infer_response(
     request: InferRequest,
     model: str,
     version: str,
-    parameters: dict[str, str],
+    parameters: dict[str, str | int],
     outputs: dict[str, NDArray[Any] | list[str]],
 ) -> Reply:
     """Render outputs (arrays, or lists of strings for BYTES) as the request asked for them.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
-ATTENTION = torch.nn.functional.scaled_dot_product_attention
+ATTENTION: Callable[..., Tensor] = torch.nn.functional.scaled_dot_product_attention
 OPERATOR = torch.ops.aten.scaled_dot_product_attention.default
 MOST_AXES = 4
 
@@ -60,5 +60,6 @@ def in_four_axes(
     if attn_mask is not None and attn_mask.ndim > 2:
         wanted = (*query.shape[:-1], key.shape[-2])
         attn_mask = attn_mask.expand(wanted).flatten(1, -3)
-    inputs = [tensor.flatten(1, -3) for tensor in (query, key, value)]
-    return ATTENTION(*inputs, attn_mask, *rest, **named).unflatten(1, query.shape[1:-2])
+    four = [tensor.flatten(1, -3) for tensor in (query, key, value)]
+    found: Tensor = ATTENTION(*four, attn_mask, *rest, **named)
+    return found.unflatten(1, query.shape[1:-2])

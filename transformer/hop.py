@@ -38,7 +38,7 @@ from serving.errors import (
     TooLargeError,
     UnavailableError,
 )
-from serving.model import CONTRACT_DIGEST, Answered
+from serving.model import BATCH_INSTANCES, CONTRACT_DIGEST, Answered
 from serving.pixels import DATATYPES, PIXELS
 from serving.spans import left_out, trace_id_of
 from serving.tracing import CURRENT, TRACING
@@ -430,4 +430,12 @@ def _read(
         if output.dtype.kind == "f" and not np.isfinite(output).all():
             raise BadPredictorAnswerError("the predictor's answer is not finite")
     taken = str(response.parameters.get(DATATYPES, "")).split(",")
-    return response.outputs, Answered(response.model_version, digest, rows, PIXELS in taken)
+    most = response.parameters.get(BATCH_INSTANCES)
+    answered = Answered(
+        response.model_version,
+        digest,
+        rows,
+        takes_pixels=PIXELS in taken,
+        batch_instances=most if isinstance(most, int) and most > 0 else 0,
+    )
+    return response.outputs, answered

@@ -36,8 +36,13 @@ MAX_BATCH_BYTES = 64 << 20
 MAX_WAIT_SECONDS = 30.0
 """A chunk that has waited longer is refused: whoever sent it has given up by then."""
 
+PASS_SECONDS = 0.02
+"""What a batch of several rows may take. Small networks are faster in company, by what begins and
+ends a pass; those of which a row takes milliseconds are not, and whoever shared a pass of them
+would wait for all of its rows, while other workers have nothing to do. See benchmarks/NOTES.md."""
+
 NEWEST_WEIGHT = 0.2
-"""Of the newest batch in the moving average of seconds per row."""
+"""Of a full batch in the moving average of seconds per row; a smaller one says less."""
 
 
 @dataclass(eq=False)
@@ -118,10 +123,11 @@ class BatchQueue:
 
     Args:
         pool: whose threads compute.
-        max_instances: of one batch. Requests with fewer share one; larger ones are cut.
+        max_instances: of one batch at most. Requests with fewer share one; larger ones are cut.
         stop: see ``Stop``; None where a run cannot be stopped.
         done: told of every batch when its answers are handed out, on the event loop.
         convert: what is done to each chunk's rows before they become a batch; by default nothing.
+        seconds_per_row: as far as they are known already.
     """
 
     def __init__(
@@ -132,18 +138,26 @@ class BatchQueue:
         stop: Stop | None = None,
         done: Callable[[Batch], None] | None = None,
         convert: Convert = lambda rows: rows,
+        seconds_per_row: float = 0.0,
     ) -> None:
         self.run = run
         self.convert = convert
-        self.max_instances = max_instances
         self.stop = stop
         self.done = done
         self._pool = pool
+        self._max_instances = max_instances
         self._full: deque[Chunk] = deque()
         self._partial: deque[Chunk] = deque()
         self._partial_rows = 0
-        self._seconds_per_row = 0.0
+        self._seconds_per_row = seconds_per_row
         pool.register(self)
+
+    @property
+    def max_instances(self) -> int:
+        """Of one batch now: as many as are computed in ``PASS_SECONDS``; without the lock, too."""
+        if not self._seconds_per_row:
+            return self._max_instances
+        return min(self._max_instances, max(1, int(PASS_SECONDS / self._seconds_per_row)))
 
     @property
     def waiting(self) -> int:
@@ -158,9 +172,10 @@ class BatchQueue:
             Exception: what the engine raised.
         """
         loop, now, span = asyncio.get_running_loop(), time.monotonic(), CURRENT.get()
+        most = self.max_instances
         chunks = [
-            Chunk(batch[start : start + self.max_instances], now, loop.create_future(), span)
-            for start in range(0, len(batch), self.max_instances)
+            Chunk(batch[start : start + most], now, loop.create_future(), span)
+            for start in range(0, len(batch), most)
         ]
         self._pool.add(self, chunks)
         if len(chunks) == 1:
@@ -175,7 +190,7 @@ class BatchQueue:
 
     def is_full(self, chunk: Chunk) -> bool:
         """Whether a chunk is a batch by itself."""
-        return len(chunk.rows) == self.max_instances
+        return len(chunk.rows) >= self.max_instances
 
     def push(self, chunk: Chunk) -> None:
         if self.is_full(chunk):
@@ -196,10 +211,10 @@ class BatchQueue:
         return self._partial_rows * self._seconds_per_row
 
     def record_duration(self, rows: int, seconds: float) -> None:
-        """Learn from a batch; what a row costs in a small one says little."""
-        if 2 * rows >= self.max_instances:
-            known = self._seconds_per_row or seconds / rows
-            self._seconds_per_row = known + NEWEST_WEIGHT * (seconds / rows - known)
+        """Learn from a batch; in a small one, a row may cost more than it does in company."""
+        known = self._seconds_per_row or seconds / rows
+        weight = NEWEST_WEIGHT * min(1.0, rows / self.max_instances)
+        self._seconds_per_row = known + weight * (seconds / rows - known)
 
     def _take(self, waiting: deque[Chunk], max_rows: int) -> Batch | None:
         """The next batch from ``waiting``, without chunks that nobody waits for any more."""

@@ -47,35 +47,45 @@ class BatchPolicy:
     def __init__(
         self, max_batch_size: int, max_queue_delay_seconds: float, max_message_bytes: int
     ) -> None:
+        self._most = max_batch_size
+        self._delay = max_queue_delay_seconds
         # Names, shapes and parameters take some of the message, too.
-        max_bytes = max_message_bytes * 15 // 16
-        self._together = BatchLimits(
-            CALLS,
-            MAX_CALLS,
-            max_batch_size,
-            max_batch_size,
-            max_bytes,
-            max_queue_delay_seconds,
-            enough=max(1, max_batch_size // ENOUGH_DIVISOR),
-            plenty=max(1, max_batch_size // PLENTY_DIVISOR),
-        )
-        self._split = BatchLimits(
-            MAX_CALLS,
-            MAX_CALLS,
-            min(SPLIT_REQUESTS, max_batch_size),
-            max_batch_size,
-            max_bytes,
-        )
+        self._max_bytes = max_message_bytes * 15 // 16
         self._digest: str | None = None
         self._in_a_row = 0
+        self._choose(max_batch_size)
 
     @property
     def limits(self) -> BatchLimits:
         return self._together if self._in_a_row >= SURE_CALLS else self._split
 
-    def observe(self, digest: str) -> None:
-        """Take note of the artefact that answered a call."""
+    def observe(self, digest: str, batch_instances: int = 0) -> None:
+        """Take note of the artefact that answered a call.
+
+        Args:
+            batch_instances: most that its predictor computes together now; 0 where it did not say.
+                More in a call would wait for each other, and gain nothing.
+        """
+        most = min(self._most, batch_instances or self._most)
+        if most != self._together.instances:
+            self._choose(most)
         if digest != self._digest:
             self._digest = digest
             self._in_a_row = 0
         self._in_a_row += 1
+
+    def _choose(self, most: int) -> None:
+        """Limits of calls with so many instances of different requests."""
+        self._together = BatchLimits(
+            CALLS,
+            MAX_CALLS,
+            most,
+            most,
+            self._max_bytes,
+            self._delay,
+            enough=max(1, most // ENOUGH_DIVISOR),
+            plenty=max(1, most // PLENTY_DIVISOR),
+        )
+        self._split = BatchLimits(
+            MAX_CALLS, MAX_CALLS, min(SPLIT_REQUESTS, most), most, self._max_bytes
+        )

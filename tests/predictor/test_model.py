@@ -23,7 +23,7 @@ from predictor.model import CONTRACT_DIGEST, Payload, PredictorModel, check_batc
 from predictor.networks import Network
 from predictor.programs import program_for
 from predictor.programs.classification import ClassificationProgram
-from predictor.workers import WorkerPool
+from predictor.workers import WorkerPool, batch_queue
 from serving.errors import ContractRefusedError, InvalidRequestError, ServingError, TooLargeError
 from serving.model import Answered, HttpRequest
 from tasks import find_task
@@ -138,7 +138,7 @@ async def test_v1_answers_every_instance_in_order(model: PredictorModel) -> None
         "model_version": "3",
         "model_digest": "sha256:artefact",
     }
-    assert answer.answered == Answered("3", "sha256:artefact", len(ORDER))
+    assert answer.answered == Answered("3", "sha256:artefact", len(ORDER), batch_instances=PASS)
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -161,6 +161,7 @@ async def test_v2_answers_every_instance_in_order(binary: bool, model: Predictor
         "model_digest": "sha256:artefact",
         "contract_digest": DIGEST,
         "input_datatypes": "FP32,UINT8",
+        "batch_instances": PASS,
     }
     assert (output["name"], output["datatype"]) == ("probabilities", "FP32")
     assert output["shape"] == [len(ORDER), 10]
@@ -548,9 +549,21 @@ async def test_a_colour_contract(network: Columns) -> None:
             await model.preprocess(model.read_v1(http({"instances": images(1).tolist()})))
 
 
-async def test_calls_that_arrive_during_a_pass_share_the_next_one(
+async def test_the_calls_to_a_slow_network_are_computed_side_by_side(
     model: PredictorModel, network: Columns
 ) -> None:
+    network.seconds = 0.1
+    await model(Payload(images(3), None))
+    network_calls = [model(Payload(images(row), None)) for row in (1, 2, 7)]
+    answers = [answer for answer, _ in await asyncio.gather(*network_calls)]
+    assert [len(answer.outputs[0]) for answer in answers] == [1, 1, 1]
+    assert answers[0].answered.batch_instances == 1
+
+
+async def test_calls_that_arrive_during_a_pass_share_the_next_one(
+    model: PredictorModel, network: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_queue, "PASS_SECONDS", 1.0)
     network.seconds = 0.05
     sizes: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))

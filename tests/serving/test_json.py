@@ -41,6 +41,7 @@ loaded = SimpleNamespace(
     max_instances_per_pass=1,
     digest="",
     load_seconds=0.0,
+    instance_seconds=0.0,
 )
 reader = PredictorModel(Held(loaded, SimpleNamespace(register=lambda queue: None)), 256)
 def send(body, read):

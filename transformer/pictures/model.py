@@ -376,7 +376,7 @@ class PictureModel(RemoteModel):
         if self._pictures is not None:
             areas = [wide * high for call in calls for (wide, high), _ in call.sizes]
             self._pictures.add(Seen(answered.revision, pixels, outputs, polarities, areas))
-        self._policy.observe(answered.digest)
+        self._policy.observe(answered.digest, answered.batch_instances)
         self._batcher.limits = self._policy.limits
         shares = []
         start = 0

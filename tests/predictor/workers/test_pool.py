@@ -23,6 +23,8 @@ from tests.waiting import until
 
 ROWS = 4
 
+PASS_SECONDS = batch_queue.PASS_SECONDS
+
 
 class Doubling:
     """Doubles rows; every pass waits until it is let go. A row below zero is a fault."""
@@ -68,6 +70,12 @@ async def busy(
     tasks = submit(queue, [1])
     await until(lambda: network.sizes == [1])
     return queue, tasks
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These passes take as long as the test lets them; it says so where that matters."""
+    monkeypatch.setattr(batch_queue, "PASS_SECONDS", 1e9)
 
 
 @pytest.fixture
@@ -151,15 +159,40 @@ async def test_what_the_first_thread_is_about_to_do_is_left_to_it(
     assert len(await answers(network, tasks)) == 6
 
 
-def test_what_a_row_takes_is_learnt_from_passes_that_are_not_small() -> None:
+def test_what_a_row_takes_is_learnt_from_passes_the_more_the_larger_they_are() -> None:
     with WorkerPool(1) as pool:
         queue = BatchQueue(pool, Doubling(), ROWS)
-        queue.record_duration(1, 5.0)
-        assert queue._seconds_per_row == 0
         queue.record_duration(2, 2.0)
         assert queue._seconds_per_row == 1
         queue.record_duration(4, 8.0)
-        assert queue._seconds_per_row == pytest.approx(1 + batch_queue.NEWEST_WEIGHT)
+        learnt = 1 + batch_queue.NEWEST_WEIGHT
+        assert queue._seconds_per_row == pytest.approx(learnt)
+        queue.record_duration(1, learnt + 4)
+        assert queue._seconds_per_row == pytest.approx(learnt + batch_queue.NEWEST_WEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("row", "most"), [(0.0, ROWS), (1e-4, ROWS), (0.006, 3), (0.02, 1), (0.7, 1)]
+)
+def test_rows_are_computed_together_as_far_as_they_do_not_take_long(
+    row: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_queue, "PASS_SECONDS", PASS_SECONDS)
+    with WorkerPool(1) as pool:
+        assert BatchQueue(pool, Doubling(), ROWS, seconds_per_row=row).max_instances == most
+
+
+async def test_of_a_slow_network_every_thread_takes_a_row(
+    pool: WorkerPool, network: Doubling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_queue, "PASS_SECONDS", PASS_SECONDS)
+    queue = BatchQueue(pool, network, ROWS, seconds_per_row=0.7)
+    tasks = submit(queue, [1], [2], [3, 4])
+    await until(lambda: len(network.begun) == 2)
+    # Which of the two begins first is theirs to say.
+    assert sorted(network.begun) == [("inference-0", [1]), ("inference-1", [2])]
+    assert await answers(network, tasks) == [[2], [4], [6, 8]]
+    assert network.sizes == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

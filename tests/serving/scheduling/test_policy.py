@@ -47,3 +47,23 @@ def test_the_delay_is_the_settings() -> None:
     for _ in range(SURE_CALLS):
         policy.observe(ONE)
     assert policy.limits.max_delay_seconds == 0.5
+
+
+def test_no_more_instances_share_a_call_than_are_computed_together() -> None:
+    policy = BatchPolicy(32, 0.02, 8 << 20)
+    policy.observe(ONE, 1)
+    assert (policy.limits.requests, policy.limits.instances) == (1, 1)
+    for _ in range(SURE_CALLS):
+        policy.observe(ONE, 3)
+    assert (policy.limits.requests, policy.limits.instances) == (3, 3)
+    assert policy.limits.max_delay_seconds == 0.02
+    policy.observe(ONE, 1 << 40)
+    assert policy.limits.instances == 32
+
+
+def test_who_does_not_say_what_it_computes_together_gets_full_calls() -> None:
+    policy = BatchPolicy(32, 0.02, 8 << 20)
+    policy.observe(ONE, 2)
+    for _ in range(SURE_CALLS):
+        policy.observe(ONE)
+    assert policy.limits.instances == 32
