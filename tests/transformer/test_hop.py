@@ -183,6 +183,16 @@ async def test_the_answer_is_the_outputs_and_who_gave_them(connect: Connect) -> 
     assert answered == Answered("7", "sha256:abc", 2)
 
 
+@pytest.mark.parametrize(("said", "read"), [(3, 3), (0, 0), (-1, 0), ("3", 0), (None, 0)])
+async def test_the_answer_says_how_many_are_computed_together(
+    said: Any, read: int, predictor: Predictor, connect: Connect
+) -> None:
+    parameters = {"model_digest": "sha256:abc", "batch_instances": said}
+    predictor.script = answering(lambda: response(parameters=parameters))
+    _, answered = await infer(connect())
+    assert answered.batch_instances == read
+
+
 async def test_several_outputs_come_in_the_order_of_the_contract(
     predictor: Predictor, connect: Connect
 ) -> None:
