@@ -23,8 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.architectures.choice import Architecture
-from training.importing.__main__ import samples
-from training.importing.pictures import random_pictures
+from training.importing.pictures import random_pictures, samples
 from training.importing.worker import NOISE
 
 Picture = Path | IO[bytes] | Image.Image

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from artifact import ArtifactError, Revision, next_revision
 from artifact.fields import NAME
-from common.processes import ROOT
 from registry.errors import RegistryError
 from registry.mlflow_server import download
 from training.importing.errors import ImportRefusedError, SandboxError
 from training.importing.labels import read_labels
 from training.importing.options import parser, read_object, recipe_of
-from training.importing.pictures import PICTURES
+from training.importing.pictures import samples
 from training.importing.publish import write
 from training.importing.request import Request
 from training.importing.sandbox import Bounds, run_confined
@@ -131,19 +130,6 @@ def beside(source: Path) -> list[Path]:
         return [source]
     stem = source.name.partition(".")[0]
     return [path for path in source.parent.iterdir() if path.name.startswith(stem)]
-
-
-def samples(folder: Path | None) -> list[Path]:
-    """Pictures to ask both networks: the user's, or those that are shipped.
-
-    Raises:
-        ImportRefusedError: the folder has none.
-    """
-    where = (folder or ROOT / "samples").resolve()
-    found = sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
-    if folder and not found:
-        raise ImportRefusedError(f"--samples {folder}: no pictures in it ({', '.join(PICTURES)})")
-    return found
 
 
 def summary(revision: Revision, seconds: float) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from artifact import ImageInput
+from common.processes import ROOT
 from training.importing.errors import ImportRefusedError
 from transformer.pictures.preprocess import prepare
 
@@ -18,6 +19,19 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What a file of samples may end in."""
 
 MOST_PIXELS = 64_000_000
+
+
+def samples(folder: Path | None) -> list[Path]:
+    """Pictures to ask both networks: the user's, or those that are shipped.
+
+    Raises:
+        ImportRefusedError: the folder has none.
+    """
+    where = (folder or ROOT / "samples").resolve()
+    found = sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
+    if folder and not found:
+        raise ImportRefusedError(f"--samples {folder}: no pictures in it ({', '.join(PICTURES)})")
+    return found
 
 
 def tensors(paths: Iterable[str | Path], spec: ImageInput) -> NDArray[Any]:
