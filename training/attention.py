@@ -38,12 +38,11 @@ class FourAxesAttention(TorchFunctionMode):
 
 def with_four_axes(program: ExportedProgram) -> ExportedProgram:
     """The same program, as it is where it has no attention over more axes."""
-    wide = [
-        node
+    is_wide = any(
+        node.target is OPERATOR and node.args[0].meta["val"].ndim > MOST_AXES
         for node in program.graph.nodes
-        if node.target is OPERATOR and node.args[0].meta["val"].ndim > MOST_AXES
-    ]
-    return program.run_decompositions({OPERATOR: in_four_axes}) if wide else program
+    )
+    return program.run_decompositions({OPERATOR: in_four_axes}) if is_wide else program
 
 
 def in_four_axes(

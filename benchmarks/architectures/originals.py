@@ -43,7 +43,6 @@ MOVED = 2.5e-5
 HALVINGS = 10
 """How often the last layer is halved for it at most."""
 
-
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 

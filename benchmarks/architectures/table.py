@@ -16,8 +16,8 @@ started, and their answers to 8 photographs set beside those of the original's o
 torchvision's `weights.transforms()`, timm's evaluation transform, PyTorch; of segmentation, the
 share of a photograph's pixels with another label. So that answers depend on the picture, batch norm
 takes its statistics from the photographs and from what the import asks a network itself, layers
-whose scale begins near nought get 1, and the last layer is scaled, as far as the input's last
-bit moves no probability by more than 2.5e-5:
+whose scale begins near nought get 1, and the last layer is scaled, and then halved until the last
+bit of the input moves no probability by more than 2.5e-5:
 *certainty* is the mean of the original's largest probability, *classes* how many classes its best
 answers have."""
 
